@@ -1,0 +1,1 @@
+"""The bench: what a request costs, measured on a real gunicorn and a real PostgreSQL."""

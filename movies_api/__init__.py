@@ -1,0 +1,66 @@
+"""Movies API: people sign up, log in, and keep their own collection of movies."""
+
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from .admin.views import bp as admin_bp
+from .api import init_api
+from .auth.access import bp as sessions_bp
+from .auth.account import bp as account_bp
+from .auth.devices import prepare_devices
+from .auth.guard import check_caller
+from .auth.limits import init_limits
+from .auth.passwords import prepare_passwords
+from .auth.views import bp as auth_bp
+from .cli import init_cli
+from .config import Config
+from .db import engine_options, init_db
+from .docs import bp as docs_bp
+from .errors import init_errors
+from .headers import init_headers
+from .health import bp as service_bp
+from .images import init_images
+from .images.views import bp as images_bp
+from .logs import init_logs
+from .mail import init_mail
+from .movies.views import bp as movies_bp
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Return the service; without a config the environment supplies it."""
+    config = config or Config.from_environ()
+    app = Flask(
+        __name__, static_folder=None, instance_path=str(Path(config.instance_dir).absolute())
+    )
+    app.extensions["movies_api"] = config
+    app.url_map.merge_slashes = False
+    app.config.update(
+        MAX_CONTENT_LENGTH=config.max_body_bytes,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config),
+    )
+    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+        app.wsgi_app,
+        x_for=config.proxy_hops,
+        x_proto=min(config.proxy_hops, 1),  # the first proxy sets it, the others leave it
+        x_host=0,
+    )
+    init_logs(app, config)
+    init_headers(app, config)
+    init_errors(app)
+    init_db(app, config)
+    init_limits(app, config)
+    init_mail(app)
+    prepare_passwords(config)
+    prepare_devices()
+    init_images(app, config)
+    app.before_request(check_caller)
+    api = init_api(app)
+    rooms = (auth_bp, account_bp, sessions_bp, movies_bp, images_bp, admin_bp, service_bp)
+    for bp in rooms:
+        api.register_blueprint(bp)
+    app.register_blueprint(docs_bp)
+    init_cli(app)
+    return app

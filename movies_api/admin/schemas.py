@@ -1,0 +1,24 @@
+"""What an admin gets."""
+
+from marshmallow import fields
+
+from ..fields import Output
+
+
+class Day(Output):
+    """A day in UTC."""
+
+    date = fields.Date(required=True, metadata={"example": "2026-01-31"})
+    signups = fields.Integer(required=True, metadata={"example": 3})
+    creates = fields.Integer(required=True, metadata={"example": 14})
+
+
+class Stats(Output):
+    """How much there is, and how it grew in 30 days."""
+
+    users = fields.Integer(required=True, metadata={"example": 210})
+    movies = fields.Integer(required=True, metadata={"example": 5400})
+    active_sessions = fields.Integer(
+        required=True, data_key="activeSessions", metadata={"example": 160}
+    )
+    days = fields.List(fields.Nested(Day), required=True)

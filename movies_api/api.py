@@ -1,0 +1,191 @@
+"""The API and its document: our error body, and what follows from what a view is, derived once."""
+
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import marshmallow as ma
+from flask import Flask, current_app, request
+from flask.wrappers import Response
+
+from .answers import ANSWERS, INTRODUCTION, error_response
+from .errors import refuse, refuse_fields
+from .wire import MAX_ID, OrjsonProvider, Parser, RowId
+
+ETAG = {"ETag": {"schema": {"type": "string"}, "description": "The version of what is answered."}}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag of what you have: if that is still so, the answer is 304, no body.",
+}
+
+# By our name of each: Python 3.13 renamed a status
+NAMES = {HTTPStatus[name].value: name for name in ANSWERS if name in HTTPStatus.__members__}
+READING = (
+    *("openapi", "info", "tags", "paths", "components"),
+    *("summary", "description", "operationId", "security"),
+    *("parameters", "requestBody", "responses"),
+)
+
+
+class ErrorBody(ma.Schema):
+    """The inside of the envelope."""
+
+    code = ma.fields.String(required=True, metadata={"description": "Fit to act on."})
+    message = ma.fields.String(required=True, metadata={"description": "Fit to show to a person."})
+    details = ma.fields.Dict(
+        required=True, metadata={"description": "Of a VALIDATION_ERROR: the messages, by field."}
+    )
+
+
+class Error(ma.Schema):
+    """The envelope of every error."""
+
+    error = ma.fields.Nested(ErrorBody, required=True)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A room's routes, documented with the answers that follow from what they are."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Add what every operation shares to its documentation."""
+        super().__init__(*args, **kwargs)
+        # Behind the arguments, which would overwrite what is there, and before the answers
+        self._prepare_doc_cbks.insert(1, self._prepare_common_doc)
+
+    def arguments(self, schema: Any, **kwargs: Any) -> Any:
+        """Take the schema's instance, made once and not per request."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
+
+    def _store_endpoint_docs(self, endpoint: str, *args: Any, **options: Any) -> None:
+        """Name each operation after its view, for those who generate a client."""
+        super()._store_endpoint_docs(endpoint, *args, **options)
+        verb, *nouns = endpoint.split("_")
+        name, methods = verb + "".join(map(str.title, nouns)), options.get("methods", ["GET"])
+        for method in methods:
+            suffix = f"By{method.title()}" if len(methods) > 1 else ""
+            self._docs[endpoint][method.lower()]["name"] = name + suffix
+
+    @staticmethod
+    def _prepare_common_doc(
+        doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
+    ) -> dict[str, Any]:
+        """Derive name, security, and the errors and headers that any such operation has."""
+        doc["operationId"] = doc_info["name"]
+        statuses = {400, 500, 503}
+        if "requestBody" in doc:
+            statuses |= {413, 415}
+        if not doc_info.get("public"):
+            statuses |= {401}
+            doc["security"] = [{"accessToken": []}]
+        responses = doc_info.setdefault("response", {}).setdefault("responses", {})
+        for status in sorted(statuses):
+            responses.setdefault(status, [NAMES[status]])
+        if method == "get":
+            responses[304] = ["NOT_MODIFIED"]
+            responses[200][0].setdefault("headers", {}).update(ETAG)
+            doc.setdefault("parameters", []).append(IF_NONE_MATCH)
+        return doc
+
+
+class Api(flask_smorest.Api):
+    """The document, with our envelope in it."""
+
+    ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to errors.py."""
+
+    def _register_pagination_header(self) -> None:
+        """Leave pages to the list of movies."""
+
+    def _register_responses(self) -> None:
+        """Document each error with when it is given, and examples."""
+        for name in ANSWERS:
+            self.spec.components.response(name, error_response(name, Error), lazy=True)
+        unchanged = {"description": "It is still what If-None-Match names."}
+        self.spec.components.response("NOT_MODIFIED", unchanged, lazy=True)
+
+
+def init_api(app: Flask) -> Api:
+    """Return the API that blueprints register with."""
+    app.json = OrjsonProvider(app)
+    app.url_map.converters["row"] = RowId
+    app.before_request(refuse_unknown_parameters)
+    app.after_request(answer_conditionally)
+    app.config.update(
+        API_TITLE="Movies API",
+        API_VERSION="1.0.0",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX=None,
+        API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},
+    )
+    api = Api(app)
+    api.register_converter(
+        RowId, lambda _: {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID}
+    )
+    api.spec.components.security_scheme(
+        "accessToken",
+        {"type": "http", "scheme": "bearer", "description": "From signup, login or refresh."},
+    )
+    api.spec.components.security_scheme(
+        "refreshCookie",
+        {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "refreshToken",
+            "description": "Set by signup, login and refresh; the browser sends it by itself.",
+        },
+    )
+    return api
+
+
+def refuse_unknown_parameters() -> None:
+    """Name the query parameters of a route that has none: silence loses data."""
+    if not request.query_string or request.endpoint is None or request.method == "OPTIONS":
+        return
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError:  # what is escaped is replaced; this would break request.args
+        refuse(400, message="The query string is not UTF-8.")
+    if not request.args:
+        return
+    about = getattr(current_app.view_functions[request.endpoint], "_apidoc", None)
+    if about is not None and not any(
+        each["in"] == "query" for each in about.get("arguments", {}).get("parameters", [])
+    ):
+        refuse_fields({name: ["There is no such parameter."] for name in request.args})
+
+
+def answer_conditionally(response: Response) -> Response:
+    """Give what was read an ETag, and answer 304 to a client that has it."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.method in {"GET", "HEAD"} and response.status_code == 200:
+        if "ETag" not in response.headers and not response.is_streamed:
+            response.add_etag()
+        if "If-None-Match" in request.headers:
+            # If-Match is for writes: on a read werkzeug would answer a 412 without the envelope
+            response.make_conditional({**request.environ, "HTTP_IF_MATCH": ""})
+    return response
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Return the OpenAPI document of the app."""
+    api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
+    content: dict[str, Any] = deepcopy(api.spec.to_dict())
+    for path in content["paths"].values():
+        for method in path.keys() - {"parameters"}:
+            path[method] = _in_order(path[method])
+    return _in_order(content)
+
+
+def _in_order(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of the document with its keys, and its answers, in the order of reading."""
+    if "responses" in part:
+        part["responses"] = dict(sorted(part["responses"].items()))
+    return {**{key: part[key] for key in READING if key in part}, **part}

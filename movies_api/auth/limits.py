@@ -1,0 +1,96 @@
+"""Rate limits: how often an address may ask, and how often an account may be tried."""
+
+import hmac
+import time
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+from typing import Any
+
+from flask import Flask, current_app, request
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+from ..config import Config, settings
+from ..errors import refuse_until
+from ..logs import log
+
+# Per address, generous: offices and phone networks share one. Per account: guessing must not pay
+ADDRESS = {
+    "login": parse("60/minute"),
+    "signup": parse("200/hour"),
+    "refresh": parse("300/minute"),
+    "reset": parse("30/hour"),
+    "confirm": parse("60/hour"),
+}
+ACCOUNT = {
+    "login": parse("10/15 minutes"),
+    "password": parse("10/15 minutes"),
+    "refresh": parse("60/minute"),
+    "reset": parse("5/hour"),
+    "image": parse("120/hour"),
+    "email": parse("5/hour"),  # each change sends a mail
+}
+TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
+
+
+def init_limits(app: Flask, config: Config) -> None:
+    """Count in this process, or in Redis for all of them."""
+    if config.redis_url:
+        storage = storage_from_string(config.redis_url, wrap_exceptions=True, **TIMEOUTS)
+    else:
+        storage = storage_from_string("memory://")
+    app.extensions["counters"] = FixedWindowRateLimiter(storage)
+
+
+def spend(action: str, account: str | None = None) -> None:
+    """Count a try against the caller's address and the account, or abort with 429."""
+    for item, key in _limits(action, account):
+        try:
+            if _counters().hit(item, action, key):
+                continue
+            until = _counters().get_window_stats(item, action, key).reset_time
+        except StorageError as error:
+            # The limit fails open: nobody is kept out because a counter is away
+            log.error("rate limits are off: %s", error)
+            return
+        refuse_until(ceil(until - time.time()))
+
+
+def give_back(action: str, account: str | None = None) -> None:
+    """Take back a try that turned out right: it does not count against a person."""
+    for item, key in _limits(action, account):
+        try:
+            _counters().hit(item, action, key, cost=-1)
+        except StorageError as error:
+            log.error("rate limits are off: %s", error)
+            return
+
+
+def _counters() -> FixedWindowRateLimiter:
+    counters: FixedWindowRateLimiter = current_app.extensions["counters"]
+    return counters
+
+
+def _limits(action: str, account: str | None) -> list[tuple[RateLimitItem, str]]:
+    if not settings().ratelimit_enabled:
+        return []
+    limits = [(ADDRESS[action], _network())] if action in ADDRESS else []
+    if account is not None and action in ACCOUNT:
+        # a counter's name must not tell whose it is, also to who tries all names
+        key = settings().secret_keys[0].encode()
+        limits.append((ACCOUNT[action], hmac.digest(key, account.encode(), "sha256").hex()))
+    return limits
+
+
+def _network() -> str:
+    """Return the caller's address; of IPv6 the network, for a customer has the whole of it."""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    # A socket for both shows an IPv4 address inside an IPv6 one: its network would be everybody's
+    return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))

@@ -1,0 +1,124 @@
+"""Users: the table, and what is asked of one."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, Row, String, bindparam, delete, insert, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from ..db import UtcDateTime, db, fetch_one, now, write
+
+
+class User(db.Model):  # type: ignore[name-defined]
+    """An account; movie_count is kept beside it so that no list has to count."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(5), server_default="user")
+    theme: Mapped[str] = mapped_column(String(6), server_default="system")
+    language: Mapped[str] = mapped_column(String(35), server_default="en")
+    movie_count: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+users = User.__table__
+PROFILE = (
+    users.c.id,
+    users.c.name,
+    users.c.email,
+    users.c.role,
+    users.c.theme,
+    users.c.language,
+    users.c.created_at,
+)
+IS_USER = users.c.id == bindparam("user")
+USER = select(*PROFILE, users.c.password_hash).where(IS_USER)
+LOGIN = select(*PROFILE, users.c.password_hash).where(users.c.email == bindparam("email"))
+HOLD = select(users.c.password_hash).where(IS_USER).with_for_update(read=True)
+HOLD_ALONE = select(users.c.id).where(IS_USER).with_for_update()
+PROMOTE = (
+    update(users).where(users.c.email == bindparam("address")).values(role="admin")
+).returning(users.c.id)
+REMOVE = delete(users).where(IS_USER)
+REHASH = (
+    update(users)
+    .where(IS_USER, users.c.password_hash == bindparam("old"))
+    .values(password_hash=bindparam("new"))
+    .returning(users.c.id)
+)
+ADD_USER = insert(users).returning(*PROFILE)
+
+
+def user_answer(user: Row[Any]) -> dict[str, Any]:
+    """Return the user as clients see it."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "email": user.email,
+        "role": user.role,
+        "preferences": {"theme": user.theme, "language": user.language},
+        "createdAt": user.created_at,
+    }
+
+
+def user_from_email(email: str) -> Row[Any] | None:
+    """Return the user with the password hash, or None."""
+    return fetch_one(LOGIN, {"email": email})
+
+
+def add_user(name: str, email: str, password_hash: str) -> Row[Any]:
+    """Add a user; an email that is taken raises IntegrityError."""
+    values = {"name": name, "email": email, "password_hash": password_hash}
+    return write(ADD_USER, {"id": uuid4(), "created_at": now(), **values}).one()
+
+
+def user_from_id(user: UUID) -> Row[Any] | None:
+    """Return the user with the password hash, or None."""
+    return fetch_one(USER, {"user": user})
+
+
+def hold_user(user: UUID) -> str | None:
+    """Return the password hash, and keep it as it is until the transaction ends; None if gone."""
+    return write(HOLD, {"user": user}).scalar_one_or_none()
+
+
+def change_hash(user: Row[Any], password_hash: str) -> bool:
+    """Replace the password hash; False when another request was faster."""
+    values = {"user": user.id, "old": user.password_hash, "new": password_hash}
+    return write(REHASH, values).one_or_none() is not None
+
+
+def change_user(user: UUID, columns: Mapping[str, Any]) -> Row[Any] | None:
+    """Change some columns of the user; an email that is taken raises IntegrityError."""
+    values = {f"new_{name}": value for name, value in columns.items()}
+    return fetch_one(_change(tuple(columns)), {"user": user, **values})
+
+
+@lru_cache(maxsize=16)
+def _change(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    statement = update(users).where(IS_USER)
+    return statement.values({name: bindparam(f"new_{name}") for name in names}).returning(*PROFILE)
+
+
+def promote_user(email: str) -> bool:
+    """Make the user an admin; False when there is none."""
+    return fetch_one(PROMOTE, {"address": email}) is not None
+
+
+def hold_user_alone(user: UUID) -> None:
+    """Keep everybody else from the user until the transaction ends."""
+    write(HOLD_ALONE, {"user": user})
+
+
+def remove_user(user: UUID) -> bool:
+    """Remove the user, and with it what belongs to the account; False when it has gone."""
+    return write(REMOVE, {"user": user}).rowcount > 0

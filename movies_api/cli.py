@@ -1,0 +1,81 @@
+"""Commands: flask --app wsgi seed, user promote, user reset-password, sessions purge, openapi."""
+
+from pathlib import Path
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+from marshmallow import ValidationError
+
+from . import demo
+from .api import document
+from .auth.account import reset_link
+from .auth.models import promote_user, user_from_email
+from .auth.schemas import Email
+from .auth.sessions import purge_sessions
+from .db import db
+
+sessions = AppGroup("sessions", help="Look after the sessions.")
+user = AppGroup("user", help="Look after an account.")
+
+
+def init_cli(app: Flask) -> None:
+    """Add our commands to flask."""
+    app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes our file
+    for command in (seed, sessions, user, write_document):
+        app.cli.add_command(command)
+
+
+@click.command()
+def seed() -> None:
+    """Add the demo account and its movies to an empty database."""
+    if demo.seed():
+        click.echo(f"Added {demo.EMAIL} / {demo.PASSWORD} with {len(demo.MOVIES)} movies.")
+    else:
+        click.echo("The database holds data: nothing was added.")
+
+
+@sessions.command()
+def purge() -> None:
+    """Remove the sessions that have expired."""
+    count = purge_sessions(most=2**31)
+    db.session.commit()
+    click.echo(f"Removed {count} expired sessions.")
+
+
+@user.command()
+@click.argument("email")
+def promote(email: str) -> None:
+    """Make EMAIL an admin."""
+    if not promote_user(address(email)):
+        raise click.ClickException(f"Nobody has the address {email}.")
+    click.echo(f"{email} is an admin.")
+
+
+@user.command("reset-password")
+@click.argument("email")
+def reset_password(email: str) -> None:
+    """Print a link with which EMAIL can set a new password within 30 minutes."""
+    found = user_from_email(address(email))
+    if found is None:
+        raise click.ClickException(f"Nobody has the address {email}.")
+    click.echo(reset_link(found))
+
+
+def address(email: str) -> str:
+    """Return the address in the form in which it is stored."""
+    try:
+        return str(Email().deserialize(email))
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(map(str, error.messages))) from error
+
+
+@click.command("openapi")
+@click.argument("path", default="docs/openapi.yml", type=click.Path(path_type=Path))
+def write_document(path: Path) -> None:
+    """Write the OpenAPI document to a file (needs PyYAML: the extra `dev`)."""
+    import yaml  # noqa: PLC0415  only who works on the service has it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(document(current_app), sort_keys=False, allow_unicode=True))
+    click.echo(f"Wrote {path}.")

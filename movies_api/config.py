@@ -1,0 +1,264 @@
+"""Settings: the only reader of the environment; every fault is reported at once, by name."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from email.policy import default
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+MINIMUM_KEY_LENGTH = 32
+MAKE_KEY = "make one by `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"}
+
+
+class ConfigError(Exception):
+    """The environment cannot be used; the message names every fault and its cure."""
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from low to high."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"give a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a reader of one word out of a few, whatever its case."""
+
+    def read(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"give one of {', '.join(choices)}")
+
+    return read
+
+
+def read_folder(text: str) -> Path:
+    """Return an absolute path."""
+    if "\0" in text:
+        raise ValueError("give the path of a folder")
+    return Path(text).absolute()
+
+
+def read_database_url(text: str) -> str:
+    """Return a URL that names its driver: platforms hand out postgres://, which has none."""
+    text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", text)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise ValueError("give a URL such as postgresql://user:password@host/name") from error
+    if url.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg2"}:
+        raise ValueError("give a postgresql:// or a sqlite:/// URL, without another driver")
+    if url.database in {None, "", ":memory:"}:
+        raise ValueError("name a database: postgresql://.../name or sqlite:///path")
+    return text
+
+
+def read_secret_keys(text: str) -> tuple[str, ...]:
+    """Return the keys, newest first; each must be long and not a placeholder."""
+    keys = tuple(key.strip() for key in text.split(","))
+    for number, key in enumerate(keys, 1):
+        if len(key) < MINIMUM_KEY_LENGTH or len(set(key)) < 10:
+            raise ValueError(
+                f"key {number} of {len(keys)} is weak: it has under {MINIMUM_KEY_LENGTH} "
+                f"characters, or few different ones; {MAKE_KEY}"
+            )
+    return keys
+
+
+def read_origins(text: str) -> tuple[str, ...]:
+    """Return exact origins; a wildcard with credentials would let any site act for the user."""
+    origins = tuple(_read_origin(part.strip()) for part in text.split(",") if part.strip())
+    if not origins:
+        raise ValueError("list at least one origin, such as https://app.example.com")
+    return origins
+
+
+def _read_origin(text: str) -> str:
+    if "*" in text:
+        raise ValueError("`*` is refused: list the exact origins, such as https://app.example.com")
+    url = urlsplit(text.rstrip("/").lower())
+    is_origin = re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", url.geturl())
+    if not is_origin or not 0 < (url.port or 1) < 65536:
+        raise ValueError(f"{text!r} is not an origin: give scheme://host[:port] and no path")
+    if url.port == {"http": 80, "https": 443}[url.scheme]:
+        raise ValueError(f"browsers leave out the usual port: drop :{url.port} from {text!r}")
+    return url.geturl()
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in schemes and bool(url.hostname) and url.port != 0
+    except ValueError:  # its text may show a part of the password
+        return False
+
+
+def read_switch(text: str) -> bool:
+    """Return whether the text says true."""
+    return one_of("true", "false")(text) == "true"
+
+
+def read_redis_url(text: str) -> str:
+    """Return the URL of a Redis server."""
+    if not _is_url(text, "redis", "rediss"):
+        raise ValueError("give a URL such as redis://:password@host:6379/0")
+    return text
+
+
+def read_smtp_url(text: str) -> str:
+    """Return the URL of a mail server, with the credentials in it."""
+    if not _is_url(text, "smtp", "smtps"):
+        raise ValueError("give a URL such as smtps://user:password@host:465")
+    return text
+
+
+def read_mailbox(text: str) -> str:
+    """Return a sender such as `Movies <movies@example.com>`."""
+    header: Any = default.header_factory("From", text)
+    if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
+        raise ValueError("give one address, such as Movies <movies@example.com>")
+    return text
+
+
+def read_base_url(text: str) -> str:
+    """Return an http or https URL without a slash at its end."""
+    url = urlsplit(text.rstrip("/"))
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        raise ValueError("give an http(s) URL without a query, such as https://cdn.example.com")
+    return url.geturl()
+
+
+def read_bucket(text: str) -> str:
+    """Return the name of a bucket, which needs the library that speaks to it."""
+    if find_spec("boto3") is None:
+        raise ValueError("a bucket needs boto3: pip install 'movies_api[s3]'")
+    return text
+
+
+def setting(variable: str, read: Callable[[str], Any], default: str | None) -> Any:
+    """Declare a field of Config: its variable, its reader and its default, as text."""
+    about = {"variable": variable, "read": read, "default": default}
+    return field(metadata=about, repr=variable not in SECRETS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything a deployment can choose; .env.example tells what each is for."""
+
+    instance_dir: Path = setting("INSTANCE_DIR", read_folder, "instance")
+    database_url: str = setting("DATABASE_URL", read_database_url, None)
+    secret_keys: tuple[str, ...] = setting("SECRET_KEY", read_secret_keys, None)
+    cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", read_origins, "http://localhost:3000")
+    proxy_hops: int = setting("PROXY_HOPS", whole_number(0, 10), "0")
+    cookie_samesite: str = setting("COOKIE_SAMESITE", one_of("Strict", "Lax", "None"), "Strict")
+    max_body_bytes: int = setting("MAX_BODY_BYTES", whole_number(1024, 1 << 30), "65536")
+    argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", whole_number(8, 1 << 22), "19456")
+    argon2_time_cost: int = setting("ARGON2_TIME_COST", whole_number(1, 100), "2")
+    argon2_parallelism: int = setting("ARGON2_PARALLELISM", whole_number(1, 16), "1")
+    argon2_concurrency: int = setting("ARGON2_CONCURRENCY", whole_number(1, 64), "2")
+    redis_url: str | None = setting("REDIS_URL", read_redis_url, None)
+    ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", read_switch, "true")
+    frontend_url: str = setting("FRONTEND_URL", _read_origin, "http://localhost:3000")
+    smtp_url: str | None = setting("SMTP_URL", read_smtp_url, None)
+    mail_from: str = setting("MAIL_FROM", read_mailbox, "Movies <no-reply@localhost>")
+    db_pool_size: int = setting("DB_POOL_SIZE", whole_number(1, 200), "10")
+    image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
+    image_base_url: str | None = setting("IMAGE_BASE_URL", read_base_url, None)
+    image_max_bytes: int = setting("IMAGE_MAX_BYTES", whole_number(1024, 1 << 28), "10485760")
+    image_max_pixels: int = setting("IMAGE_MAX_PIXELS", whole_number(1, 80_000_000), "30000000")
+    image_concurrency: int = setting("IMAGE_CONCURRENCY", whole_number(1, 64), "1")
+    s3_bucket: str | None = setting("S3_BUCKET", read_bucket, None)
+    s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", read_base_url, None)
+    s3_region: str | None = setting("S3_REGION", str, None)
+    s3_upload: str = setting("S3_UPLOAD", one_of("post", "put"), "post")
+    log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
+    log_level: str = setting("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether the database is a file of this machine: then everything has a default."""
+        return self.database_url.startswith("sqlite")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
+        """Read every setting; raise one ConfigError that names all that is wrong."""
+        values: dict[str, Any] = {}
+        faults: list[str] = []
+        for each in fields(cls):
+            variable, default = each.metadata["variable"], each.metadata["default"]
+            text = environ.get(variable, "").strip() or default
+            try:
+                values[each.name] = None if text is None else each.metadata["read"](text)
+            except ValueError as error:
+                shown = "(not shown)" if variable in SECRETS else repr(text)
+                faults.append(f"{variable}={shown}: {error}")
+        faults += _complete(values, lambda variable: bool(environ.get(variable, "").strip()))
+        if faults:
+            raise ConfigError("\n".join(["The settings cannot be used:", *faults]))
+        return cls(**values)
+
+
+def _complete(values: dict[str, Any], given: Callable[[str], bool]) -> list[str]:
+    """Fill in what embedded mode supplies; return the faults that only show together."""
+    faults = []
+    if values.get("argon2_memory_kib", 8) < 8 * values.get("argon2_parallelism", 1):
+        faults.append("ARGON2_MEMORY_KIB is too little: give at least 8 for each of the lanes")
+    if values.get("smtp_url") and not given("FRONTEND_URL"):
+        faults.append("FRONTEND_URL is missing: with SMTP_URL, mails link to a page there")
+    if "instance_dir" not in values or "database_url" not in values:
+        return faults
+    folder, is_embedded = values["instance_dir"], values["database_url"] is None
+    values["database_url"] = values["database_url"] or f"sqlite:///{folder / 'movies.db'}"
+    if "image_dir" in values:
+        values["image_dir"] = values["image_dir"] or folder / "images"
+    if "secret_keys" in values and values["secret_keys"] is None:
+        if not is_embedded and not values["database_url"].startswith("sqlite"):
+            needed = "with a database server every process needs the same one"
+            return [*faults, f"SECRET_KEY is missing: {needed}: {MAKE_KEY}"]
+        try:
+            values["secret_keys"] = read_secret_keys(_kept_secret(folder))
+        except OSError as error:
+            faults.append(f"INSTANCE_DIR={str(folder)!r}: cannot be written: {error.strerror}")
+        except ValueError:
+            faults.append(f"SECRET_KEY: the one kept in {folder} is damaged: delete the file")
+    return faults
+
+
+def _kept_secret(folder: Path) -> str:
+    """Return the secret kept in the folder; the first of several processes makes it."""
+    path = folder / "secret_key"
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
+    if not path.exists():
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # atomic, and fails when another process was first
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+def settings() -> Config:
+    """Return the settings of the app at work."""
+    config: Config = current_app.extensions["movies_api"]
+    return config

@@ -1,0 +1,163 @@
+"""The database: naming, UTC times, connections that heal, and the one way to read rows."""
+
+import select
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    MetaData,
+    Row,
+    TypeDecorator,
+    event,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.orm import DeclarativeBase
+
+from .config import Config
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can find it again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class WriteSession(Session):
+    """The session of a request that writes: in a transaction, unlike everything else."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:
+        """Return the one engine, in transactions."""
+        engine: Engine = current_app.extensions["writer"]
+        return engine
+
+
+# expire_on_commit: rows are values here, nothing is read again behind a view's back
+db = SQLAlchemy(
+    model_class=Base, session_options={"class_": WriteSession, "expire_on_commit": False}
+)
+migrate = Migrate()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time: UTC in, UTC out, also where the database drops or shifts the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; SQLite keeps no zone."""
+        if value is not None and dialect.name == "sqlite":
+            return value.astimezone(UTC).replace(tzinfo=None)
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None or value.tzinfo is UTC:
+            return value
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def engine_options(config: Config) -> dict[str, Any]:
+    """Return what create_engine is told: a request waits seconds for a database, never minutes."""
+    # A lone SELECT needs no BEGIN and no ROLLBACK: two round trips less
+    # hide_parameters: an error in the log must not show emails and hashes
+    common = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
+    if config.is_embedded:
+        return {**common, "connect_args": {"timeout": 10}}
+    return {
+        **common,
+        "pool_size": config.db_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 2,
+        "pool_recycle": 1800,
+        "connect_args": {"connect_timeout": 2, "tcp_user_timeout": 2_000},
+    }
+
+
+def init_db(app: Flask, config: Config) -> None:
+    """Bind the database and its migrations to the app."""
+    if config.is_embedded:
+        config.instance_dir.mkdir(parents=True, exist_ok=True)
+    db.init_app(app)
+    folder = str(Path(app.root_path).parent / "migrations")
+    migrate.init_app(app, db, folder, compare_type=True, render_as_batch=config.is_embedded)
+    with app.app_context():
+        prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
+        prepare(db.engine)
+        level = "SERIALIZABLE" if config.is_embedded else "READ COMMITTED"
+        writer = app.extensions["writer"] = db.engine.execution_options(isolation_level=level)
+        if config.is_embedded:
+            event.listen(writer, "begin", _lock_sqlite)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, _record: Any) -> None:
+        """Enforce foreign keys and let readers and a writer work side by side."""
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "busy_timeout = 10000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _lock_sqlite(connection: Connection) -> None:
+    """Lock from the start: SELECT FOR UPDATE locks nothing there, and late locks may not wait."""
+    connection.connection.cursor().execute("BEGIN IMMEDIATE")
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "checkout")
+    def refuse_dead(connection: Any, record: Any, _proxy: Any) -> None:
+        """Replace a connection whose server went away; unlike a ping it asks nobody."""
+        if "is_used" not in record.info:  # just made: SQLAlchemy gives up when that is dead too
+            record.info["is_used"] = True
+            return
+        # An idle connection has nothing to read, unless the server has said goodbye
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if poll.poll(0):
+            raise DisconnectionError
+
+
+def fetch_all(statement: Executable, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Execute a statement that is its own transaction; return its rows as dicts, by label."""
+    with db.engine.connect() as connection:
+        result = connection.execute(statement, values)
+        keys = tuple(result.keys())
+        return [dict(zip(keys, row, strict=True)) for row in result.all()]
+
+
+def fetch_one(statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
+    """Execute a statement that is its own transaction; return its row, or None."""
+    with db.engine.connect() as connection:
+        return connection.execute(statement, values).one_or_none()
+
+
+def write(statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+    """Execute in the request's transaction, with others; the view commits."""
+    result = db.session.execute(statement, values)
+    assert isinstance(result, CursorResult)
+    return result

@@ -1,0 +1,25 @@
+"""Demo data: an account and three movies, for a database that holds nothing else."""
+
+from sqlalchemy import func, select
+
+from .auth.models import add_user, users
+from .auth.passwords import hash_password
+from .db import db, fetch_one
+from .movies.models import add_movie
+
+EMAIL, PASSWORD = "test@example.com", "password123"
+POSTER = "https://images.example.com/{}.jpg"
+MOVIES = (("Spirited Away", "2001"), ("The Godfather", "1972"), ("Amélie", "2001"))
+
+
+def seed() -> bool:
+    """Add the demo data; False, and nothing done, when anybody has an account."""
+    row = fetch_one(select(func.count()).select_from(users), {})
+    if row is None or row[0]:
+        return False
+    owner = add_user("Test User", EMAIL, hash_password(PASSWORD))
+    db.session.commit()
+    for title, year in MOVIES:
+        image_url = POSTER.format(title.lower().replace(" ", "-").replace("é", "e"))
+        add_movie(owner.id, {"title": title, "year": year, "image_url": image_url})
+    return True

@@ -1,0 +1,179 @@
+"""Keeping: how bytes become a picture that a movie shows.
+
+What touches the storage commits here and not in a view: a row is locked while its bytes come or
+go, so that nobody removes what another has just been told is there.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import wraps
+from io import BytesIO
+from typing import Any, BinaryIO, TypeVar
+from uuid import UUID
+
+from flask import current_app, request
+from sqlalchemy.exc import IntegrityError
+
+from ..config import settings
+from ..db import db
+from ..errors import refuse, refuse_fields
+from ..fields import InlineFile
+from .models import (
+    add_picture,
+    add_upload,
+    touch_picture,
+    upload_from_id,
+)
+from .pictures import PictureError, clean_picture, one_of_few, thumbnail
+from .storage import Storage
+
+FOLDER = "/images/"
+KEY, UPLOAD = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
+View = TypeVar("View", bound=Callable[..., Any])
+GONE = "There is no such picture (any more): upload it again."
+
+
+def storage() -> Storage:
+    """Return the storage of the app at work."""
+    found: Storage = current_app.extensions["images"]
+    return found
+
+
+def public_base() -> str:
+    """Return what stands in front of /images/ in the URL of a picture."""
+    return settings().image_base_url or own_base()
+
+
+def own_base() -> str:
+    """Return the service's own address, as this client calls it."""
+    return request.url_root.rstrip("/")
+
+
+def show_pictures(rows: Iterable[dict[str, Any]]) -> None:
+    """Make the URLs of our pictures absolute: tables hold none, for the service may move."""
+    base = ""
+    for row in rows:
+        url = row["imageUrl"]
+        if url is not None and url[0] == "/":
+            base = base or public_base()
+            row["imageUrl"] = base + url
+
+
+def keep_picture(owner: UUID, fields: dict[str, Any]) -> None:
+    """Put in the place of what was sent as imageUrl what the table holds of it.
+
+    A picture inside the request is stored; the URL of one of ours is known again, and an upload
+    is taken up; any other URL stays what it is, and nobody ever fetches it.
+    """
+    value = fields.get("image_url")
+    if isinstance(value, InlineFile):
+        check_size(len(value.data))
+        file = BytesIO(value.data)
+        fields["image_url"] = FOLDER + store(file, value.media_type, "imageUrl")
+    elif value is not None:
+        fields["image_url"] = _known(owner, value)
+
+
+def takes_picture(view: View) -> View:
+    """Let the body be as large as a picture inside it may be; put it above `arguments`."""
+
+    @wraps(view)
+    def with_room(*args: Any, **kwargs: Any) -> Any:
+        limits = settings()
+        request.max_content_length = limits.max_body_bytes + limits.image_max_bytes * 4 // 3 + 4
+        return view(*args, **kwargs)
+
+    return with_room  # type: ignore[return-value]
+
+
+def check_size(size: int) -> None:
+    """Refuse a picture of more bytes than the settings allow."""
+    limit = settings().image_max_bytes
+    if size > limit:
+        refuse(413, message=f"The picture is too large: at most {limit} bytes are taken.")
+
+
+def store(
+    file: BinaryIO, media_type: str, field: str, upload: tuple[UUID, UUID] | None = None
+) -> str:
+    """Verify and keep a picture; return its key. The field is the one to blame.
+
+    An upload is its id and its owner; from then on the picture goes by that id too.
+    """
+    try:
+        picture = clean_picture(file, media_type)
+    except PictureError as error:
+        refuse_fields({field: [str(error)]})
+    key = picture.key
+    try:
+        add_picture(key, picture.media_type)
+        if upload:
+            add_upload(*upload, key)
+        storage().put(f"images/{key}", picture.data, picture.media_type)
+    except IntegrityError:
+        refuse(403, message="The account of this permission has been deleted.")
+    db.session.commit()
+    return key
+
+
+def _known(owner: UUID, url: str) -> str:
+    """Return the path of a picture of ours, or the URL as it is."""
+    base, _, name = url.rpartition(FOLDER)
+    is_ours = base in {settings().image_base_url, own_base()}
+    if is_ours:
+        name = name.partition("?")[0]
+    key: str | None = None
+    if KEY.fullmatch(name):
+        key = name if touch_picture(name) else None
+    elif UPLOAD.fullmatch(name):
+        key = _key_of_upload(owner, UUID(name))
+    if key is None and is_ours:
+        refuse_fields({"imageUrl": [GONE]})
+    return FOLDER + key if key else url
+
+
+def _key_of_upload(owner: UUID, upload: UUID) -> str | None:
+    """Return the picture of the owner's upload, verifying one that waits, or None."""
+    row = upload_from_id(upload)
+    if row is not None:
+        is_there = row.owner_id == owner and touch_picture(row.key)
+        return row.key if is_there else None
+    folder = f"uploads/{owner.hex}/{upload.hex}/"
+    for waiting in storage().names(folder):
+        subtype, size = waiting.name.removeprefix(folder).split("/")
+        file = storage().open(waiting.name)
+        if file is None:
+            continue
+        try:
+            # A store that does not hold uploads to their permission must not make us read them
+            if waiting.size != int(size):
+                refuse_fields({"imageUrl": [f"{waiting.size} bytes came instead of {size}."]})
+            with file:
+                return store(file, f"image/{subtype}", "imageUrl", (upload, owner))
+        finally:
+            file.close()
+            storage().remove([waiting.name])
+    return None
+
+
+def thumbnail_of(key: str, width: int) -> str:
+    """Return the name of the thumbnail in the storage; it is made once."""
+    name = f"images/{key}-{width}.webp"
+    if _is_there(name):
+        return name
+    with one_of_few():
+        if not _is_there(name):
+            file = storage().open(f"images/{key}")
+            if file is None:
+                refuse(404, message=GONE)
+            with file:
+                data = thumbnail(file, width)
+            storage().put(name, data, "image/webp")
+    return name
+
+
+def _is_there(name: str) -> bool:
+    file = storage().open(name)
+    if file is not None:
+        file.close()
+    return file is not None

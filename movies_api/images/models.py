@@ -1,0 +1,147 @@
+"""Pictures: the tables, and which of them no movie shows."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, String, bindparam, delete, exists, func, select, union, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
+from ..movies.models import movies
+
+GRACE = timedelta(days=1)
+IN_USE = timedelta(minutes=1)  # between a picture's being stored and the movie's that shows it
+
+
+class Picture(db.Model):  # type: ignore[name-defined]
+    """A picture in the storage; unused_since is None while a movie is known to show it."""
+
+    __tablename__ = "pictures"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(10))
+    unused_since: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
+
+class Upload(db.Model):  # type: ignore[name-defined]
+    """An upload that was permitted, has come and is a picture; its id is a name of the picture."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    key: Mapped[str] = mapped_column(ForeignKey("pictures.key", ondelete="CASCADE"), index=True)
+
+
+pictures, uploads = Picture.__table__, Upload.__table__
+IS_SHOWN = exists().where(movies.c.picture_key == pictures.c.key)
+IS_UPLOADED = exists().where(uploads.c.key == pictures.c.key)
+ONE = pictures.c.key == bindparam("picture")
+
+TYPE = select(pictures.c.media_type).where(ONE)
+UPLOAD = select(uploads.c.owner_id, uploads.c.key).where(uploads.c.id == bindparam("upload"))
+TOUCH = update(pictures).where(ONE).values(unused_since=bindparam("at")).returning(pictures.c.key)
+OF_USER = union(
+    select(movies.c.picture_key).where(
+        movies.c.owner_id == bindparam("user"), movies.c.picture_key.is_not(None)
+    ),
+    select(uploads.c.key).where(uploads.c.owner_id == bindparam("user")),
+)
+NOTE_SHOWN = (
+    update(pictures).where(pictures.c.unused_since.is_not(None), IS_SHOWN).values(unused_since=None)
+)
+NOTE_UNUSED = (
+    update(pictures)
+    .where(pictures.c.unused_since.is_(None), ~IS_SHOWN)
+    .values(unused_since=bindparam("at"))
+)
+UNUSED = select(pictures.c.key).where(pictures.c.unused_since <= bindparam("before"), ~IS_SHOWN)
+REMOVE_UNUSED = delete(pictures).where(
+    ONE, pictures.c.unused_since <= bindparam("before"), ~IS_SHOWN
+)
+REMOVE_LEFT = delete(pictures).where(
+    ONE,
+    func.coalesce(pictures.c.unused_since, bindparam("before")) <= bindparam("before"),
+    ~IS_SHOWN,
+    ~IS_UPLOADED,
+)
+KNOWN = select(pictures.c.key)
+
+
+def _adder(dialect: Any) -> Any:
+    """Return the statement that adds a picture or begins its grace anew; either locks its row."""
+    values: dict[str, Any] = {
+        name: bindparam(name) for name in ("key", "media_type", "unused_since")
+    }
+    statement = dialect.insert(pictures).values(values)
+    return statement.on_conflict_do_update(
+        index_elements=["key"], set_={"unused_since": statement.excluded.unused_since}
+    )
+
+
+ADD = {"postgresql": _adder(postgresql), "sqlite": _adder(sqlite)}
+ADD_UPLOAD = {
+    name: dialect.insert(uploads).on_conflict_do_nothing(index_elements=["id"])
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+
+
+def type_of(key: str) -> str | None:
+    """Return the media type of a picture, or None when there is no such picture."""
+    row = fetch_one(TYPE, {"picture": key})
+    return row and row.media_type
+
+
+def upload_from_id(upload: UUID) -> Any:
+    """Return owner_id and key of an upload that has come, or None."""
+    return fetch_one(UPLOAD, {"upload": upload})
+
+
+def touch_picture(key: str) -> bool:
+    """Begin the grace of a picture anew, before a movie shows it; False if it is not there."""
+    return fetch_one(TOUCH, {"picture": key, "at": now()}) is not None
+
+
+def add_picture(key: str, media_type: str) -> None:
+    """Add a picture, or begin the grace of the one that is there anew; lock it until the commit."""
+    values = {"key": key, "media_type": media_type, "unused_since": now()}
+    write(ADD[db.engine.dialect.name], values)
+
+
+def add_upload(upload: UUID, owner: UUID, key: str) -> None:
+    """Name a picture after its upload; IntegrityError when the owner's account has gone."""
+    values = {"id": upload, "owner_id": owner, "key": key}
+    write(ADD_UPLOAD[db.engine.dialect.name], values)
+
+
+def pictures_of(user: UUID) -> list[str]:
+    """Return the keys of the pictures that the user uploaded or shows."""
+    return [key for row in fetch_all(OF_USER, {"user": user}) for key in row.values()]
+
+
+def note_use() -> None:
+    """Note which pictures movies show, and since when the others are not shown."""
+    write(NOTE_SHOWN, {})
+    write(NOTE_UNUSED, {"at": now()})
+
+
+def unused_pictures() -> list[str]:
+    """Return the keys of the pictures whose grace is over."""
+    return [row["key"] for row in fetch_all(UNUSED, {"before": now() - GRACE})]
+
+
+def known_pictures() -> set[str]:
+    """Return the keys of all pictures."""
+    return {row["key"] for row in fetch_all(KNOWN, {})}
+
+
+def remove_unused(key: str) -> bool:
+    """Remove a picture that no movie shows and whose grace is over; lock it until the commit."""
+    return write(REMOVE_UNUSED, {"picture": key, "before": now() - GRACE}).rowcount > 0
+
+
+def remove_left(key: str) -> bool:
+    """Remove a picture at once that nobody shows, uploaded, or is about to show."""
+    return write(REMOVE_LEFT, {"picture": key, "before": now() - IN_USE}).rowcount > 0

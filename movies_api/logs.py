@@ -1,0 +1,96 @@
+"""Logs: one line a request on stdout, JSON for machines and text on a terminal; the request id."""
+
+import logging
+import re
+import sys
+import uuid
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+import orjson
+from flask import Flask, g, has_request_context, request
+from flask.wrappers import Response
+
+from .config import Config
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+log = logging.getLogger("movies_api")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; `extra={"fields": {...}}` adds keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if has_request_context():
+            line["requestId"] = g.get("request_id")
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """The same for a person's eyes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, the added fields at its end."""
+        added = " ".join(f"{key}={value}" for key, value in getattr(record, "fields", {}).items())
+        # A path may hold line ends, and what a terminal takes for a command
+        return f"{super().format(record)} {CONTROL.sub('?', added)}".rstrip()
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """Return the formatter for json, text, or auto: text on a terminal, else JSON."""
+    if log_format == "text" or (log_format == "auto" and sys.stdout.isatty()):
+        return TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    return JsonFormatter()
+
+
+def init_logs(app: Flask, config: Config) -> None:
+    """Give each request an id and a line."""
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(formatter(config.log_format))
+        log.addHandler(handler)
+        log.propagate = False
+    log.setLevel(config.log_level)
+    app.before_request(start_request)
+    app.after_request(log_request)
+
+
+def audit(event: str, user: UUID | None, **fields: Any) -> None:
+    """Write what happened to an account; the user's id is all that it says of a person."""
+    log.info("audit", extra={"fields": {"event": event, "userId": user, **fields}})
+
+
+def start_request() -> None:
+    """Take the caller's request id when it is sane; else make one."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    g.started = perf_counter()
+
+
+def log_request(response: Response) -> Response:
+    """Write the line of this request and hand its id to the caller."""
+    response.headers["X-Request-ID"] = g.request_id
+    caller = g.get("caller")
+    fields = {
+        "requestId": g.request_id,
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "ms": round((perf_counter() - g.started) * 1000, 2),
+        "userId": caller.id if caller else None,
+    }
+    level = logging.ERROR if response.status_code >= 500 else logging.INFO
+    log.log(level, "request", extra={"fields": fields})
+    return response

@@ -1,0 +1,1 @@
+"""Movies: everybody's own collection."""

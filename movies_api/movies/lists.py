@@ -1,0 +1,139 @@
+"""Pages of a collection: one statement for each shape of question, built once and kept."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import gt, lt
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, tuple_
+
+from ..db import fetch_all, fetch_one
+from .models import LISTED, movies
+from .titles import fold
+
+Sort = tuple[tuple[str, bool], ...]
+COLUMNS = {
+    "title": movies.c.title_key,
+    "year": movies.c.year,
+    "createdAt": movies.c.created_at,
+    "updatedAt": movies.c.updated_at,
+}
+KEYS = tuple(f"_key_{number}" for number in range(len(COLUMNS)))
+DEEP = 1000
+OLDEST, NEWEST = "0000", "9999"
+
+
+class Shape(NamedTuple):
+    """What tells one statement from another: not the values."""
+
+    sort: Sort
+    words: int
+    has_years: bool
+    is_after: bool
+    is_deep: bool
+
+
+def page_of(
+    owner: UUID, query: dict[str, Any], after: Sequence[Any] | None
+) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """Return a page of wire rows, and the position of its last row when more rows follow.
+
+    A position is the row's values of the sort's columns and its id; `after` is one.
+    """
+    shape, values = _question(owner, query, after)
+    values["limit"] = query["limit"] + 1
+    values["offset"] = 0 if after is not None else (query["page"] - 1) * query["limit"]
+    rows = fetch_all(_page(shape._replace(is_deep=values["offset"] > DEEP)), values)
+    follow = len(rows) > query["limit"]
+    rows = rows[: query["limit"]]
+    for row in rows:
+        row["ownerId"] = owner
+        position = [row.pop(key) for key in KEYS[: len(shape.sort)]]
+    return rows, [*position, rows[-1]["id"]] if follow else None
+
+
+def count_of(owner: UUID, query: dict[str, Any]) -> int:
+    """Return how many movies of the owner fit the search and the years."""
+    shape, values = _question(owner, query, None)
+    row = fetch_one(_count(shape), values)
+    return 0 if row is None else row[0]
+
+
+def is_filtered(query: dict[str, Any]) -> bool:
+    """Tell whether the query asks for less than the whole collection."""
+    return any(query[name] for name in ("search", "year", "year_from", "year_to"))
+
+
+def _question(
+    owner: UUID, query: dict[str, Any], after: Sequence[Any] | None
+) -> tuple[Shape, dict[str, Any]]:
+    search = query["search"] or ""
+    # What folds to nothing, a lone accent, is looked for as it is
+    words = list(dict.fromkeys((fold(search) or search).split()))
+    has_years = any(query[name] for name in ("year", "year_from", "year_to"))
+    values: dict[str, Any] = {"owner": owner}
+    for number, word in enumerate(words):
+        plain = re.sub(r"([\\%_])", r"\\\1", word)
+        values[f"word_{number}"] = f"%{plain}%"
+    if has_years:
+        values["oldest"] = max(filter(None, (query["year"], query["year_from"], OLDEST)))
+        values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
+    for number, value in enumerate(after or ()):
+        values[f"after_{number}"] = value
+    return Shape(query["sort"], len(words), has_years, after is not None, is_deep=False), values
+
+
+@lru_cache(maxsize=512)
+def _page(shape: Shape) -> Select[Any]:
+    # The order always ends in id, in the direction of the last key: no row is shown twice or lost
+    keys = [COLUMNS[name] for name, _ in shape.sort] + [movies.c.id]
+    downs = [descends for _, descends in shape.sort]
+    downs.append(downs[-1])
+    extra = [key.label(label) for key, label in zip(keys[:-1], KEYS, strict=False)]
+    order = [key.desc() if down else key.asc() for key, down in zip(keys, downs, strict=True)]
+    conditions = _conditions(shape)
+    if shape.is_after:
+        conditions.append(_beyond(keys, downs))
+
+    def cut(statement: Select[Any]) -> Select[Any]:
+        return (
+            statement.where(*conditions)
+            .order_by(*order)
+            .limit(bindparam("limit"))
+            .offset(bindparam("offset"))
+        )
+
+    if not shape.is_deep:
+        return cut(select(*LISTED, *extra))
+    # The rows passed over are counted off in the index alone
+    ids = cut(select(movies.c.id)).subquery()
+    return select(*LISTED, *extra).join(ids, ids.c.id == movies.c.id).order_by(*order)
+
+
+@lru_cache(maxsize=64)
+def _count(shape: Shape) -> Select[Any]:
+    return select(func.count()).select_from(movies).where(*_conditions(shape))
+
+
+def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [movies.c.owner_id == bindparam("owner")]
+    if shape.has_years:
+        conditions.append(movies.c.year.between(bindparam("oldest"), bindparam("newest")))
+    for name in (f"word_{number}" for number in range(shape.words)):
+        conditions += [movies.c.search_key.like(bindparam(name), escape="\\")]
+    return conditions
+
+
+def _beyond(keys: Sequence[ColumnElement[Any]], downs: Sequence[bool]) -> ColumnElement[bool]:
+    """Return the condition for the rows behind a position, in a form an index can walk."""
+    marks = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
+    if len(set(downs)) == 1:
+        compare = lt if downs[0] else gt
+        return compare(tuple_(*keys), tuple_(*marks))  # type: ignore[no-any-return]
+    steps = []
+    for number, down in enumerate(downs):
+        same = [key == mark for key, mark in zip(keys[:number], marks, strict=False)]
+        steps.append(and_(*same, (lt if down else gt)(keys[number], marks[number])))
+    return or_(*steps)

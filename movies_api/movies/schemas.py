@@ -1,0 +1,153 @@
+"""What movie routes take and answer."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from ..fields import Edit, Input, Output, Query, Text, WebAddress, WholeNumber, Year
+from .lists import COLUMNS
+
+MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
+YEAR = {"pattern": "^[0-9]{4}$"}
+TIME = {"example": "2026-01-31T12:00:00.000000Z"}
+IGNORED = {"description": "Accepted, so that what was read can be sent back, and ignored."}
+
+
+def nothing() -> None:
+    """Stand for a parameter that is not given; a plain None would be documented as a value."""
+
+
+class MovieFields(Input):
+    """What a person says of a movie."""
+
+    title = Text(min=1, max=255, required=True, metadata={"example": "Alien"})
+    year = Year(
+        allow_none=True,
+        metadata={
+            "example": "1979",
+            "description": "Four digits; the number is taken too; an empty text means null.",
+        },
+    )
+    image_url = WebAddress(
+        max=2048,
+        allow_none=True,
+        data_key="imageUrl",
+        metadata={
+            "example": "https://example.com/alien.jpg",
+            "description": "http or https, at most 2048 characters; an empty text means null. "
+            "Or a picture itself, as `data:image/...;base64,...`: it is stored, its URL answered.",
+        },
+    )
+
+
+class MovieEdit(MovieFields, Edit):
+    """Any of the three; what is absent keeps its value."""
+
+    title = Text(min=1, max=255, metadata={"example": "Aliens"})
+    id = fields.Raw(dump_only=True, metadata=IGNORED)
+    owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)
+    created_at = fields.Raw(dump_only=True, data_key="createdAt", metadata=IGNORED)
+    updated_at = fields.Raw(dump_only=True, data_key="updatedAt", metadata=IGNORED)
+
+
+class SortField(fields.String):
+    """Keys with commas between them; a minus sign in front of one descends."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        keys = [key.strip() for key in super()._deserialize(value, attr, data, **kwargs).split(",")]
+        names = [key.removeprefix("-") for key in keys]
+        if unknown := [name for name in names if name not in COLUMNS]:
+            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(COLUMNS)}.")
+        if len(set(names)) < len(names):
+            raise ValidationError("Name each key once.")
+        return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
+
+
+class MovieQuery(Query):
+    """Which movies, in which order, how many of them."""
+
+    page = WholeNumber(
+        min=1, max=MAX_PAGE, load_default=nothing, metadata={"description": "1 if not given."}
+    )
+    limit = WholeNumber(
+        min=1, max=100, load_default=20, metadata={"description": "How many movies a page has."}
+    )
+    search = Text(
+        max=255,
+        load_default=nothing,
+        metadata={
+            "description": "Words of the title, or parts of them, whatever case and accents."
+        },
+    )
+    year = Year(load_default=nothing, metadata={**YEAR, "description": "Of this year alone."})
+    year_from = Year(
+        load_default=nothing,
+        data_key="yearFrom",
+        metadata={**YEAR, "description": "Of this year or later."},
+    )
+    year_to = Year(
+        load_default=nothing,
+        data_key="yearTo",
+        metadata={**YEAR, "description": "Of this year or earlier."},
+    )
+    sort = SortField(
+        load_default=(("createdAt", True),),
+        metadata={
+            "default": "-createdAt",
+            "description": "From title, year, createdAt and updatedAt, with commas between them, "
+            "such as `-year,title`; a minus sign in front descends.",
+        },
+    )
+    cursor = fields.String(
+        load_default=nothing,
+        metadata={"description": "In place of page: meta.nextCursor of the page before."},
+    )
+
+    @validates_schema
+    def check_one_way(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse to guess which of two places is meant."""
+        if data.get("cursor") is not None and data.get("page") is not None:
+            raise ValidationError("Give page or cursor, not both.", "cursor")
+
+
+class Movie(Output):
+    """A movie of its owner."""
+
+    id = fields.Integer(required=True, metadata={"example": 17})
+    title = fields.String(required=True, metadata={"example": "Alien"})
+    year = fields.String(required=True, allow_none=True, metadata={"example": "1979"})
+    image_url = fields.String(
+        required=True,
+        allow_none=True,
+        data_key="imageUrl",
+        metadata={"example": "https://example.com/alien.jpg"},
+    )
+    owner_id = fields.UUID(
+        required=True,
+        data_key="ownerId",
+        metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
+    )
+    created_at = fields.DateTime(required=True, data_key="createdAt", metadata=TIME)
+    updated_at = fields.DateTime(required=True, data_key="updatedAt", metadata=TIME)
+
+
+class Meta(Output):
+    """Where the page stands; page, total and totalPages only without a cursor."""
+
+    page = fields.Integer(metadata={"example": 1})
+    limit = fields.Integer(required=True, metadata={"example": 20})
+    total = fields.Integer(metadata={"example": 1})
+    total_pages = fields.Integer(data_key="totalPages", metadata={"example": 1})
+    next_cursor = fields.String(
+        required=True,
+        allow_none=True,
+        data_key="nextCursor",
+        metadata={"description": "null on the last page.", "example": None},
+    )
+
+
+class MoviePage(Output):
+    """A page of the collection."""
+
+    items = fields.List(fields.Nested(Movie), required=True)
+    meta = fields.Nested(Meta, required=True)

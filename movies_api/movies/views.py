@@ -1,0 +1,159 @@
+"""Your own movies: list, show, add, edit, remove."""
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import g, request, url_for
+from sqlalchemy.exc import IntegrityError
+
+from ..api import ETAG, Blueprint
+from ..errors import refuse, refuse_fields
+from ..fields import InlineFile
+from ..images.keeping import keep_picture, show_pictures, takes_picture
+from . import schemas
+from .cursors import cursor_from_position, position_from_cursor
+from .lists import count_of, is_filtered, page_of
+from .models import add_movie, edit_movie, movie_from_id, remove_movie
+
+ONE = "/movies/<row:movie_id>"
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the movie is."}}
+LINK = {
+    "Link": {"schema": {"type": "string"}, "description": "The pages first, prev, next and last."}
+}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag of what you read: if somebody has changed it since, 412 says so.",
+}
+VERSION = re.compile("[1-9][0-9]{0,8}")
+Answer = tuple[dict[str, Any], dict[str, str]]
+
+bp = Blueprint("movies", __name__, description="Your own collection")
+
+
+@bp.get("/movies")
+@bp.arguments(schemas.MovieQuery, location="query")
+@bp.response(200, schemas.MoviePage, headers=LINK)
+def list_movies(query: dict[str, Any]) -> Answer:
+    """List your movies, a page at a time."""
+    caller, cursor = g.caller, query["cursor"]
+    if cursor is not None:
+        after = position_from_cursor(query["sort"], cursor)
+        if after is None:
+            refuse_fields({"cursor": ["Not a cursor of this order: take meta.nextCursor."]})
+        items, last = page_of(caller.id, query, after)
+        meta: dict[str, Any] = {"limit": query["limit"]}
+    else:
+        query["page"] = query["page"] or 1
+        items, last = page_of(caller.id, query, None)
+        total = count_of(caller.id, query) if is_filtered(query) else caller.movie_count
+        pages = -(-total // query["limit"])
+        meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
+    show_pictures(items)
+    meta["nextCursor"] = last and cursor_from_position(query["sort"], last)
+    return {"items": items, "meta": meta}, {"Link": _links(meta)}
+
+
+@bp.post("/movies")
+@takes_picture
+@bp.arguments(schemas.MovieFields)
+@bp.response(201, schemas.Movie, headers=ETAG | LOCATION)
+def create_movie(fields: dict[str, Any]) -> Answer:
+    """Add a movie."""
+    keep_picture(g.caller.id, fields)
+    try:
+        movie = add_movie(g.caller.id, fields)
+    except IntegrityError:
+        refuse(401, "INVALID_TOKEN", "This account has been deleted.")
+    location = url_for("movies.show_movie", movie_id=movie["id"])
+    return _answer(movie, Location=location)
+
+
+@bp.get(ONE)
+@bp.response(200, schemas.Movie)
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(404, response="NOT_FOUND")
+def show_movie(movie_id: int) -> Answer:
+    """Show one of your movies."""
+    movie = get_movie(movie_id)
+    return _answer(movie)
+
+
+@bp.route(ONE, methods=["PUT", "PATCH"])
+@takes_picture
+@bp.arguments(schemas.MovieEdit)
+@bp.response(200, schemas.Movie, headers=ETAG)
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(404, response="NOT_FOUND")
+@bp.alt_response(412, response="PRECONDITION_FAILED")
+@bp.doc(parameters=[IF_MATCH])
+def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
+    """Change what is sent of one of your movies; the rest keeps its value."""
+    versions = _versions()
+    if isinstance(fields.get("image_url"), InlineFile):
+        get_movie(movie_id, versions)  # no file is kept for a change that is refused
+    keep_picture(g.caller.id, fields)
+    movie = edit_movie(g.caller.id, movie_id, fields, versions)
+    if movie is None:
+        get_movie(movie_id)
+        refuse(412)
+    return _answer(movie)
+
+
+@bp.delete(ONE)
+@bp.response(204)
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(404, response="NOT_FOUND")
+@bp.alt_response(412, response="PRECONDITION_FAILED")
+@bp.doc(parameters=[IF_MATCH])
+def delete_movie(movie_id: int) -> None:
+    """Remove one of your movies."""
+    if not remove_movie(g.caller.id, movie_id, _versions()):
+        get_movie(movie_id)
+        refuse(412)
+
+
+def get_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any]:
+    """Return the caller's movie, or abort: 404 for none, 403 for another's, 412 for no version."""
+    movie = movie_from_id(movie_id)
+    if movie is None:
+        refuse(404, message="Movie not found")
+    if movie["ownerId"] != g.caller.id:
+        refuse(403, message="This movie belongs to somebody else.")
+    if versions is not None and movie["version"] not in versions:
+        refuse(412)
+    return movie
+
+
+def _answer(movie: dict[str, Any], **headers: str) -> Answer:
+    """Return the movie as clients see it, and its version, which is not on the wire, as header."""
+    show_pictures([movie])
+    return movie, {"ETag": f'"{movie.pop("version")}"', **headers}
+
+
+def _versions() -> list[int] | None:
+    """Return the versions that If-Match allows, or None when it allows any."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return None
+    # werkzeug reads the tag "" as None
+    return [int(tag) for tag in request.if_match.as_set() if tag and VERSION.fullmatch(tag)]
+
+
+def _links(meta: dict[str, Any]) -> str:
+    """Return the Link header for the pages around this one."""
+    wanted = {name: value for name, value in request.args.items() if name not in {"page", "cursor"}}
+    targets: dict[str, dict[str, Any]] = {"first": {"page": 1}}
+    if "page" in meta:
+        if meta["page"] > 1:
+            targets["prev"] = {"page": min(meta["page"] - 1, max(meta["totalPages"], 1))}
+        if meta["page"] < meta["totalPages"]:
+            targets["next"] = {"page": meta["page"] + 1}
+        targets["last"] = {"page": max(meta["totalPages"], 1)}
+    elif meta["nextCursor"]:
+        targets["next"] = {"cursor": meta["nextCursor"]}
+    return ", ".join(
+        f'<{request.path}?{urlencode({**wanted, **place})}>; rel="{relation}"'
+        for relation, place in targets.items()
+    )

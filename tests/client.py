@@ -1,0 +1,112 @@
+"""The test client: it checks every answer, counts statements and can be somebody."""
+
+from __future__ import annotations
+
+from json import dumps
+from typing import Any, cast
+
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, event
+from werkzeug.test import TestResponse
+
+from .document import Document
+
+PASSWORD = "correct horse battery"
+ASSETS = ("/docs", "/openapi.json")
+
+# Statement and values of the last request, of whichever client
+recorded: list[tuple[str, Any]] = []
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _record(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+    recorded.append((statement, values))
+
+
+class Client(FlaskClient):
+    """A client whose requests fail the test that makes them when the answer is not as documented.
+
+    `user` and `token` are those of a person; `statements` is the SQL of the last request.
+    """
+
+    undocumented: tuple[str, ...] = ASSETS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user: dict[str, Any] = {}
+        self.statements: list[str] = []
+
+    @property
+    def token(self) -> str | None:
+        """The access token sent with every request; set it to None to send none."""
+        header: str = self.environ_base.get("HTTP_AUTHORIZATION", "")
+        return header.removeprefix("Bearer ") or None
+
+    @token.setter
+    def token(self, token: str | None) -> None:
+        self.environ_base.pop("HTTP_AUTHORIZATION", None)
+        if token is not None:
+            self.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The refresh cookie in the jar; set it to put back an old one, or None to drop it."""
+        cookie = self.get_cookie("refreshToken", path="/auth")
+        return cookie.value if cookie else None
+
+    @refresh_token.setter
+    def refresh_token(self, value: str | None) -> None:
+        if value is None:
+            self.delete_cookie("refreshToken", path="/auth")
+        else:
+            self.set_cookie("refreshToken", value, path="/auth", httponly=True, samesite="Strict")
+
+    def sign_up(self, name: str) -> Client:
+        """Become a new user of that name; return the client."""
+        email = f"{name.lower()}@example.com"
+        response = self.post(
+            "/auth/signup", json={"name": name, "email": email, "password": PASSWORD}
+        )
+        return self.take(response, 201)
+
+    def log_in(self, email: str, **more: Any) -> Client:
+        """Become a user that exists; return the client."""
+        response = self.post("/auth/login", json={"email": email, "password": PASSWORD, **more})
+        return self.take(response, 200)
+
+    def take(self, response: TestResponse, status: int = 200) -> Client:
+        """Use the user and the token of an answer from now on."""
+        assert response.status_code == status, response.text
+        assert response.json is not None
+        self.user, self.token = response.json["user"], response.json["accessToken"]
+        return self
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Make a request and check its answer."""
+        if "json" in kwargs:
+            # In ASCII, so that what is no valid text can be sent too
+            kwargs["data"] = dumps(kwargs.pop("json"))
+            kwargs.setdefault("content_type", "application/json")
+        sent = kwargs.get("data", "")
+        recorded.clear()
+        response = super().open(*args, **kwargs)
+        self.statements = [statement for statement, _ in recorded]
+        request, body = response.request, response.get_data()
+        response.close()
+        if not request.path.startswith(self.undocumented):
+            self.document.check(
+                request.method, request.path, response.status_code, response.headers, body
+            )
+            if response.status_code < 400 and request.method != "OPTIONS":
+                self.document.check_request(request.method, request.path, request.args, sent)
+        return response
+
+    @property
+    def document(self) -> Document:
+        """The document of the app under test, read once."""
+        documents = self.application.extensions
+        if "tests.document" not in documents:
+            response = FlaskClient(self.application, self.response_wrapper).get("/openapi.json")
+            assert response.json is not None
+            documents["tests.document"] = Document(response.json)
+        return cast(Document, documents["tests.document"])

@@ -1,0 +1,341 @@
+"""Fixtures: a fresh database of each kind, the app on it, personas, and the real service."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, tzinfo
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+import flask_migrate
+import itsdangerous
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from movies_api import create_app
+from movies_api.config import Config
+from movies_api.db import db
+from movies_api.logs import JsonFormatter
+
+from .client import Client
+from .servers import (
+    CHEAP_ARGON2,
+    CHECKOUT,
+    SECRET_KEY,
+    Mailbox,
+    OwnPostgres,
+    Postgres,
+    Service,
+    gunicorn,
+    mail_server,
+    own_postgres,
+    postgres,
+)
+
+MAIL = {"FRONTEND_URL": "https://app.example.com", "MAIL_FROM": "Movies <movies@example.com>"}
+KINDS = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --database, which restricts the run to one kind."""
+    parser.addoption(
+        "--database", choices=KINDS, help="run on one kind of database only (default: both)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our marker; let a run that is told to end stop the servers it has started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.addinivalue_line(
+        "markers", "only_on(kind): the promise exists on this kind of database only"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that needs a database once on every kind."""
+    if "database" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("only_on")
+        metafunc.parametrize(
+            "database", marker.args if marker else KINDS, indirect=True, scope="session"
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, not skip, the kind of database that --database does not name."""
+    chosen = config.getoption("--database")
+    if chosen is None:
+        return
+    kinds = {item: _kind_of(item) for item in items}
+    config.hook.pytest_deselected(
+        items=[item for item in items if kinds[item] not in (None, chosen)]
+    )
+    items[:] = [item for item in items if kinds[item] in (None, chosen)]
+
+
+def _kind_of(item: pytest.Item) -> str | None:
+    """Return the kind of database a test runs on; None when it needs none."""
+    if isinstance(item, pytest.Function):
+        if hasattr(item, "callspec") and "database" in item.callspec.params:
+            return str(item.callspec.params["database"])
+        if {"server", "restartable_server"} & set(item.fixturenames):
+            return "postgresql"
+    return None
+
+
+class Database:
+    """One migrated database; `engine` is the tests' own way in, beside the app's."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.kind, self.url = kind, url
+        self.engine = engine_for(url)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Tell the kind."""
+        return self.kind == "postgresql"
+
+    def execute(self, statement: Any, values: Any = None) -> list[Any]:
+        """Execute and commit a statement, SQL text or an expression, and return its rows."""
+        with self.engine.begin() as connection:
+            result = connection.execute(
+                text(statement) if isinstance(statement, str) else statement, values
+            )
+            return list(result.all()) if result.returns_rows else []
+
+    def clear(self) -> None:
+        """Empty every table of ours."""
+        with self.engine.begin() as connection:
+            for table in reversed(db.metadata.sorted_tables):
+                connection.execute(table.delete())
+
+
+def engine_for(url: str) -> Engine:
+    """Return an engine of SQLAlchemy that keeps no connection."""
+    address = make_url(url)
+    if address.get_backend_name() == "postgresql":
+        return create_engine(address.set(drivername="postgresql+psycopg2"), poolclass=NullPool)
+    return create_engine(address, poolclass=NullPool, connect_args={"timeout": 10})
+
+
+def config_for(url: str, instance: Path, **variables: str) -> Config:
+    """Return the settings of an app under test: the defaults, but cheap to log in to."""
+    environment = {
+        "DATABASE_URL": url,
+        "SECRET_KEY": SECRET_KEY,
+        "INSTANCE_DIR": str(instance),
+        "RATELIMIT_ENABLED": "false",
+        **CHEAP_ARGON2,
+    }
+    return Config.from_environ({**environment, **variables})
+
+
+def app_for(config: Config) -> Flask:
+    """Return an app whose test client checks what it gets."""
+    app = create_app(config)
+    app.test_client_class = Client
+    _made.append(app)
+    return app
+
+
+_made: list[Flask] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    """Leave no connection of an app that a test has made for itself."""
+    yield
+    while _made:
+        with _made.pop().app_context():
+            db.engine.dispose()
+
+
+def migrate(app: Flask) -> None:
+    """Bring the database of an app up by the migrations."""
+    with app.app_context():
+        flask_migrate.upgrade(directory=str(CHECKOUT / "migrations"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL server to make databases on."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def restartable_server() -> Iterator[OwnPostgres]:
+    """A PostgreSQL server that the test may stop and start."""
+    with own_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """The migrated database the whole run uses, once of each kind."""
+    if request.param == "sqlite":
+        yield Database("sqlite", f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'movies.db'}")
+        return
+    server: Postgres = request.getfixturevalue("server")
+    yield Database("postgresql", server.create_database("movies_api_tests"))
+    server.drop_database("movies_api_tests")
+
+
+@pytest.fixture(scope="session")
+def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The app of the whole run, its database brought up by the migrations."""
+    app = app_for(config_for(database.url, tmp_path_factory.mktemp("instance")))
+    migrate(app)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def cleared_app(migrated_app: Flask, database: Database) -> Flask:
+    """The app of the whole run, its database empty."""
+    database.clear()
+    return migrated_app
+
+
+@pytest.fixture
+def app(cleared_app: Flask) -> Flask:
+    """The app on an empty database; a module may put another in its place."""
+    return cleared_app
+
+
+@pytest.fixture
+def make_app(cleared_app: Flask, database: Database, tmp_path: Path) -> Callable[..., Flask]:
+    """A function that gives one more app on the same database, with other settings."""
+    return lambda **variables: app_for(config_for(database.url, tmp_path, **variables))
+
+
+@pytest.fixture
+def make_client(app: Flask) -> Callable[[], Client]:
+    """A function that gives one more client, who is nobody and shares no cookie."""
+    return lambda: cast(Client, app.test_client())
+
+
+@pytest.fixture
+def client(make_client: Callable[[], Client]) -> Client:
+    """Nobody."""
+    return make_client()
+
+
+@pytest.fixture
+def alice(make_client: Callable[[], Client]) -> Client:
+    """Alice, logged in."""
+    return make_client().sign_up("Alice")
+
+
+@pytest.fixture
+def bob(make_client: Callable[[], Client]) -> Client:
+    """Bob, logged in: a stranger to Alice."""
+    return make_client().sign_up("Bob")
+
+
+@pytest.fixture
+def empty_database(
+    database: Database, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Database]:
+    """One more database of the same kind, without any table."""
+    if not database.is_postgresql:
+        yield Database("sqlite", f"sqlite:///{tmp_path / 'empty.db'}")
+        return
+    server: Postgres = request.getfixturevalue("server")
+    yield Database("postgresql", server.create_database("movies_api_empty"))
+    server.drop_database("movies_api_empty")
+
+
+@pytest.fixture
+def stream() -> Iterator[StringIO]:
+    """What the service writes to its log, as JSON lines."""
+    stream = StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("movies_api")
+    logger.addHandler(handler)
+    yield stream
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def lines(app: Flask, stream: StringIO) -> Callable[[], list[dict[str, Any]]]:
+    """A function that returns the lines so far, parsed."""
+    return lambda: [json.loads(line) for line in stream.getvalue().split("\n") if line]
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """A real mail server."""
+    with mail_server() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def mailing_app(make_app: Callable[..., Flask], mailbox: Mailbox) -> Flask:
+    """An app that sends its mail there."""
+    return make_app(SMTP_URL=mailbox.url, **MAIL)
+
+
+@pytest.fixture
+def files(app: Flask) -> Callable[[], list[str]]:
+    """A function that names the files in the folder of pictures, which is empty at first."""
+    folder = app.extensions["movies_api"].image_dir
+    for path in folder.glob("*"):
+        path.unlink()
+    return lambda: sorted(path.name for path in folder.glob("*"))
+
+
+class Clock:
+    """The time as the app sees it: the real one, put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def advance(self, **time: float) -> None:
+        """Let time pass: `days=`, `minutes=` and so on."""
+        self.ahead += timedelta(**time)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that the test puts forward, for rows and for signed tokens."""
+    clock = Clock()
+    real = itsdangerous.TimestampSigner.get_timestamp
+
+    class Shifted(datetime):
+        """The datetime of movies_api.db, which tells the time to all of the package."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + clock.ahead
+
+    monkeypatch.setattr("movies_api.db.datetime", Shifted)
+    monkeypatch.setattr(
+        itsdangerous.TimestampSigner,
+        "get_timestamp",
+        lambda signer: real(signer) + round(clock.ahead.total_seconds()),
+    )
+    return clock
+
+
+@pytest.fixture(scope="session")
+def running_service(migrated_app: Flask, database: Database) -> Iterator[Service]:
+    """The real service, two processes, on the database of the run."""
+    with gunicorn(database.url, workers=2) as service:
+        yield service
+
+
+@pytest.fixture
+def service(app: Flask, running_service: Service) -> Service:
+    """The real service on an empty database."""
+    return running_service

@@ -1,0 +1,230 @@
+"""Hold answers against the OpenAPI document the service publishes: a drift is a failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+from werkzeug.datastructures import Headers
+
+ENVELOPE = Draft202012Validator(
+    {
+        "type": "object",
+        "required": ["error"],
+        "additionalProperties": False,
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "details"],
+                "additionalProperties": False,
+                "properties": {
+                    "code": {"type": "string", "pattern": "^[A-Z]+(_[A-Z]+)*$"},
+                    "message": {"type": "string", "minLength": 1},
+                    "details": {"type": "object"},
+                },
+            }
+        },
+    }
+)
+CODES = {
+    400: {"VALIDATION_ERROR", "INVALID_JSON"},
+    401: {"MISSING_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED", "INVALID_CREDENTIALS"},
+    403: {"FORBIDDEN"},
+    404: {"NOT_FOUND"},
+    405: {"METHOD_NOT_ALLOWED"},
+    409: {"USER_EXISTS"},
+    412: {"PRECONDITION_FAILED"},
+    413: {"PAYLOAD_TOO_LARGE"},
+    415: {"UNSUPPORTED_MEDIA_TYPE"},
+    429: {"RATE_LIMITED"},
+    500: {"INTERNAL_ERROR"},
+    503: {"SERVICE_UNAVAILABLE"},
+}
+BELONGS_TO = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+INSIDES = re.compile(r"Traceback|sqlalchemy|psycopg2|sqlite3|\bSELECT\b.+\bFROM\b|site-packages")
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+FORMATS = FormatChecker()
+
+
+@FORMATS.checks("date-time")
+def is_utc_time(value: object) -> bool:
+    """Tell whether a text is RFC 3339 in UTC ending in Z; other types are another rule's business."""
+    return not isinstance(value, str) or DATE_TIME.fullmatch(value) is not None
+
+
+class DriftError(AssertionError):
+    """The service answered what its document does not say."""
+
+
+def closed(node: Any) -> Any:
+    """Return a copy in which an object schema takes no other properties than it names."""
+    if isinstance(node, list):
+        return [closed(each) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    copy = {key: closed(value) for key, value in node.items()}
+    if isinstance(copy.get("properties"), dict) and "additionalProperties" not in copy:
+        copy["additionalProperties"] = False
+    return copy
+
+
+class Document:
+    """The OpenAPI document of one app."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content: dict[str, Any] = closed(content)
+        resource = Resource.from_contents(self.content, default_specification=DRAFT202012)
+        self.registry: Registry[Any] = Registry().with_resource("urn:document", resource)
+        self.validators: dict[str, Draft202012Validator] = {}
+        self.templates = [
+            (re.compile(re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(path))), path)
+            for path in sorted(self.content["paths"], key=lambda path: path.count("{"))
+        ]
+
+    def template_of(self, path: str) -> str | None:
+        """Return the documented path that a request's path is an example of."""
+        return next(
+            (template for pattern, template in self.templates if pattern.fullmatch(path)), None
+        )
+
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Give every (METHOD, path, operation)."""
+        for path, item in self.content["paths"].items():
+            for method, operation in item.items():
+                if method != "parameters":
+                    yield method.upper(), path, operation
+
+    def check(self, method: str, path: str, status: int, headers: Headers, body: bytes) -> None:
+        """Raise DriftError when the answer is not what the document and the contract say."""
+        try:
+            self._check_everywhere(status, headers, body, method)
+            if method != "OPTIONS":
+                self._check_operation(method, path, status, headers, body)
+        except DriftError as drift:
+            shown = body[:2000].decode(errors="replace")
+            raise DriftError(
+                f"{method} {path} -> {status}: {drift}\n{dict(headers)}\n{shown}"
+            ) from None
+
+    def _check_everywhere(self, status: int, headers: Headers, body: bytes, method: str) -> None:
+        """Check what holds for each answer, documented or not."""
+        if not headers.get("X-Request-ID"):
+            raise DriftError("no X-Request-ID")
+        if status < 400:
+            return
+        if headers.get("Content-Type") != "application/json":
+            raise DriftError("an error that is not JSON")
+        if status in BELONGS_TO and not headers.get(BELONGS_TO[status]):
+            raise DriftError(f"no {BELONGS_TO[status]}")
+        if method == "HEAD":
+            return
+        error = _parsed(body)
+        _validate(ENVELOPE, error)
+        if INSIDES.search(body.decode()):
+            raise DriftError("the answer tells of our insides")
+        code = error["error"]["code"]
+        if code not in CODES.get(status, {code}):
+            raise DriftError(f"{code} does not belong to {status}")
+        if code.endswith("_TOKEN") and headers.get("WWW-Authenticate") != "Bearer":
+            raise DriftError("no WWW-Authenticate: Bearer")
+        if code == "VALIDATION_ERROR":
+            for messages in error["error"]["details"].values():
+                if not isinstance(messages, list) or not all(
+                    isinstance(text, str) for text in messages
+                ):
+                    raise DriftError("details must map each field to a list of messages")
+        if status == 500 and error["error"]["details"] != {"requestId": headers["X-Request-ID"]}:
+            raise DriftError("a 500 must name the request id")
+
+    def _check_operation(
+        self, method: str, path: str, status: int, headers: Headers, body: bytes
+    ) -> None:
+        """Check the answer against the operation it belongs to."""
+        template = self.template_of(path)
+        if template is None:
+            if status not in (404, 413):
+                raise DriftError("the path is not documented")
+            return
+        operation_method = "get" if method == "HEAD" else method.lower()
+        operation = self.content["paths"][template].get(operation_method)
+        if operation is None:
+            if status not in (404, 405, 413):  # 404: the path only looks like the documented one
+                raise DriftError("the method is not documented")
+            return
+        place = f"#/paths/{_pointer(template)}/{operation_method}/responses/{status}"
+        response = operation["responses"].get(str(status))
+        if response is None:
+            raise DriftError(f"the status is not documented: {sorted(operation['responses'])}")
+        if "$ref" in response:
+            place = response["$ref"]
+            response = self.content["components"]["responses"][place.rpartition("/")[2]]
+        contents = response.get("content", {})
+        if method == "HEAD" or not contents:
+            if body:
+                raise DriftError("a body where none is documented")
+            if not contents and "Content-Type" in headers and method != "HEAD":
+                raise DriftError("a content type without a body")
+            return
+        media_type = headers.get("Content-Type", "").partition(";")[0]
+        if media_type not in contents:
+            raise DriftError(f"the content type is not documented: {sorted(contents)}")
+        if media_type == "application/json":
+            pointer = f"urn:document{place}/content/{_pointer(media_type)}/schema"
+            _validate(self._validator(pointer), _parsed(body))
+
+    def check_request(
+        self, method: str, path: str, names: Iterable[str], body: str | bytes
+    ) -> None:
+        """Raise DriftError when a request that was accepted has keys that the document does not name."""
+        template = self.template_of(path)
+        operation = template and self.content["paths"][template].get(
+            "get" if method == "HEAD" else method.lower()
+        )
+        if not template or not operation:
+            return
+        known = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+        if unknown := set(names) - known:
+            raise DriftError(
+                f"{method} {path} takes parameters that are not documented: {sorted(unknown)}"
+            )
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
+            place = f"#/paths/{_pointer(template)}/{method.lower()}/requestBody/content/application~1json/schema"
+            # Values may be taken more leniently than they are described (trimmed, say), keys may not
+            for fault in self._validator(f"urn:document{place}").iter_errors(_parsed(body)):
+                if fault.validator == "additionalProperties":
+                    raise DriftError(
+                        f"{method} {path} takes a body that is not documented: {fault.message}"
+                    )
+
+    def _validator(self, pointer: str) -> Draft202012Validator:
+        """Return the validator of one schema of the document, made once."""
+        if pointer not in self.validators:
+            self.validators[pointer] = Draft202012Validator(
+                {"$ref": pointer}, registry=self.registry, format_checker=FORMATS
+            )
+        return self.validators[pointer]
+
+
+def _pointer(key: str) -> str:
+    """Escape a key for use in a JSON pointer inside a URL."""
+    return quote(key.replace("~", "~0").replace("/", "~1"), safe="~")
+
+
+def _parsed(body: str | bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise DriftError(f"not JSON: {error}") from None
+
+
+def _validate(validator: Draft202012Validator, value: Any) -> None:
+    faults = [f"{fault.json_path}: {fault.message}" for fault in validator.iter_errors(value)]
+    if faults:
+        raise DriftError("; ".join(faults))

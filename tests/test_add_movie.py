@@ -1,0 +1,225 @@
+"""POST /movies."""
+# ruff: noqa: RUF001  look-alikes are among what people type
+
+from importlib import import_module
+from unittest.mock import ANY
+
+import pytest
+
+URL = "https://example.com/alien.jpg"
+ALIEN = {"title": "Alien", "year": "1979", "imageUrl": URL}
+
+
+def test_adds_a_movie(alice):
+    response = alice.post("/movies", json=ALIEN)
+
+    assert response.status_code == 201
+    movie = response.json
+    assert movie == {
+        **ALIEN,
+        "id": ANY,
+        "ownerId": alice.user["id"],
+        "createdAt": ANY,
+        "updatedAt": ANY,
+    }
+    assert isinstance(movie["id"], int)
+    assert movie["createdAt"] == movie["updatedAt"]
+    assert alice.get(f"/movies/{movie['id']}").json == movie
+
+
+def test_tells_where_it_is_and_which_version(alice):
+    response = alice.post("/movies", json=ALIEN)
+
+    assert response.status_code == 201
+    shown = alice.get(response.headers["Location"])
+    assert shown.json == response.json
+    assert shown.headers["ETag"] == response.headers["ETag"]
+
+
+def test_needs_a_title_only(alice):
+    response = alice.post("/movies", json={"title": "Alien"})
+
+    assert response.status_code == 201
+    assert response.json["year"] is None
+    assert response.json["imageUrl"] is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        ("Alien", "Alien"),
+        ("  Alien \t", "Alien"),
+        ("x" * 255, "x" * 255),
+        (f" {'x' * 255} ", "x" * 255),
+        ("🎬" * 255, "🎬" * 255),
+        ("千と千尋の神隠し", "千と千尋の神隠し"),
+        ("Amélie", "Amélie"),
+        (
+            "100% _wild_ \\ 'quotes' \"and\" <b>tags</b>",
+            "100% _wild_ \\ 'quotes' \"and\" <b>tags</b>",
+        ),
+        ("!", "!"),
+        ("The", "The"),
+        ("0", "0"),
+        ("null", "null"),
+    ],
+)
+def test_takes_titles_of_1_to_255_characters(alice, sent, answered):
+    response = alice.post("/movies", json={"title": sent})
+
+    assert response.status_code == 201
+    assert response.json["title"] == answered
+    assert alice.get("/movies").json["items"] == [response.json]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        ("1999", "1999"),
+        (1999, "1999"),
+        ("0001", "0001"),
+        ("9999", "9999"),
+        (" 1999 ", "1999"),
+        (None, None),
+    ],
+)
+def test_answers_a_year_as_text_or_null(alice, sent, answered):
+    response = alice.post("/movies", json={"title": "Alien", "year": sent})
+
+    assert response.status_code == 201
+    assert response.json["year"] == answered
+    assert alice.get(f"/movies/{response.json['id']}").json["year"] == answered
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/a.jpg",
+        "http://localhost:3001/images/1",
+        "https://exämple.com/ä.jpg?q=1&r=%20#part",
+        "https://[2001:db8::1]/a.jpg",
+        f"https://example.com/{'x' * (2048 - len('https://example.com/'))}",
+        None,
+    ],
+)
+def test_takes_web_addresses(alice, url):
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": url})
+
+    assert response.status_code == 201
+    assert response.json["imageUrl"] == url
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", ""),
+        ("title", "   "),
+        ("title", "x" * 256),
+        ("title", "Ali\x00en"),
+        ("title", "Ali\nen"),
+        ("title", "Ali\x7fen"),
+        ("title", "Ali\x85en"),
+        ("title", None),
+        ("title", 12),
+        ("title", True),
+        ("title", ["Alien"]),
+        ("title", {"en": "Alien"}),
+        ("year", "99"),
+        ("year", "19999"),
+        ("year", "199x"),
+        ("year", "-199"),
+        ("year", "+199"),
+        ("year", "1 99"),
+        ("year", "１９９９"),
+        ("year", "١٩٩٩"),
+        ("year", 99),
+        ("year", -1999),
+        ("year", 19999),
+        ("year", 1999.0),
+        ("year", 1999.5),
+        ("year", True),
+        ("year", False),
+        ("year", 10**30),
+        ("year", ["1999"]),
+        ("year", "1999\x00"),
+        ("imageUrl", "alien.jpg"),
+        ("imageUrl", "//example.com/a.jpg"),
+        ("imageUrl", "ftp://example.com/a.jpg"),
+        ("imageUrl", "javascript:alert(1)"),
+        ("imageUrl", "java\tscript:alert(1)"),
+        ("imageUrl", "https://"),
+        ("imageUrl", "https:///a.jpg"),
+        ("imageUrl", "https://example.com:99999/a.jpg"),
+        ("imageUrl", "https://example.com/a b.jpg"),
+        ("imageUrl", "https://[::1/a.jpg"),
+        ("imageUrl", f"https://example.com/{'x' * 2048}"),
+        ("imageUrl", 12),
+        ("imageUrl", ["https://example.com/a.jpg"]),
+        ("rating", 5),
+        ("Title", "Alien"),
+        ("id", 5),
+        ("ownerId", "00000000-0000-0000-0000-000000000000"),
+        ("", "x"),
+    ],
+)
+def test_names_the_field_that_is_wrong(alice, field, value):
+    response = alice.post("/movies", json={**ALIEN, field: value})
+
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "VALIDATION_ERROR"
+    assert list(response.json["error"]["details"]) == [field]
+    assert alice.get("/movies").json["items"] == []
+
+
+def test_says_that_a_title_is_missing(alice):
+    response = alice.post("/movies", json={})
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["title"]
+    assert "title" in response.json["error"]["message"]
+
+
+def test_never_gives_an_id_twice(alice):
+    first = alice.post("/movies", json=ALIEN).json["id"]
+    assert alice.delete(f"/movies/{first}").status_code == 204
+
+    assert alice.post("/movies", json=ALIEN).json["id"] > first
+
+
+def test_a_text_box_left_empty_means_that_it_is_not_known(alice):
+    response = alice.post("/movies", json={"title": "Alien", "year": "", "imageUrl": " "})
+
+    assert response.status_code == 201
+    assert (response.json["year"], response.json["imageUrl"]) == (None, None)
+
+
+def test_an_account_that_goes_away_meanwhile_gets_no_movie(alice, database, monkeypatch):
+    views = import_module("movies_api.movies.views")
+    real = views.add_movie
+
+    def remove_account_first(*values):
+        for table in ("sessions", "users"):
+            database.execute(f"DELETE FROM {table}")
+        return real(*values)
+
+    monkeypatch.setattr(views, "add_movie", remove_account_first)
+
+    response = alice.post("/movies", json=ALIEN)
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+    assert database.execute("SELECT count(*) FROM movies") == [(0,)]
+
+
+def test_lets_two_people_have_the_same_movie(alice, bob):
+    hers, his = (person.post("/movies", json=ALIEN).json for person in (alice, bob))
+
+    assert hers["id"] != his["id"]
+    assert [person.get("/movies").json["meta"]["total"] for person in (alice, bob)] == [1, 1]
+
+
+def test_takes_no_parameters(alice):
+    response = alice.post("/movies?title=Alien", json=ALIEN)
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["title"]

@@ -1,0 +1,249 @@
+"""Settings: read in one place, every fault told at once."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from movies_api.config import Config, ConfigError
+
+from .servers import CHECKOUT, SECRET_KEY
+
+SERVER = "postgresql://ann:s3cr3t-pw@db.example.com/movies"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads the settings from the given variables."""
+    return lambda **variables: Config.from_environ({"INSTANCE_DIR": str(tmp_path), **variables})
+
+
+@pytest.fixture
+def faults(read):
+    """A function that returns the lines of the error that the given variables raise."""
+
+    def faults(**variables):
+        with pytest.raises(ConfigError) as raised:
+            read(**variables)
+        return str(raised.value).splitlines()
+
+    return faults
+
+
+def test_nothing_set_is_embedded_mode(read, tmp_path):
+    config = read()
+
+    assert config.is_embedded
+    assert config.database_url == f"sqlite:///{tmp_path}/movies.db"
+    assert config.cors_origins == ("http://localhost:3000",)
+    assert config.proxy_hops == 0
+    assert config.cookie_samesite == "Strict"
+
+
+def test_passwords_cost_what_owasp_asks(read):
+    config = read()
+
+    assert (config.argon2_memory_kib, config.argon2_time_cost, config.argon2_parallelism) == (
+        19456,
+        2,
+        1,
+    )
+
+
+def test_a_secret_is_made_once_and_kept_to_oneself(read, tmp_path):
+    [secret] = read().secret_keys
+
+    [kept] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.read_text().strip() == secret
+    assert len(secret) >= 32
+    assert read().secret_keys == (secret,)
+
+
+def test_a_secret_that_is_given_is_not_written_down(read, tmp_path):
+    assert read(SECRET_KEY=SECRET_KEY).secret_keys == (SECRET_KEY,)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_needs_a_secret(faults):
+    lines = faults(DATABASE_URL=SERVER)
+
+    assert [line for line in lines if "SECRET_KEY" in line]
+    assert "s3cr3t-pw" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["short", "x" * 64, "changeme" * 8, "abc" * 20, f"{SECRET_KEY},short", f"{SECRET_KEY},", ","],
+)
+def test_a_weak_secret_is_refused_and_not_shown(faults, key):
+    lines = faults(DATABASE_URL=SERVER, SECRET_KEY=key)
+
+    assert [line for line in lines if "SECRET_KEY" in line]
+    assert SECRET_KEY not in "\n".join(lines)
+    assert key not in "\n".join(lines) or len(key) < 3
+
+
+def test_keys_are_a_list_newest_first(read):
+    older = "older-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
+
+    assert read(DATABASE_URL=SERVER, SECRET_KEY=f"{SECRET_KEY}, {older}").secret_keys == (
+        SECRET_KEY,
+        older,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_url_of_any_platform_names_its_driver(read, scheme):
+    url = SERVER.replace("postgresql", scheme)
+
+    assert read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY).database_url == SERVER.replace(
+        "postgresql", "postgresql+psycopg2"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies"],
+)
+def test_a_url_of_another_kind_is_refused_and_not_shown(faults, url):
+    lines = faults(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
+
+    assert [line for line in lines if "DATABASE_URL" in line]
+    assert "s3cr3t-pw" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CORS_ORIGIN", "*"),
+        ("CORS_ORIGIN", "https://*.example.com"),
+        ("CORS_ORIGIN", "https://ok.example,*"),
+        ("CORS_ORIGIN", "example.com"),
+        ("CORS_ORIGIN", "https://example.com/app"),
+        ("CORS_ORIGIN", "ftp://example.com"),
+        ("CORS_ORIGIN", "null"),
+        ("CORS_ORIGIN", "https://ann@example.com"),
+        ("CORS_ORIGIN", "https://exa mple.com"),
+        ("CORS_ORIGIN", "https://example.com?x=1"),
+        ("PROXY_HOPS", "-1"),
+        ("PROXY_HOPS", "one"),
+        ("PROXY_HOPS", "1.5"),
+        ("COOKIE_SAMESITE", "Sometimes"),
+        ("MAX_BODY_BYTES", "64k"),
+        ("ARGON2_MEMORY_KIB", "0"),
+        ("ARGON2_TIME_COST", "x"),
+        ("DB_POOL_SIZE", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("RATELIMIT_ENABLED", "yes"),
+        ("FRONTEND_URL", "https://example.com/app"),
+        ("FRONTEND_URL", "javascript:alert(1)"),
+        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "Ann, Bob <ann@example.com>"),
+        ("MAIL_FROM", "ann@example.com, bob@example.com"),
+    ],
+)
+def test_a_fault_names_variable_value_and_cure(faults, variable, value):
+    [line] = [line for line in faults(**{variable: value}) if variable in line]
+
+    assert value.rpartition(",")[2] in line
+    assert re.search(r"\b(give|list)\b", line, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("variable", ["REDIS_URL", "SMTP_URL"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "http://ann:s3cr3t-pw@host", "{}://", "{}://ann:s3cr3t-pw@host:x", "{}://ann:s3cr3t-pw@host:0", "{}://ann:s3cr3t-pw/@host"],
+)  # fmt: skip
+def test_a_server_that_cannot_be_meant_is_refused_and_not_shown(faults, variable, url):
+    lines = faults(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
+
+    [line] = [line for line in lines if variable in line]
+    assert "give a URL" in line
+    assert "s3cr3t-pw" not in line
+
+
+def test_who_can_mail_says_where_the_frontend_is(faults, read):
+    assert [line for line in faults(SMTP_URL="smtp://host") if "FRONTEND_URL" in line]
+    assert read(SMTP_URL="smtp://host", FRONTEND_URL="https://app.example.com").smtp_url
+
+
+def test_all_faults_are_told_at_once(faults):
+    text = "\n".join(
+        faults(
+            DATABASE_URL=SERVER, CORS_ORIGIN="*", PROXY_HOPS="x", LOG_LEVEL="y", COOKIE_SAMESITE="z"
+        )
+    )
+
+    for variable in ("SECRET_KEY", "CORS_ORIGIN", "PROXY_HOPS", "LOG_LEVEL", "COOKIE_SAMESITE"):
+        assert variable in text
+
+
+def test_a_variable_that_is_empty_is_not_set(read):
+    assert read(PROXY_HOPS="", CORS_ORIGIN=" ", DATABASE_URL="").is_embedded
+
+
+def test_an_origin_is_written_as_browsers_send_it(read):
+    config = read(CORS_ORIGIN="https://App.Example.com/, http://localhost:3000")
+
+    assert config.cors_origins == ("https://app.example.com", "http://localhost:3000")
+
+
+def test_shows_no_secret_when_printed(read):
+    config = read(DATABASE_URL=SERVER, SECRET_KEY=SECRET_KEY)
+
+    assert SECRET_KEY not in repr(config)
+    assert "s3cr3t-pw" not in repr(config)
+
+
+def test_cannot_be_changed(read):
+    with pytest.raises(AttributeError):
+        read().proxy_hops = 2
+
+
+def test_the_example_file_documents_every_variable():
+    text = (CHECKOUT / ".env.example").read_text()
+    gunicorn, compose = (
+        set(re.findall(pattern, (CHECKOUT / name).read_text()))
+        for name, pattern in (
+            ("gunicorn.conf.py", r"os\.environ\.get\(.(\w+)"),
+            ("compose.yaml", r"\$\{(\w+)"),
+        )
+    )
+
+    documented = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    known = {each.metadata["variable"] for each in fields(Config)} | gunicorn
+    assert known <= set(documented) <= known | compose
+
+
+def test_the_example_file_shows_the_defaults():
+    text = (CHECKOUT / ".env.example").read_text()
+
+    shown = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
+    for each in fields(Config):
+        if each.metadata["default"] is not None:
+            assert shown[each.metadata["variable"]].strip() == each.metadata["default"]
+
+
+def test_nothing_else_reads_the_environment():
+    sources = [path for path in (CHECKOUT / "movies_api").rglob("*.py") if path.name != "config.py"]
+
+    assert sources
+    assert [path for path in sources if re.search(r"os\.environ|getenv", path.read_text())] == []
+
+
+def test_processes_that_start_together_share_the_secret(tmp_path):
+    code = "from movies_api.config import Config; print(*Config.from_environ({'INSTANCE_DIR': %r}).secret_keys)"
+    command = [sys.executable, "-c", code % str(tmp_path)]
+
+    started = [
+        subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+
+    assert len({process.communicate()[0] for process in started}) == 1
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 1

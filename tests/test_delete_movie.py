@@ -1,0 +1,34 @@
+"""DELETE /movies/{id}."""
+
+import pytest
+
+
+@pytest.fixture
+def movie(alice):
+    """A movie of Alice's."""
+    return alice.post("/movies", json={"title": "Alien"}).json
+
+
+def test_removes_a_movie(alice, movie):
+    response = alice.delete(f"/movies/{movie['id']}")
+
+    assert response.status_code == 204
+    assert response.data == b""
+    assert alice.get(f"/movies/{movie['id']}").status_code == 404
+    assert alice.get("/movies").json["meta"]["total"] == 0
+
+
+def test_cannot_be_done_twice(alice, movie):
+    assert alice.delete(f"/movies/{movie['id']}").status_code == 204
+
+    assert alice.delete(f"/movies/{movie['id']}").status_code == 404
+    assert alice.get("/movies").json["meta"]["total"] == 0
+
+
+def test_refuses_a_stranger(alice, bob, movie):
+    response = bob.delete(f"/movies/{movie['id']}")
+
+    assert response.status_code == 403
+    assert alice.get(f"/movies/{movie['id']}").json == movie
+    assert alice.get("/movies").json["meta"]["total"] == 1
+    assert bob.get("/movies").json["meta"]["total"] == 0

@@ -1,0 +1,204 @@
+"""Files that want to do harm: each is told what is wrong with it, and nothing of it is kept."""
+
+import struct
+import threading
+import zlib
+from http.client import HTTPConnection
+from io import BytesIO
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+from .pictures import TYPES, animation, data_url, path_of, permit, picture
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bomb(width, height):
+    """A PNG of that size in a few kilobytes, whole and true."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    pixels = zlib.compress(bytes((width // 8 + 1) * height), 9)
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def gif_bomb(count):
+    """A GIF of 1000 x 1000 whose frames are many and small."""
+    frames = [Image.new("1", (1000, 1000), number % 2) for number in range(count)]
+    out = BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    return out.getvalue()
+
+
+def gif_that_grows():
+    """A GIF whose second frame says it is 60000 pixels wide."""
+    data = animation(count=2)
+    at = data.rindex(b"\x2c")
+    return data[:at] + b"\x2c" + struct.pack("<HHHH", 0, 0, 60000, 60000) + data[at + 9 :]
+
+
+SCRIPT = b"<script>alert(document.domain)</script>"
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
+FILES = {
+    "nothing": ("image/png", b"\0"),
+    "html": ("image/png", b"<!doctype html><title>x</title>" + SCRIPT),
+    "plain text": ("image/png", b"hello"),
+    "svg": ("image/png", SVG),
+    "pdf": ("image/jpeg", b"%PDF-1.7\n1 0 obj\n"),
+    "windows bitmap": ("image/png", picture("BMP")),
+    "postscript": ("image/png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    "icon": ("image/png", picture("ICO")),
+    "gif and script behind it": ("image/gif", picture("GIF") + SCRIPT),
+    "gif and script in it": ("image/gif", picture("GIF", comment=SCRIPT)),
+    "gif that is javascript": ("image/gif", b"GIF89a/*" + picture("GIF")[8:] + b"*/=1;alert(1)//"),
+    "png and page in it": (
+        "image/png",
+        picture()[:-12] + chunk(b"tEXt", b"x\0<html >") + picture()[-12:],
+    ),
+    "jpeg and php in it": ("image/jpeg", picture("JPEG", comment=b"<?php system($_GET[0]); ?>")),
+    "head alone": ("image/png", picture()[:33]),
+    "bomb": ("image/png", png_bomb(20000, 20000)),
+    "smaller bomb": ("image/png", png_bomb(10000, 10000)),
+    "long bomb": ("image/png", png_bomb(8, 2**24)),
+    "gif bomb": ("image/gif", gif_bomb(31)),
+    "gif that grows": ("image/gif", gif_that_grows()),
+    "other type": ("image/png", picture("JPEG")),
+    "other type again": ("image/jpeg", picture("WEBP")),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_refuses_in_a_request(alice, files, kind, database):
+    media_type, data = FILES[kind]
+
+    response = alice.post(
+        "/movies", json={"title": "Alien", "imageUrl": data_url(data, media_type)}
+    )
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+    assert files() == []
+    assert database.execute("SELECT * FROM pictures") == []
+    assert alice.get("/movies").json["items"] == []
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_refuses_as_an_upload(alice, client, files, kind, database):
+    media_type, data = FILES[kind]
+    permission = permit(alice, data, media_type)
+
+    response = client.put(path_of(permission["uploadUrl"]), data=data)
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["contentType"]
+    assert files() == []
+    assert database.execute("SELECT * FROM pictures") == []
+    assert client.get(path_of(permission["imageUrl"])).status_code == 404
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_refuses_a_file_that_breaks_off(alice, files, name, share):
+    image = Image.effect_noise((200, 150), 90).convert("RGB")
+    out = BytesIO()
+    image.save(out, name)
+    whole = out.getvalue()
+
+    response = alice.post(
+        "/movies",
+        json={
+            "title": "Alien",
+            "imageUrl": data_url(whole[: int(len(whole) * share)], TYPES[name]),
+        },
+    )
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+    assert files() == []
+
+
+def test_what_is_kept_holds_pixels_alone(alice, client, files):
+    sent = picture("PNG") + b"PK\x03\x04 an archive behind it"
+
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(sent)})
+
+    assert response.status_code == 201
+    assert b"archive" not in client.get(path_of(response.json["imageUrl"])).data
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FILES if "bomb" in kind or "grows" in kind])
+def test_says_that_pixels_are_too_many(alice, kind):
+    media_type, data = FILES[kind]
+
+    response = alice.post(
+        "/movies", json={"title": "Alien", "imageUrl": data_url(data, media_type)}
+    )
+
+    assert response.status_code == 400
+    assert "too many pixels" in response.json["error"]["message"]
+
+
+def test_an_upload_of_no_bytes_is_not_permitted(alice, client):
+    assert alice.post("/images", json={"contentType": "image/png", "size": 0}).status_code == 400
+    permission = permit(alice, picture())
+    assert client.put(path_of(permission["uploadUrl"]), data=b"").status_code == 400
+
+
+def test_fifty_uploads_at_once(service):
+    answer = service.request(
+        "POST",
+        "/auth/signup",
+        {"name": "Ann", "email": "ann@example.com", "password": "correct horse battery"},
+    )
+    token = answer.json["accessToken"]
+    colours = [(number % 5 * 50, 10, 10) for number in range(50)]
+    results = []
+
+    def upload(colour):
+        data = picture("PNG", (800, 600), colour)
+        wanted = {"contentType": "image/png", "size": len(data)}
+        permission = service.request("POST", "/images", wanted, token).json
+        address = urlsplit(permission["uploadUrl"])
+        sent = service.request(
+            "PUT", f"{address.path}?{address.query}", data, headers=permission["headers"]
+        )
+        results.append((colour, sent.status, sent.json.get("imageUrl")))
+
+    threads = [threading.Thread(target=upload, args=(colour,)) for colour in colours]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [status for _, status, _ in results] == [201] * 50
+    assert len({url for _, _, url in results}) == 5
+    for url in {url for _, _, url in results}:
+        answers = [service.request("GET", f"{urlsplit(url).path}?w=160") for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 200]
+
+
+def test_a_body_that_does_not_end_is_cut_off(service):
+    answer = service.request(
+        "POST",
+        "/auth/signup",
+        {"name": "Ann", "email": "ann@example.com", "password": "correct horse battery"},
+    )
+    wanted = {"contentType": "image/png", "size": 1000}
+    permission = service.request("POST", "/images", wanted, answer.json["accessToken"]).json
+    address = urlsplit(permission["uploadUrl"])
+    connection = HTTPConnection(address.hostname, address.port, timeout=30)
+    pieces = (bytes(1000) for _ in range(500))
+    try:
+        connection.request(
+            "PUT",
+            f"{address.path}?{address.query}",
+            pieces,
+            encode_chunked=True,
+            headers={"Transfer-Encoding": "chunked"},
+        )
+        response = connection.getresponse()
+        assert response.status == 413
+    finally:
+        connection.close()

@@ -1,0 +1,139 @@
+"""POST /auth/logout."""
+
+import pytest
+
+
+def is_in(client):
+    """Tell whether a client's access token still counts."""
+    return client.get("/me").status_code == 200
+
+
+@pytest.fixture
+def phone(alice, make_client):
+    """Alice again, from another device."""
+    return make_client().log_in("alice@example.com")
+
+
+@pytest.fixture
+def laptop(alice, make_client):
+    """Alice again, from a third device."""
+    return make_client().log_in("alice@example.com")
+
+
+def test_ends_the_session_and_clears_the_cookie(alice):
+    value = alice.refresh_token
+
+    response = alice.post("/auth/logout")
+
+    assert response.status_code == 204
+    assert response.data == b""
+    assert response.headers["Set-Cookie"].startswith("refreshToken=;")
+    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    assert "Path=/auth" in response.headers["Set-Cookie"]
+    assert alice.refresh_token is None
+    assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    alice.refresh_token = value
+    assert alice.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_takes_the_bearer_token_alone(alice):
+    alice.refresh_token = None
+
+    assert alice.post("/auth/logout").status_code == 204
+    assert not is_in(alice)
+
+
+def test_takes_the_cookie_alone(alice):
+    token, alice.token = alice.token, None
+
+    assert alice.post("/auth/logout").status_code == 204
+    alice.token = token
+    assert not is_in(alice)
+
+
+def test_takes_the_cookie_when_the_token_has_grown_old(alice, clock):
+    clock.advance(minutes=16)
+    alice.token = None
+
+    assert alice.post("/auth/logout").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "alive"),
+    [
+        ("", (False, True, True)),
+        ("?scope=this", (False, True, True)),
+        ("?scope=others", (True, False, False)),
+        ("?scope=all", (False, False, False)),
+    ],
+)
+def test_ends_the_sessions_in_scope(alice, phone, laptop, query, alive):
+    response = alice.post(f"/auth/logout{query}")
+
+    assert response.status_code == 204
+    assert (is_in(alice), is_in(phone), is_in(laptop)) == alive
+
+
+@pytest.mark.parametrize("scope", ["this", "others", "all"])
+def test_never_ends_a_session_of_somebody_else(alice, bob, scope):
+    assert alice.post(f"/auth/logout?scope={scope}").status_code == 204
+
+    assert is_in(bob)
+
+
+def test_keeps_the_cookie_of_a_session_that_goes_on(alice, phone):
+    response = alice.post("/auth/logout?scope=others")
+
+    assert response.status_code == 204
+    assert alice.post("/auth/refresh").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("scope=everything", "scope"),
+        ("scope=", "scope"),
+        ("scop=all", "scop"),
+        ("scope=all&x=1", "x"),
+    ],
+)
+def test_names_the_parameter_that_is_wrong(alice, query, name):
+    response = alice.post(f"/auth/logout?{query}")
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == [name]
+    assert is_in(alice)
+
+
+def test_asks_a_stranger_for_a_token(client):
+    response = client.post("/auth/logout")
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "MISSING_TOKEN"
+
+
+def test_refuses_a_page_of_a_foreign_origin(alice):
+    alice_token, alice.token = alice.token, None
+
+    response = alice.post("/auth/logout", headers={"Origin": "https://evil.example"})
+
+    assert response.status_code == 403
+    alice.token = alice_token
+    assert is_in(alice)
+
+
+def test_takes_no_cookie_that_has_been_replaced_long_ago(alice, clock):
+    old, token, alice.token = alice.refresh_token, alice.token, None
+    alice.post("/auth/refresh")
+    clock.advance(seconds=31)
+    alice.refresh_token = old
+
+    assert alice.post("/auth/logout").status_code == 401
+    alice.token = token
+    assert is_in(alice)
+
+
+def test_cannot_be_done_twice(alice):
+    assert alice.post("/auth/logout").status_code == 204
+
+    assert alice.post("/auth/logout").json["error"]["code"] == "INVALID_TOKEN"

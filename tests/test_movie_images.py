@@ -1,0 +1,236 @@
+"""imageUrl: a picture inside the request is kept and replaced by its URL."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from .pictures import TYPES, animation, data_url, opened, path_of, permit, picture
+
+OURS = re.compile(r"http://localhost/images/[0-9a-f]{64}")
+
+
+def add(person, url, **more):
+    return person.post("/movies", json={"title": "Alien", "imageUrl": url}, **more)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_keeps_a_picture_and_answers_its_url(alice, client, files, name):
+    response = add(alice, data_url(picture(name), TYPES[name]))
+
+    assert response.status_code == 201
+    url = response.json["imageUrl"]
+    assert OURS.fullmatch(url)
+    assert files() == [url.rpartition("/")[2]]
+    shown = client.get(path_of(url))
+    assert (shown.status_code, shown.mimetype) == (200, TYPES[name])
+    image = opened(shown.data)
+    assert (image.format, image.size) == (name, (40, 30))
+    red, green, blue = image.convert("RGB").getpixel((20, 15))
+    assert abs(red) < 8
+    assert abs(green - 128) < 8
+    assert abs(blue - 128) < 8
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
+def test_keeps_what_moves(alice, client, name):
+    response = add(alice, data_url(animation(name), TYPES[name]))
+
+    assert response.status_code == 201
+    image = opened(client.get(path_of(response.json["imageUrl"])).data)
+    assert (image.n_frames, image.info["loop"], image.info["duration"]) == (3, 0, 100)
+    image.seek(2)
+    assert abs(image.convert("RGB").getpixel((5, 5))[0] - 160) < 8
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
+def test_keeps_pictures_of_all_kinds(alice, client, mode):
+    response = add(alice, data_url(picture(mode=mode)))
+
+    assert response.status_code == 201
+    path = path_of(response.json["imageUrl"])
+    assert opened(client.get(path).data).size == (40, 30)
+    assert opened(client.get(f"{path}?w=160").data).format == "WEBP"
+
+
+def test_keeps_a_jpeg_for_print(alice, client):
+    response = add(alice, data_url(picture("JPEG", mode="CMYK"), "image/jpeg"))
+
+    assert response.status_code == 201
+    assert opened(client.get(path_of(response.json["imageUrl"])).data).mode == "RGB"
+
+
+def test_forgets_where_and_by_what_it_was_taken(alice, client):
+    exif = Image.Exif()
+    exif[0x0110] = "A Camera"
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825)[1] = "N"
+    sent = picture("JPEG", exif=exif, comment=b"a comment")
+    assert b"A Camera" in sent
+
+    response = add(alice, data_url(sent, "image/jpeg"))
+
+    kept = client.get(path_of(response.json["imageUrl"])).data
+    image = opened(kept)
+    assert not image.getexif()
+    assert b"A Camera" not in kept
+    assert b"a comment" not in kept
+    assert image.size == (30, 40), "it stands upright"
+
+
+def test_the_same_picture_is_kept_once(alice, bob, files):
+    urls = {add(person, data_url(picture())).json["imageUrl"] for person in (alice, bob, alice)}
+
+    assert len(urls) == 1
+    assert len(files()) == 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_movie_can_get_another_picture(alice, files, method):
+    movie = add(alice, data_url(picture())).json
+
+    response = alice.open(
+        f"/movies/{movie['id']}", method=method, json={"imageUrl": data_url(picture(colour="red"))}
+    )
+
+    assert response.status_code == 200
+    assert OURS.fullmatch(response.json["imageUrl"])
+    assert response.json["imageUrl"] != movie["imageUrl"]
+    assert alice.get(f"/movies/{movie['id']}").json == response.json
+    assert len(files()) == 2
+
+
+def test_takes_back_the_url_it_gave(alice, database):
+    movie = add(alice, data_url(picture())).json
+
+    response = alice.put(f"/movies/{movie['id']}", json=movie)
+
+    assert response.status_code == 200
+    assert response.json["imageUrl"] == movie["imageUrl"]
+    again = add(alice, f"{movie['imageUrl']}?w=320")
+    assert again.json["imageUrl"] == movie["imageUrl"]
+    path = path_of(movie["imageUrl"])
+    assert {row.image_url for row in database.execute("SELECT image_url FROM movies")} == {path}
+    assert {row.picture_key for row in database.execute("SELECT picture_key FROM movies")} == {
+        path[8:]
+    }
+
+
+def test_answers_the_address_it_is_called_by(alice, client):
+    movie = add(alice, data_url(picture())).json
+
+    elsewhere = alice.get(f"/movies/{movie['id']}", base_url="https://api.example.com").json
+
+    assert elsewhere["imageUrl"] == movie["imageUrl"].replace(
+        "http://localhost", "https://api.example.com"
+    )
+    again = add(alice, elsewhere["imageUrl"])
+    assert again.json["imageUrl"] == movie["imageUrl"]
+
+
+def test_says_when_there_is_no_such_picture(alice):
+    response = add(alice, f"http://localhost/images/{'0' * 64}")
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "0" * 32, "alien.png"])
+def test_leaves_the_urls_of_others_alone(alice, name):
+    response = add(alice, f"https://example.com/images/{name}")
+
+    assert response.status_code == 201
+    assert response.json["imageUrl"] == f"https://example.com/images/{name}"
+
+
+def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
+    for number in range(20):
+        alice.post("/movies", json={"title": f"Alien {number}"})
+    alice.get("/movies")
+    plain = alice.statements
+    for movie in alice.get("/movies").json["items"]:
+        colour = (movie["id"] % 250, 9, 9)
+        alice.patch(f"/movies/{movie['id']}", json={"imageUrl": data_url(picture(colour=colour))})
+
+    response = alice.get("/movies")
+
+    assert all(OURS.fullmatch(movie["imageUrl"]) for movie in response.json["items"])
+    assert alice.statements == plain
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:",
+        "data:,",
+        "data:image/png;base64,",
+        "data:image/png;base64,AA=",
+        "data:image/png;base64,A A=",
+        "data:image/png;base64,ÄÖ==",
+        "data:image/png,AAAA",
+        "data:text/html;base64,PGI+",
+        "data:image/svg+xml;base64,PHN2Zy8+",
+        "data:image/svg+xml,<svg/>",
+        "data:application/octet-stream;base64,AAAA",
+    ],
+)
+def test_refuses_data_that_is_no_picture(alice, files, url):
+    response = add(alice, url)
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+    assert files() == []
+
+
+def test_one_byte_too_many_is_413(app, alice, files):
+    limit = app.extensions["movies_api"].image_max_bytes
+    response = add(alice, data_url(bytes(limit + 1)))
+
+    assert response.status_code == 413
+    assert str(limit) in response.json["error"]["message"]
+    assert add(alice, data_url(bytes(limit))).status_code == 400
+    assert files() == []
+
+
+def test_other_bodies_stay_small(app, alice):
+    limit = app.extensions["movies_api"].max_body_bytes
+    response = alice.post("/images", json={"contentType": "x" * limit, "size": 1})
+
+    assert response.status_code == 413
+    assert (
+        alice.post("/movies", json={"title": "Alien", "imageUrl": "x" * 20_000_000}).status_code
+        == 413
+    )
+
+
+def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
+    response = alice.post("/movies", json={"title": "", "imageUrl": data_url(picture())})
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["title"]
+    assert files() == []
+
+
+def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
+    movie = alice.post("/movies", json={"title": "Alien"}).json
+    url = data_url(picture())
+
+    assert bob.patch(f"/movies/{movie['id']}", json={"imageUrl": url}).status_code == 403
+    assert bob.patch(f"/movies/{movie['id'] + 1}", json={"imageUrl": url}).status_code == 404
+    stale = {"If-Match": '"7"'}
+    assert (
+        alice.patch(f"/movies/{movie['id']}", json={"imageUrl": url}, headers=stale).status_code
+        == 412
+    )
+    assert files() == []
+
+
+def test_an_upload_of_another_is_nothing_to_show(alice, bob):
+    permission = permit(alice, picture())
+    assert alice.put(path_of(permission["uploadUrl"]), data=picture()).status_code == 201
+
+    response = add(bob, permission["imageUrl"])
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+    assert OURS.fullmatch(add(alice, permission["imageUrl"]).json["imageUrl"])

@@ -1,0 +1,179 @@
+"""GET /auth/sessions, DELETE /auth/sessions/{id}, the scopes of logout, and how sessions run out."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from movies_api.auth.sessions import PURGED
+
+BROWSERS = {
+    "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0": "Firefox on Linux",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36": "Chrome on Windows",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1": "Mobile Safari on iOS",
+    "curl/8.5.0": "curl",
+    "backup-script 1.0": "backup-script",
+    "": "unknown",
+    " ": "unknown",
+    "/": "unknown",
+    "x" * 5000: "x" * 100,
+    "a\x00b\x85c": "abc",
+    "<b>bold</b>": "<b>bold<",
+}
+
+
+def sessions(client):
+    """Return the client's sessions."""
+    response = client.get("/auth/sessions")
+    assert response.status_code == 200
+    return response.json["items"]
+
+
+def own(client):
+    """Return the id of the client's own session."""
+    [session] = [each for each in sessions(client) if each["current"]]
+    return session["id"]
+
+
+def when(text):
+    """Return a time of an answer."""
+    return datetime.fromisoformat(text)
+
+
+@pytest.fixture
+def phone(alice, make_client):
+    """Alice again, from another device."""
+    return make_client().log_in("alice@example.com", remember=True)
+
+
+def test_lists_every_login_and_token_and_nobody_elses(alice, phone, bob):
+    token = alice.post("/auth/tokens", json={"name": "Backup"}).json
+
+    items = sessions(alice)
+
+    assert [set(item) for item in items] == [
+        {"id", "kind", "name", "createdAt", "lastUsedAt", "expiresAt", "current"}
+    ] * 3
+    assert sorted(item["kind"] for item in items) == ["login", "login", "token"]
+    assert [item["id"] for item in items if item["kind"] == "token"] == [token["id"]]
+    assert [item["current"] for item in items].count(True) == 1
+    assert own(alice) != own(phone)
+    assert {item["id"] for item in sessions(phone)} == {item["id"] for item in items}
+    assert len(sessions(bob)) == 1
+    days = sorted((when(i["expiresAt"]) - when(i["createdAt"])).days for i in items)
+    assert days == [7, 30, 90]
+
+
+@pytest.mark.parametrize("header", BROWSERS)
+def test_names_the_device(alice, client, header):
+    body = {"email": "alice@example.com", "password": "correct horse battery"}
+    response = client.post("/auth/login", json=body, headers={"User-Agent": header})
+    client.take(response)
+
+    [session] = [each for each in sessions(client) if each["current"]]
+    assert session["name"] == BROWSERS[header]
+
+
+def test_the_last_use_is_the_last_refresh_and_the_latest_comes_first(alice, phone, clock):
+    clock.advance(minutes=10)
+    before = {each["id"]: each for each in sessions(alice)}
+    assert alice.post("/auth/refresh").status_code == 200
+
+    after = sessions(alice)
+
+    assert after[0]["current"]
+    assert when(after[0]["lastUsedAt"]) - when(after[0]["createdAt"]) >= timedelta(minutes=10)
+    assert after[0]["createdAt"] == before[after[0]["id"]]["createdAt"]
+    assert when(after[0]["expiresAt"]) > when(before[after[0]["id"]]["expiresAt"])
+    assert after[1] == before[after[1]["id"]]
+
+
+def test_reading_writes_nothing(alice, clock):
+    clock.advance(minutes=14)
+
+    alice.get("/me")
+
+    assert all(statement.startswith("SELECT") for statement in alice.statements)
+
+
+def test_one_session_ends_another_at_once(alice, phone):
+    value = phone.refresh_token
+
+    response = alice.delete(f"/auth/sessions/{own(phone)}")
+
+    assert response.status_code == 204
+    assert response.data == b""
+    assert phone.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    phone.refresh_token = value
+    assert phone.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
+    assert len(sessions(alice)) == 1
+
+
+def test_a_session_may_end_itself(alice):
+    assert alice.delete(f"/auth/sessions/{own(alice)}").status_code == 204
+    assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_a_session_ends_once(alice, phone):
+    path = f"/auth/sessions/{own(phone)}"
+
+    assert [alice.delete(path).status_code for _ in range(2)] == [204, 404]
+
+
+def test_a_session_of_somebody_else_is_not_there(alice, bob):
+    for session in (own(bob), uuid4(), "1", "x"):
+        response = alice.delete(f"/auth/sessions/{session}")
+        assert response.status_code == 404
+        assert response.json["error"]["code"] == "NOT_FOUND"
+    assert bob.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"), [("", (False, True)), ("this", (False, True)), ("others", (True, False)), ("all", (False, False))]
+)  # fmt: skip
+@pytest.mark.parametrize("by_cookie", [False, True])
+def test_logout_ends_what_it_is_told(alice, phone, bob, scope, left, by_cookie):
+    token = alice.token
+    if by_cookie:
+        alice.token = None
+
+    response = alice.post("/auth/logout" + (f"?scope={scope}" if scope else ""))
+
+    alice.token = token
+    assert response.status_code == 204
+    assert tuple(client.get("/me").status_code == 200 for client in (alice, phone)) == left
+    assert ("Set-Cookie" in response.headers) is not left[0]
+    assert bob.get("/me").status_code == 200
+
+
+def test_a_scope_that_does_not_exist_ends_nothing(alice, phone):
+    response = alice.post("/auth/logout?scope=everything")
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["scope"]
+    assert alice.get("/me").status_code == phone.get("/me").status_code == 200
+
+
+def test_sessions_that_have_run_out_are_not_listed(alice, clock, make_client):
+    clock.advance(days=8)
+    again = make_client().log_in("alice@example.com")
+
+    assert len(sessions(again)) == 1
+
+
+def test_a_login_takes_along_some_that_have_run_out(alice, database, clock, make_client):
+    [row] = database.execute("SELECT * FROM sessions")
+    columns = ", ".join(name for name in row._mapping if name != "id")
+    for _ in range(PURGED + 9):
+        statement = (
+            f"INSERT INTO sessions (id, {columns}) SELECT :id, {columns} FROM sessions LIMIT 1"
+        )
+        identity = str(uuid4()) if database.is_postgresql else uuid4().hex
+        database.execute(statement, {"id": identity})
+    clock.advance(days=8)
+
+    make_client().log_in("alice@example.com")
+
+    assert database.execute("SELECT count(*) FROM sessions") == [(11,)]
+    make_client().sign_up("Bob")
+    assert database.execute("SELECT count(*) FROM sessions") == [(2,)]

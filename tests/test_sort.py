@@ -1,0 +1,116 @@
+"""GET /movies?sort=: one order on every database, as a person expects it."""
+
+from itertools import pairwise
+
+import pytest
+
+from .test_list_movies import add, titles
+
+SHELF = [
+    "12 Angry Men",
+    "2001: A Space Odyssey",
+    "Alien",
+    "Aliens",
+    "Amélie",
+    "An American Werewolf in London",
+    "Apollo 13",
+    "L'Avventura",
+    "The Matrix",
+    "Ødipus",
+    "the Omen",
+    "Ôtez-moi d'un doute",
+    "A Quiet Place",
+    "Zorro",
+    "千と千尋の神隠し",
+]
+
+
+def test_orders_titles_as_a_person_expects(alice):
+    add(alice, *SHELF[::2], *SHELF[1::2])
+
+    assert titles(alice, "?sort=title") == SHELF
+    assert titles(alice, "?sort=-title") == SHELF[::-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("alien", "BRAZIL"),
+        ("Élan", "Eleven"),
+        ("The Abyss", "Babe"),
+        ("An Affair", "Babe"),
+        ("A Bug", "Bugsy"),
+        ("Babe", "The Cabin"),
+        ("Athena", "The Atlas"),
+        ("Anna", "Ant"),
+        ("Theatre", "Thelma"),
+        ("“Alpha”", "Beta"),
+        ("Alien", "Alien 3"),
+        ("Alien 3", "Aliens"),
+        ("Straße", "Strasse 2"),
+    ],
+)
+def test_puts_one_title_before_the_other(alice, first, second):
+    add(alice, second, first)
+
+    assert titles(alice, "?sort=title") == [first, second]
+
+
+@pytest.mark.parametrize("title", ["The", "A", "An", "the the", "!", "...", "The !"])
+def test_orders_titles_that_are_nothing_but_an_article_or_a_mark(alice, title):
+    add(alice, title)
+
+    assert titles(alice, "?sort=title") == [title]
+
+
+def test_orders_by_year_and_unknown_years_lie_together(alice):
+    add(alice, ("Brazil", "1985"), "Unknown", ("Alien", "1979"), ("Contact", "1997"), "Unheard")
+
+    by_year = titles(alice, "?sort=year")
+    assert [title for title in by_year if title[:2] != "Un"] == ["Alien", "Brazil", "Contact"]
+    assert {*by_year[:2]} == {"Unknown", "Unheard"}
+    assert titles(alice, "?sort=-year") == by_year[::-1]
+
+
+def test_orders_by_several_keys(alice):
+    add(
+        alice,
+        ("Brazil", "1985"),
+        ("Alien", "1979"),
+        ("Back to the Future", "1985"),
+        ("Zorro", "1979"),
+    )
+
+    assert titles(alice, "?sort=year,title") == ["Alien", "Zorro", "Back to the Future", "Brazil"]
+    assert titles(alice, "?sort=-year,title") == ["Back to the Future", "Brazil", "Alien", "Zorro"]
+    assert titles(alice, "?sort=-year,-title") == ["Brazil", "Back to the Future", "Zorro", "Alien"]
+
+
+def test_orders_by_the_times(alice, clock):
+    first, second, third = add(alice, "First", "Second", "Third")
+    for movie in (second, first, third):
+        clock.advance(seconds=1)
+        alice.patch(f"/movies/{movie['id']}", json={"year": "1999"})
+
+    assert titles(alice, "?sort=createdAt") == ["First", "Second", "Third"]
+    assert titles(alice, "?sort=-createdAt") == ["Third", "Second", "First"]
+    assert titles(alice, "?sort=updatedAt") == ["Second", "First", "Third"]
+    assert titles(alice, "?sort=-updatedAt") == ["Third", "First", "Second"]
+
+
+def test_every_key_goes_with_every_other(alice):
+    keys = ["title", "-year", "createdAt", "-updatedAt"]
+    add(alice, *((f"Movie {number % 2}", str(1990 + number % 3)) for number in range(6)))
+
+    for chosen in [*pairwise([*keys, keys[0]]), keys, keys[::-1]]:
+        assert len(titles(alice, f"?sort={','.join(chosen)}")) == 6
+
+
+@pytest.mark.only_on("postgresql")
+def test_no_locale_of_a_database_has_a_say_in_the_order(database):
+    [(collation,)] = database.execute(
+        "SELECT collname FROM pg_attribute JOIN pg_collation c ON attcollation = c.oid "
+        "WHERE attrelid = 'movies'::regclass AND attname = 'title_key'"
+    )
+
+    assert collation == "C"

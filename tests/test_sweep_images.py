@@ -1,0 +1,143 @@
+"""When pictures go: with the last movie that shows them, after a day, or with the account at once."""
+
+import os
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from movies_api.db import db, write
+
+from .client import PASSWORD
+from .pictures import data_url, path_of, permit, picture
+
+
+@pytest.fixture
+def sweep(app):
+    """A function that runs the command and returns what it says at the end."""
+
+    def sweep():
+        result = app.test_cli_runner().invoke(args=["images", "sweep"])
+        assert result.exit_code == 0, result.output
+        return result.output.splitlines()[-1]
+
+    return sweep
+
+
+@pytest.fixture
+def execute(app):
+    """A function that executes a statement as the app does, references and all."""
+
+    def execute(statement):
+        with app.app_context():
+            write(text(statement), {})
+            db.session.commit()
+
+    return execute
+
+
+def add(person, colour="teal"):
+    movie = {"title": "Alien", "imageUrl": data_url(picture(colour=colour))}
+    response = person.post("/movies", json=movie)
+    assert response.status_code == 201
+    return response.json
+
+
+def test_a_picture_goes_a_day_after_its_last_movie(alice, bob, client, files, sweep, clock):
+    hers, his = add(alice), add(bob)
+    client.get(f"{path_of(hers['imageUrl'])}?w=160")
+    assert len(files()) == 2
+    sweep()
+    alice.delete(f"/movies/{hers['id']}")
+    clock.advance(days=2)
+    bob.log_in(bob.user["email"])
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    assert bob.patch(f"/movies/{his['id']}", json={"imageUrl": None}).status_code == 200
+
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    clock.advance(hours=23)
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    assert client.get(path_of(hers["imageUrl"])).status_code == 200
+    clock.advance(hours=2)
+    assert sweep() == "Removed 1 pictures and 0 stray files."
+
+    assert files() == []
+    assert client.get(path_of(hers["imageUrl"])).status_code == 404
+
+
+def test_a_picture_that_is_shown_again_stays(alice, client, sweep, clock):
+    movie = add(alice)
+    alice.delete(f"/movies/{movie['id']}")
+    sweep()
+    clock.advance(hours=23)
+    alice.log_in(alice.user["email"])
+    again = alice.post("/movies", json={"title": "Alien", "imageUrl": movie["imageUrl"]})
+    assert again.status_code == 201
+    clock.advance(days=3)
+
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    assert client.get(path_of(movie["imageUrl"])).status_code == 200
+
+
+def test_an_upload_that_no_movie_shows_goes(alice, files, sweep, clock, database):
+    permission = permit(alice, picture())
+    alice.put(path_of(permission["uploadUrl"]), data=picture())
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    clock.advance(days=1, minutes=1)
+
+    assert sweep() == "Removed 1 pictures and 0 stray files."
+    assert files() == []
+    assert database.execute("SELECT * FROM uploads") == []
+
+
+def test_files_of_no_picture_go(app, alice, files, sweep, clock):
+    add(alice)
+    [kept] = files()
+    folder = app.extensions["movies_api"].image_dir
+    for name in (".draft-x", "0" * 64, f"{'0' * 64}-160.webp"):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (time.time() - 90_000,) * 2)
+    (folder / ".draft-young").write_bytes(b"x")
+
+    assert sweep() == "Removed 0 pictures and 3 stray files."
+    assert files() == [".draft-young", kept]
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM pictures", "UPDATE movies SET image_url = '/images/none'"]
+)
+def test_the_database_lets_no_shown_picture_go(alice, execute, statement):
+    add(alice)
+
+    with pytest.raises(IntegrityError):
+        execute(statement)
+
+
+def test_an_account_takes_its_pictures_along(app, alice, bob, files, execute, clock):
+    ours, hers = add(alice, "red"), add(alice, "green")
+    add(bob, "red")
+    permission = permit(alice, picture(colour="blue"))
+    alice.put(path_of(permission["uploadUrl"]), data=picture(colour="blue"))
+    assert len(files()) == 3
+    clock.advance(minutes=2)
+
+    response = alice.delete("/me", json={"password": PASSWORD})
+
+    assert response.status_code == 204
+    assert files() == [ours["imageUrl"].rpartition("/")[2]]
+    assert bob.get(path_of(hers["imageUrl"])).status_code == 404
+
+
+def test_what_another_is_about_to_show_stays(app, alice, bob, files, execute):
+    add(alice)
+    permission = permit(bob, picture())
+    bob.put(path_of(permission["uploadUrl"]), data=picture())
+
+    assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
+
+    assert len(files()) == 1
+    assert (
+        bob.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]}).status_code
+        == 201
+    )

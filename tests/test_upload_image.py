@@ -1,0 +1,194 @@
+"""POST /images and the upload it permits, to a folder."""
+
+import pytest
+from sqlalchemy import text
+
+from .pictures import TYPES, data_url, opened, path_of, permit, picture
+
+
+def send(person, permission, data, **more):
+    return person.put(path_of(permission["uploadUrl"]), data=data, **more)
+
+
+def test_permits_an_upload(alice, clock):
+    response = alice.post("/images", json={"contentType": "image/jpeg", "size": 12345})
+
+    assert response.status_code == 201
+    answer = response.json
+    assert answer.keys() == {"uploadUrl", "method", "headers", "imageUrl", "expiresAt"}
+    assert answer["method"] == "PUT"
+    assert answer["headers"] == {"Content-Type": "image/jpeg"}
+    assert answer["uploadUrl"].startswith(f"{answer['imageUrl']}?permission=")
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_takes_the_file_and_shows_it(alice, client, name):
+    data = picture(name)
+    permission = permit(alice, data, TYPES[name])
+
+    response = send(client, permission, data, headers=permission["headers"])
+
+    assert response.status_code == 201
+    url = response.json["imageUrl"]
+    assert opened(client.get(path_of(url)).data).format == name
+    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
+    assert movie.status_code == 201
+    assert movie.json["imageUrl"] == url
+    again = alice.patch(f"/movies/{movie.json['id']}", json={"imageUrl": url})
+    assert again.json["imageUrl"] == url
+
+
+def test_needs_somebody(client):
+    response = client.post("/images", json={"contentType": "image/png", "size": 1})
+
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("contentType", "image/svg+xml"),
+        ("contentType", "text/html"),
+        ("contentType", None),
+        ("contentType", "image/PNG"),
+        ("size", 0),
+        ("size", -1),
+        ("size", 1.5),
+        ("size", None),
+        ("size", True),
+        ("size", "x"),
+        ("name", "a.png"),
+    ],
+)
+def test_names_the_field_that_is_wrong(alice, field, value):
+    response = alice.post("/images", json={"contentType": "image/png", "size": 1, field: value})
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == [field]
+
+
+def test_permits_no_file_that_is_too_large(app, alice):
+    limit = app.extensions["movies_api"].image_max_bytes
+
+    assert (
+        alice.post("/images", json={"contentType": "image/png", "size": limit}).status_code == 201
+    )
+    assert (
+        alice.post("/images", json={"contentType": "image/png", "size": limit + 1}).status_code
+        == 413
+    )
+
+
+def test_refuses_a_file_that_is_longer(alice, client, files):
+    permission = permit(alice, picture())
+
+    response = send(client, permission, picture() + b"x")
+
+    assert response.status_code == 413
+    assert files() == []
+
+
+def test_refuses_a_file_that_is_shorter(alice, client, files):
+    permission = permit(alice, picture())
+
+    response = send(client, permission, picture()[:-1])
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["size"]
+    assert files() == []
+
+
+def test_refuses_another_type(alice, client, files):
+    data = picture("JPEG")
+    permission = permit(alice, data, "image/png")
+
+    for headers in ({}, {"Content-Type": "image/png"}):
+        response = send(client, permission, data, headers=headers)
+
+        assert response.status_code == 400
+        assert list(response.json["error"]["details"]) == ["contentType"]
+    assert files() == []
+
+
+def test_refuses_what_calls_itself_another_type(alice, client, files):
+    permission = permit(alice, picture())
+
+    response = send(client, permission, picture(), headers={"Content-Type": "image/jpeg"})
+
+    assert response.status_code == 415
+    assert files() == []
+
+
+def test_refuses_a_permission_that_is_too_old(alice, client, files, clock):
+    permission = permit(alice, picture())
+    clock.advance(minutes=10, seconds=2)
+
+    response = send(client, permission, picture())
+
+    assert response.status_code == 403
+    assert files() == []
+
+
+def test_refuses_a_permission_that_was_altered(alice, client, files):
+    first, second = permit(alice, picture()), permit(alice, picture())
+    place, _, signed = path_of(first["uploadUrl"]).partition("?permission=")
+    other = path_of(second["uploadUrl"]).partition("?")[0]
+
+    for url in (
+        f"{other}?permission={signed}",
+        f"{place}?permission={signed[:-3]}abc",
+        f"{place}?permission={signed[2:]}",
+        f"{place}?permission={alice.token}",
+        f"{place}?permission=",
+        f"/images/..%2f..%2fx?permission={signed}",
+    ):
+        assert client.put(url, data=picture()).status_code in {403, 404}, url
+    assert client.put(place, data=picture()).status_code == 400
+    assert files() == []
+
+
+def test_a_permission_is_good_for_one_picture(alice, client):
+    data, other = picture(), picture(colour="navy")
+    permission = permit(alice, data)
+    url = send(client, permission, data).json["imageUrl"]
+    assert len(other) == len(data)
+
+    assert send(client, permission, data).json["imageUrl"] == url, "who lost the answer may repeat"
+    assert send(client, permission, other).status_code == 403
+    assert client.get(path_of(permission["imageUrl"])).headers["Location"] == path_of(url)
+
+
+def test_refuses_for_an_account_that_has_gone(alice, client, files, database):
+    permission = permit(alice, picture())
+    database.execute(text("DELETE FROM users"))
+
+    response = send(client, permission, picture())
+
+    assert response.status_code == 403
+    assert files() == []
+
+
+def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):
+    permit(alice, picture())
+
+    assert files() == []
+    assert database.execute("SELECT * FROM uploads") == []
+    assert database.execute("SELECT * FROM pictures") == []
+
+
+def test_a_movie_cannot_show_what_has_not_come(alice):
+    permission = permit(alice, picture())
+
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["imageUrl"]
+
+
+def test_an_upload_and_a_data_url_are_the_same_picture(alice, client):
+    permission = permit(alice, picture())
+    url = send(client, permission, picture()).json["imageUrl"]
+
+    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(picture())}).json
+
+    assert movie["imageUrl"] == url

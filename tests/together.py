@@ -1,0 +1,36 @@
+"""Requests that are made at the same moment, and what is asked of their answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from .servers import Answer
+
+
+def together(calls: list[Callable[[], Answer]]) -> list[Answer]:
+    """Make all the calls at the same moment, each in a thread of its own; return their answers."""
+    barrier = Barrier(len(calls))
+
+    def wait_and(call: Callable[[], Answer]) -> Answer:
+        barrier.wait(30)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(wait_and, calls))
+
+
+def statuses(answers: list[Answer]) -> Counter[int]:
+    """Count the answers by status, once each error is known to be in the envelope."""
+    for answer in answers:
+        assert answer.status < 400 or answer.json["error"]["code"]
+    return Counter(answer.status for answer in answers)
+
+
+def cookie_of(answer: Answer) -> str:
+    """Return the refresh cookie that an answer hands over."""
+    cookie, _, attributes = answer.headers["Set-Cookie"].partition("; ")
+    assert "Max-Age=0" not in attributes
+    return cookie
