@@ -119,7 +119,7 @@ def log_in(app: Flask, url: str, prefix: str, people: int) -> list[Person]:
         cursor.execute(SAMPLE, {"prefix": prefix, "people": people})
         found = cursor.fetchall()
     with app.app_context():
-        sessions = [add_session(user, remember=False) for user, _, _ in found]
+        sessions = [add_session(user, "bench", remember=False) for user, _, _ in found]
         db.session.commit()
         return [
             Person(email, access_token(session), refresh_token(session, secret), tuple(movies))

@@ -62,7 +62,7 @@ def stage(
     with ExitStack() as stack:
         server = stack.enter_context(own_postgres())
         url = prepared(server)
-        own = {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}
+        own = {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY, "RATELIMIT_ENABLED": "false"}
         own["INSTANCE_DIR"] = str(server.folder / "instance")
         app = create_app(Config.from_environ({**own, "LOG_LEVEL": "WARNING"}))
         with app.app_context():

@@ -21,7 +21,7 @@ app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": True}
 db = SQLAlchemy(app)
 
 
-class User(db.Model):  # type: ignore[name-defined,misc]
+class User(db.Model):  # type: ignore[name-defined]
     """An account."""
 
     __tablename__ = "users"
@@ -31,7 +31,7 @@ class User(db.Model):  # type: ignore[name-defined,misc]
     role: Mapped[str]
 
 
-class Session(db.Model):  # type: ignore[name-defined,misc]
+class Session(db.Model):  # type: ignore[name-defined]
     """A login."""
 
     __tablename__ = "sessions"
@@ -40,7 +40,7 @@ class Session(db.Model):  # type: ignore[name-defined,misc]
     user: Mapped[User] = relationship()
 
 
-class Movie(db.Model):  # type: ignore[name-defined,misc]
+class Movie(db.Model):  # type: ignore[name-defined]
     """A movie."""
 
     __tablename__ = "movies"
