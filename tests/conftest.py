@@ -201,7 +201,8 @@ def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def cleared_app(migrated_app: Flask, database: Database) -> Flask:
-    """The app of the whole run, its database empty."""
+    """The app of the whole run, its database empty and no mail of an earlier test under way."""
+    migrated_app.extensions["outbox"].jobs.join()
     database.clear()
     return migrated_app
 

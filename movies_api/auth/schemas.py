@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from ..fields import Edit, Input, Output, Query, Text
-from .passwords import is_common, normalised
+from .passwords import is_common
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -40,7 +40,7 @@ class Email(Text):
 
 
 class Password(fields.String):
-    """A password as it was typed: never trimmed."""
+    """A password as it was typed, which is also how it is counted: never trimmed."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Bound it: the upper end only keeps the hashing affordable."""
@@ -48,7 +48,7 @@ class Password(fields.String):
         super().__init__(metadata=about, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = normalised(super()._deserialize(value, attr, data, **kwargs))
+        text: str = super()._deserialize(value, attr, data, **kwargs)
         if len(text) > 128:
             raise ValidationError("At most 128 characters.")
         return text
