@@ -48,6 +48,14 @@ def test_orders_titles_as_a_person_expects(alice):
         ("Alien", "Alien 3"),
         ("Alien 3", "Aliens"),
         ("Straße", "Strasse 2"),
+        ("À bout de souffle", "Breathless"),
+        ("A\u0300 bout de souffle", "Breathless"),
+        ("Alien", "The 'Burbs"),
+        ("The …And Justice for All", "Babe"),
+        ("“The Alpha”", "Beta"),
+        ("ﾊﾊ", "パパ"),
+        ("ハハ", "ババ"),
+        ("\uffee", "\U0001f600"),
     ],
 )
 def test_puts_one_title_before_the_other(alice, first, second):

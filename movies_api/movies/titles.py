@@ -4,7 +4,11 @@ import re
 import unicodedata
 
 KEY_LENGTH = 255
-ARTICLE = re.compile(r"^(the|an|a)\s+(?=\S)")
+OPENING = re.compile(r"^\W+(?=\w)")
+# As it is written: "À bout de souffle" begins with no article
+ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)", re.IGNORECASE)
+# They make another letter of a kana, as no accent does
+KANA_MARKS = "\u3099\u309a"
 # What Unicode does not decompose, and what keyboards write in several ways
 LETTERS = str.maketrans(
     {
@@ -19,13 +23,15 @@ def fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    letters = "".join(
+        letter for letter in decomposed if not unicodedata.combining(letter) or letter in KANA_MARKS
+    )
     folded = unicodedata.normalize("NFKC", letters).casefold().translate(LETTERS)
     return " ".join(folded.split())
 
 
 def order_key(text: str) -> str:
     """Return what a person would look the title up by: no article, no opening punctuation."""
-    words = re.sub(r"^\W+(?=\w)", "", fold(text))
+    words = ARTICLE.sub("", OPENING.sub("", unicodedata.normalize("NFC", text)))
     # An index holds keys of a bounded size; a longer title differs before its end
-    return ARTICLE.sub("", words)[:KEY_LENGTH]
+    return OPENING.sub("", fold(words))[:KEY_LENGTH]
