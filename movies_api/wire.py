@@ -42,7 +42,8 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """Return the body, a JSON object."""
-        if req.mimetype != "application/json" and (req.content_length or req.mimetype):
+        has_body = req.content_length or req.mimetype or "Transfer-Encoding" in req.headers
+        if req.mimetype != "application/json" and has_body:
             refuse(415)
         data = req.get_data(cache=False)
         if req.content_length is None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from .pictures import data_url, picture
+
 EDITS = ["PUT", "PATCH", "DELETE"]
 
 
@@ -55,6 +57,21 @@ def test_sends_the_movie_to_a_client_that_is_behind(alice, url):
     assert response.status_code == 200
     assert response.json["title"] == "Aliens"
     assert response.headers["ETag"] != tag
+
+
+def test_a_picture_that_moves_is_another_answer_and_the_same_version(make_app, alice):
+    body = {"title": "Alien", "imageUrl": data_url(picture())}
+    url = alice.post("/movies", json=body).headers["Location"]
+    tag = alice.get(url).headers["ETag"]
+    assert alice.get(url, headers={"If-None-Match": tag}).status_code == 304
+    moved = make_app(IMAGE_BASE_URL="https://cdn.example.com").test_client()
+    moved.token = alice.token
+
+    response = moved.get(url, headers={"If-None-Match": tag})
+
+    assert response.status_code == 200
+    assert response.json["imageUrl"].startswith("https://cdn.example.com/images/")
+    assert moved.delete(url, headers={"If-Match": tag}).status_code == 204
 
 
 def test_an_edit_answers_with_the_tag_that_the_next_one_needs(alice, url):

@@ -715,6 +715,23 @@ def test_an_over_long_body_gets_its_413_and_no_reset(service, token, size, is_ch
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["whole", "chunked"])
+def test_a_body_that_does_not_say_what_it_is_is_refused(service, token, is_chunked):
+    body, headers = b'{"title": "Alien"}', {"Authorization": f"Bearer {token}"}
+    with connect(service) as connection:
+        connection.request(
+            "POST",
+            "/movies",
+            chunks_of(body) if is_chunked else body,
+            headers,
+            encode_chunked=is_chunked,
+        )
+        response = connection.getresponse()
+
+        assert response.status == 415
+        assert json.loads(response.read())["error"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["whole", "chunked"])
 @pytest.mark.parametrize(
     ("route", "status"),
     [

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from movies_api.movies import lists
+
 BEYOND_64_BITS = str(2**70)
 
 
@@ -116,6 +118,18 @@ def test_the_order_ends_in_id_so_that_equal_keys_lose_nobody(alice, database, se
         ]
 
 
+@pytest.mark.parametrize("sort", ["-createdAt", "title", "-year,title", "year,-title"])
+def test_a_deep_page_shows_what_follows_the_one_before(alice, monkeypatch, sort):
+    add(alice, *((f"Movie {n % 3}", None if n % 4 == 0 else str(1990 + n % 2)) for n in range(9)))
+    whole = alice.get(f"/movies?sort={sort}").json["items"]
+    monkeypatch.setattr(lists, "DEEP", 1)
+
+    for query in (f"sort={sort}", f"sort={sort}&search=movie&yearFrom=0001"):
+        pages = [alice.get(f"/movies?{query}&limit=2&page={page}").json for page in range(2, 6)]
+        fitting = [movie for movie in whole if movie["year"] or "yearFrom" not in query]
+        assert [movie for page in pages for movie in page["items"]] == fitting[2:]
+
+
 def test_links_lead_to_the_pages_around(alice, seven):
     found = links(alice.get("/movies?page=2&limit=2&sort=title"))
 
@@ -124,6 +138,12 @@ def test_links_lead_to_the_pages_around(alice, seven):
     assert titles(alice, found["prev"].removeprefix("/movies")) == ["Movie 1", "Movie 2"]
     assert titles(alice, found["next"].removeprefix("/movies")) == ["Movie 5", "Movie 6"]
     assert titles(alice, found["last"].removeprefix("/movies")) == ["Movie 7"]
+
+
+def test_links_are_trimmed_as_the_question_is(alice, seven):
+    blank = "+" * 2000
+
+    assert len(alice.get(f"/movies?search={blank}movie{blank}&limit=2").headers["Link"]) < 500
 
 
 def test_links_leave_out_what_is_not_there(alice, seven):

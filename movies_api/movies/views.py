@@ -3,6 +3,7 @@
 import re
 from typing import Any
 from urllib.parse import urlencode
+from zlib import crc32
 
 from flask import g, request, url_for
 from sqlalchemy.exc import IntegrityError
@@ -27,7 +28,7 @@ IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag of what you read: if somebody has changed it since, 412 says so.",
 }
-VERSION = re.compile("[1-9][0-9]{0,8}")
+VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
 Answer = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="Your own collection")
@@ -129,8 +130,11 @@ def get_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any
 
 def _answer(movie: dict[str, Any], **headers: str) -> Answer:
     """Return the movie as clients see it, and its version, which is not on the wire, as header."""
+    tag, stored = str(movie.pop("version")), movie["imageUrl"]
     show_pictures([movie])
-    return movie, {"ETag": f'"{movie.pop("version")}"', **headers}
+    if movie["imageUrl"] != stored:  # the answer changes when pictures move, and no version does
+        tag += f"-{crc32(movie['imageUrl'].encode()):x}"
+    return movie, {"ETag": f'"{tag}"', **headers}
 
 
 def _versions() -> list[int] | None:
@@ -138,12 +142,15 @@ def _versions() -> list[int] | None:
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     # werkzeug reads the tag "" as None
-    return [int(tag) for tag in request.if_match.as_set() if tag and VERSION.fullmatch(tag)]
+    found = (VERSION.fullmatch(tag) for tag in request.if_match.as_set() if tag)
+    return [int(version[1]) for version in found if version]
 
 
 def _links(meta: dict[str, Any]) -> str:
     """Return the Link header for the pages around this one."""
-    wanted = {name: value for name, value in request.args.items() if name not in {"page", "cursor"}}
+    places = {"page", "cursor"}
+    # Trimmed, as it is read: a header has a greatest length
+    wanted = {name: value.strip() for name, value in request.args.items() if name not in places}
     targets: dict[str, dict[str, Any]] = {"first": {"page": 1}}
     if "page" in meta:
         if meta["page"] > 1:
