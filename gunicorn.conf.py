@@ -25,9 +25,18 @@ FAREWELL = 2  # seconds the same client has once we are stopping
 SETTLE = 0.3  # seconds for the other processes to hear of the stop too
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
-bind = f"0.0.0.0:{os.environ.get('PORT') or 3001}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
-threads = int(os.environ.get("THREADS") or 4)
+
+def whole_number(variable: str, given: str | int, most: int) -> int:
+    """Return the number that a variable gives, or end the start."""
+    text = str(given).strip()
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= most:
+        sys.exit(f"{variable}={text!r}: give a whole number from 1 to {most}")
+    return int(text)
+
+
+bind = f"0.0.0.0:{whole_number('PORT', os.environ.get('PORT') or 3001, 65535)}"
+workers = whole_number("WEB_CONCURRENCY", os.environ.get("WEB_CONCURRENCY") or 2, 1000)
+threads = whole_number("THREADS", os.environ.get("THREADS") or 4, 1000)
 # A fault of the settings ends the start, and workers share the memory of what is imported
 preload_app = True
 
@@ -171,7 +180,7 @@ class logger_class(Logger):  # noqa: N801  the name is gunicorn's
 
         for handler in self.error_log.handlers:
             handler.setStream(sys.stdout)
-            handler.setFormatter(formatter(os.environ.get("LOG_FORMAT", "auto")))
+            handler.setFormatter(formatter(os.environ.get("LOG_FORMAT", "auto").strip().lower()))
 
     def access(self, *_: Any) -> None:
         """Write nothing, also where a platform asks for an access log."""

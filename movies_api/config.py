@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from email.policy import default
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,8 +64,10 @@ def read_database_url(text: str) -> str:
         raise ValueError("give a URL such as postgresql://user:password@host/name") from error
     if url.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg2"}:
         raise ValueError("give a postgresql:// or a sqlite:/// URL, without another driver")
-    if url.database in {None, "", ":memory:"}:
+    if (url.database or ":memory:").startswith((":memory:", "file:")):
         raise ValueError("name a database: postgresql://.../name or sqlite:///path")
+    if not 0 < (url.port or 5432) < 65536:
+        raise ValueError("there is no such port")
     return text
 
 
@@ -207,42 +210,59 @@ class Config:
             except ValueError as error:
                 shown = "(not shown)" if variable in SECRETS else repr(text)
                 faults.append(f"{variable}={shown}: {error}")
-        faults += _complete(values, lambda variable: bool(environ.get(variable, "").strip()))
+        faults += _complete(values, {name: text.strip() for name, text in environ.items()})
         if faults:
             raise ConfigError("\n".join(["The settings cannot be used:", *faults]))
         return cls(**values)
 
 
-def _complete(values: dict[str, Any], given: Callable[[str], bool]) -> list[str]:
+def _complete(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
     """Fill in what embedded mode supplies; return the faults that only show together."""
     faults = []
+    url = environ.get("DATABASE_URL")
+    has_server = url and not url.startswith("sqlite")
+    if has_server and not environ.get("SECRET_KEY"):
+        needed = "with a database server every process needs the same one"
+        faults.append(f"SECRET_KEY is missing: {needed}: {MAKE_KEY}")
     if values.get("argon2_memory_kib", 8) < 8 * values.get("argon2_parallelism", 1):
         faults.append("ARGON2_MEMORY_KIB is too little: give at least 8 for each of the lanes")
-    if values.get("smtp_url") and not given("FRONTEND_URL"):
+    if values.get("smtp_url") and not environ.get("FRONTEND_URL"):
         faults.append("FRONTEND_URL is missing: with SMTP_URL, mails link to a page there")
-    if "instance_dir" not in values or "database_url" not in values:
+    if not environ.get("S3_BUCKET"):
+        told = filter(environ.get, ("S3_ENDPOINT_URL", "S3_REGION"))
+        faults += [f"S3_BUCKET is missing: without it {variable} says nothing" for variable in told]
+    if "instance_dir" not in values:
         return faults
-    folder, is_embedded = values["instance_dir"], values["database_url"] is None
-    values["database_url"] = values["database_url"] or f"sqlite:///{folder / 'movies.db'}"
+    folder = values["instance_dir"]
     if "image_dir" in values:
         values["image_dir"] = values["image_dir"] or folder / "images"
-    if "secret_keys" in values and values["secret_keys"] is None:
-        if not is_embedded and not values["database_url"].startswith("sqlite"):
-            needed = "with a database server every process needs the same one"
-            return [*faults, f"SECRET_KEY is missing: {needed}: {MAKE_KEY}"]
-        try:
+    if has_server or "database_url" not in values:
+        return faults
+    values["database_url"] = values["database_url"] or f"sqlite:///{folder / 'movies.db'}"
+    return faults + _embedded_faults(values, folder)
+
+
+def _embedded_faults(values: dict[str, Any], folder: Path) -> list[str]:
+    """Make the folder, and the secret if none is given; return why that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+        if values.get("secret_keys", ()) is None:
             values["secret_keys"] = read_secret_keys(_kept_secret(folder))
-        except OSError as error:
-            faults.append(f"INSTANCE_DIR={str(folder)!r}: cannot be written: {error.strerror}")
-        except ValueError:
-            faults.append(f"SECRET_KEY: the one kept in {folder} is damaged: delete the file")
-    return faults
+    except OSError as error:
+        return [f"INSTANCE_DIR={str(folder)!r}: give a folder to write to ({error.strerror})"]
+    except ValueError:
+        return [f"SECRET_KEY: the one kept in {folder} is damaged: delete the file"]
+    database = Path(make_url(values["database_url"]).database or "")
+    if not database.parent.is_dir():
+        return [f"DATABASE_URL: there is no folder {str(database.parent)!r}: make it"]
+    return []
 
 
 def _kept_secret(folder: Path) -> str:
     """Return the secret kept in the folder; the first of several processes makes it."""
     path = folder / "secret_key"
-    folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
     if not path.exists():
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

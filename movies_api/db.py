@@ -101,8 +101,6 @@ def engine_options(config: Config) -> dict[str, Any]:
 
 def init_db(app: Flask, config: Config) -> None:
     """Bind the database and its migrations to the app."""
-    if config.is_embedded:
-        config.instance_dir.mkdir(parents=True, exist_ok=True)
     db.init_app(app)
     folder = str(Path(app.root_path).parent / "migrations")
     migrate.init_app(app, db, folder, compare_type=True, render_as_batch=config.is_embedded)

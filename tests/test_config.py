@@ -106,8 +106,8 @@ def test_a_url_of_any_platform_names_its_driver(read, scheme):
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies"],
-)
+    ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies", "postgresql://ann:s3cr3t-pw@db:99999/movies", "postgresql://ann:s3cr3t-pw@db:x/movies", "sqlite://", "sqlite:///file::memory:?uri=true", "sqlite:////nowhere/to/be/found.db"],
+)  # fmt: skip
 def test_a_url_of_another_kind_is_refused_and_not_shown(faults, url):
     lines = faults(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
 
@@ -166,6 +166,27 @@ def test_a_server_that_cannot_be_meant_is_refused_and_not_shown(faults, variable
     assert "s3cr3t-pw" not in line
 
 
+def test_a_server_that_cannot_be_read_needs_a_secret_too(faults):
+    lines = faults(DATABASE_URL="mysql://ann@db/movies")
+
+    assert [line for line in lines if line.startswith("DATABASE_URL=")]
+    assert [line for line in lines if line.startswith("SECRET_KEY is missing")]
+
+
+@pytest.mark.parametrize("key", ["", SECRET_KEY])
+def test_a_folder_that_cannot_be_written_to_is_refused(faults, tmp_path, key):
+    (tmp_path / "file").write_text("in the way")
+
+    [line] = faults(INSTANCE_DIR=str(tmp_path / "file"), SECRET_KEY=key)[1:]
+
+    assert line.startswith(f"INSTANCE_DIR='{tmp_path}/file': give a folder")
+
+
+@pytest.mark.parametrize("variable", ["S3_REGION", "S3_ENDPOINT_URL"])
+def test_what_is_said_of_no_bucket_is_refused(faults, variable):
+    assert [line for line in faults(**{variable: "https://x"}) if line.startswith("S3_BUCKET")]
+
+
 def test_who_can_mail_says_where_the_frontend_is(faults, read):
     assert [line for line in faults(SMTP_URL="smtp://host") if "FRONTEND_URL" in line]
     assert read(SMTP_URL="smtp://host", FRONTEND_URL="https://app.example.com").smtp_url
@@ -202,6 +223,22 @@ def test_shows_no_secret_when_printed(read):
 def test_cannot_be_changed(read):
     with pytest.raises(AttributeError):
         read().proxy_hops = 2
+
+
+@pytest.mark.parametrize("variable", ["THREADS", "PORT"])
+def test_a_number_of_the_server_is_checked_as_well(variable, tmp_path):
+    started = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"],
+        cwd=CHECKOUT,
+        env={"INSTANCE_DIR": str(tmp_path), variable: "abc"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert started.returncode != 0
+    assert f"{variable}='abc': give a whole number" in started.stderr
+    assert "Traceback" not in started.stderr
 
 
 def test_the_example_file_documents_every_variable():
