@@ -29,11 +29,12 @@ def change(client, method, url, **headers):
 def test_answers_304_to_a_client_that_is_up_to_date(alice, url):
     tag = alice.get(url).headers["ETag"]
 
-    response = alice.get(url, headers={"If-None-Match": tag})
+    for method in ("GET", "HEAD"):
+        response = alice.open(url, method=method, headers={"If-None-Match": tag})
 
-    assert response.status_code == 304
-    assert response.data == b""
-    assert response.headers["ETag"] == tag
+        assert response.status_code == 304
+        assert response.data == b""
+        assert response.headers["ETag"] == tag
 
 
 @pytest.mark.parametrize("tags", ['"x", {tag}', "W/{tag}", "*"])

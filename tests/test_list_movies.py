@@ -5,8 +5,11 @@ from unittest.mock import ANY
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import text
 
 from movies_api.movies import lists
+
+from .conftest import engine_for
 
 BEYOND_64_BITS = str(2**70)
 
@@ -150,6 +153,9 @@ def test_links_leave_out_what_is_not_there(alice, seven):
     assert set(links(alice.get("/movies?limit=100"))) == {"first", "last"}
     assert set(links(alice.get("/movies?limit=3"))) == {"first", "next", "last"}
     assert set(links(alice.get("/movies?limit=3&page=3"))) == {"first", "prev", "last"}
+    past = links(alice.get("/movies?limit=3&page=9"))
+    assert set(past) == {"first", "prev", "last"}
+    assert titles(alice, past["prev"].removeprefix("/movies")) == ["Movie 1"]
 
 
 def test_links_keep_the_question(alice):
@@ -275,3 +281,20 @@ def test_counts_what_is_added_and_removed(alice, seven):
 
     assert alice.get("/movies").json["meta"]["total"] == 7
     assert alice.get("/movies?search=movie").json["meta"]["total"] == 7
+
+
+def test_counts_rows_however_they_come_and_go(alice, bob, seven, database):
+    add(bob, "His")
+    copy = "INSERT INTO movies (owner_id, title, year, search_key, title_key, created_at, updated_at) SELECT owner_id, title, year, search_key, title_key, created_at, updated_at FROM movies"
+
+    def totals():
+        return [person.get("/movies").json["meta"]["total"] for person in (alice, bob)]
+
+    database.execute(copy)
+    assert totals() == [14, 2]
+    database.execute("DELETE FROM movies WHERE title IN ('Movie 1', 'Movie 2', 'His')")
+    assert totals() == [10, 0]
+    with engine_for(database.url).connect() as connection:
+        connection.execute(text(copy))
+        connection.rollback()
+    assert totals() == [10, 0]
