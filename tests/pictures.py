@@ -30,11 +30,14 @@ def picture(
     return out.getvalue()
 
 
-def animation(name: str = "GIF", count: int = 3) -> bytes:
+def animation(
+    name: str = "GIF", count: int = 3, size: tuple[int, int] = (20, 10), **options: Any
+) -> bytes:
     """Return a file with several frames, a tenth of a second each."""
-    frames = [Image.new("RGB", (20, 10), (80 * number, 0, 90)) for number in range(count)]
+    frames = [Image.new("RGB", size, (80 * number % 256, 0, 90)) for number in range(count)]
     out = BytesIO()
-    frames[0].save(out, name, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    options = {"loop": 0, **options}
+    frames[0].save(out, name, save_all=True, append_images=frames[1:], duration=100, **options)
     return out.getvalue()
 
 

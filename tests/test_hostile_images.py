@@ -1,6 +1,8 @@
 """Files that want to do harm: each is told what is wrong with it, and nothing of it is kept."""
 
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from http.client import HTTPConnection
@@ -8,7 +10,7 @@ from io import BytesIO
 from urllib.parse import urlsplit
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from .pictures import TYPES, animation, data_url, path_of, permit, picture
 
@@ -39,6 +41,18 @@ def gif_that_grows():
     return data[:at] + b"\x2c" + struct.pack("<HHHH", 0, 0, 60000, 60000) + data[at + 9 :]
 
 
+MEASURE = """
+import sys
+from movies_api.images.pictures import _cleaned
+def peak():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+data, before = sys.stdin.buffer.read(), peak()
+_cleaned(data, sys.argv[1], 30_000_000)
+print(peak() - before)
+"""
+
+
 SCRIPT = b"<script>alert(document.domain)</script>"
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
 FILES = {
@@ -64,6 +78,9 @@ FILES = {
     "long bomb": ("image/png", png_bomb(8, 2**24)),
     "gif bomb": ("image/gif", gif_bomb(31)),
     "gif that grows": ("image/gif", gif_that_grows()),
+    "bomb of tiny frames": ("image/gif", animation(count=1001, size=(2, 1))),
+    "webp bomb": ("image/webp", picture("WEBP", (4000, 3200), method=0)),
+    "avif bomb": ("image/avif", picture("AVIF", (4000, 3200), speed=10)),
     "other type": ("image/png", picture("JPEG")),
     "other type again": ("image/jpeg", picture("WEBP")),
 }
@@ -138,6 +155,20 @@ def test_says_that_pixels_are_too_many(alice, kind):
 
     assert response.status_code == 400
     assert "too many pixels" in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("JPEG", 10), ("PNG", 10), ("GIF", 10), ("WEBP", 20), ("AVIF", 32)]
+)
+def test_the_memory_of_a_pixel_is_bounded(name, most):
+    noise, out = Image.effect_noise((2400, 2000), 90), BytesIO()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.merge("RGB", [noise] * 3).save(out, name, icc_profile=profile)
+    command = [sys.executable, "-c", MEASURE, TYPES[name]]
+
+    run = subprocess.run(command, input=out.getvalue(), stdout=subprocess.PIPE, check=True)
+
+    assert int(run.stdout) < most * 2400 * 2000
 
 
 def test_an_upload_of_no_bytes_is_not_permitted(alice, client):

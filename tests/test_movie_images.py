@@ -1,6 +1,7 @@
 """imageUrl: a picture inside the request is kept and replaced by its URL."""
 
 import re
+from io import BytesIO
 
 import pytest
 from PIL import Image
@@ -41,6 +42,24 @@ def test_keeps_what_moves(alice, client, name):
     assert (image.n_frames, image.info["loop"], image.info["duration"]) == (3, 0, 100)
     image.seek(2)
     assert abs(image.convert("RGB").getpixel((5, 5))[0] - 160) < 8
+
+
+@pytest.mark.parametrize("loop", [None, 3])
+def test_what_moves_ends_when_it_did(alice, client, loop):
+    response = add(alice, data_url(animation(loop=loop), "image/gif"))
+
+    kept = opened(client.get(path_of(response.json["imageUrl"])).data)
+    assert (kept.n_frames, kept.info.get("loop")) == (3, loop)
+
+
+@pytest.mark.parametrize("text", [b"<svg ", b"<svg>"])
+def test_keeps_pixels_that_happen_to_spell_a_word(alice, text):
+    image, out = Image.frombytes("L", (20, 1), text.ljust(20, b"x")), BytesIO()
+    image.putpalette(bytes(768))  # else the pixels are written as differences
+    image.save(out, "PNG", compress_level=0)
+    assert text in out.getvalue()
+
+    assert add(alice, data_url(out.getvalue())).status_code == 201
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])

@@ -1,6 +1,10 @@
 """GET /images/{name}: public, for ever, in parts, and as thumbnails."""
 
+import struct
+from io import BytesIO
+
 import pytest
+from PIL import Image
 
 from .pictures import animation, data_url, opened, path_of, permit, picture
 
@@ -103,6 +107,32 @@ def test_a_ribbon_has_a_thumbnail_too(alice, client):
 
     assert response.status_code == 200
     assert opened(response.data).height == 2560
+
+
+def test_a_line_has_a_thumbnail_too(alice, client):
+    movie = {"title": "Alien", "imageUrl": data_url(picture("JPEG", (6000, 3)), "image/jpeg")}
+    path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
+
+    response = client.get(f"{path}?w=160")
+
+    assert response.status_code == 200
+    assert opened(response.data).size == (160, 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 0x4000}])
+def test_a_picture_of_sixteen_bits_keeps_its_shades(alice, client, options):
+    shades = struct.pack("<200H", *[0x4000] * 100, *[0xC000] * 100) * 100
+    image, out = Image.frombytes("I;16", (200, 100), shades), BytesIO()
+    image.save(out, "PNG", **options)
+    movie = {"title": "Alien", "imageUrl": data_url(out.getvalue())}
+    path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
+
+    small = opened(client.get(f"{path}?w=160").data)
+    assert small.mode == "RGB"
+    small = small.convert("L")
+
+    assert abs(small.getpixel((20, 40)) - 0x40) < 4
+    assert abs(small.getpixel((140, 40)) - 0xC0) < 4
 
 
 @pytest.mark.parametrize(

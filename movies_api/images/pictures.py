@@ -28,9 +28,11 @@ TYPES = {name: media_type for media_type, name in FORMATS.items()} | {"MPO": "im
 NAMES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")[: len(FORMATS)]
 WIDTHS = (160, 320, 640)
 PATIENCE = 15  # seconds: less than routers wait for an answer
-# What only a file has that wants to be taken for a page or a script as well
+# What only a file has that wants to be taken for a page or a script as well. Not one word of few
+# letters: those stand among compressed pixels by chance, and what is foreign is not written anew
 ACTIVE = re.compile(
-    rb"<(?:script|\?php|!doctype|html|iframe|body|svg)[\s>]|\AGIF8[79]a(?:/\*|=[ -~])",
+    rb"<(?:script[\s>]|\?php\s|!doctype\s|html[\s>]|body[\s>]|iframe\s|svg\s[^>]{0,200}xmlns)"
+    rb"|\AGIF8[79]a(?:/\*|=[ -~])",
     re.IGNORECASE,
 )
 # Of the settings that cost two to three times the time none saves a tenth of the bytes
@@ -43,6 +45,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 TOO_MANY = "The picture has too many pixels, or too many frames of so many pixels."
 SPEAKS_OF_PIXELS = {"transparency", "background"}
+MOST_FRAMES = 1000  # each takes its time, however small
+# What decoder and encoder take besides the frames, in frames of 12 bytes a pixel, as measured
+STILL, MOVING = {"WEBP": 1.4, "AVIF": 1.4}, {"PNG": 1, "GIF": 1, "WEBP": 4, "AVIF": 4}
 PLAIN_MODES = {"JPEG": {"L", "RGB"}, "WEBP": {"RGB", "RGBA"}, "AVIF": {"RGB", "RGBA"}}
 
 # Pillow's own limit, which it also checks in the middle of a GIF, would else only warn
@@ -88,7 +93,7 @@ def clean_picture(file: BinaryIO, media_type: str) -> Picture:
 def thumbnail(file: BinaryIO, width: int) -> bytes:
     """Return the picture (its first frame) at most that wide, as WebP."""
     with Image.open(file, formats=list(TYPES.keys() - {"MPO"})) as image:
-        image.draft("RGB", (width, width * image.height // image.width))
+        image.draft("RGB", (width, max(1, width * image.height // image.width)))
         still = _in_mode(image, "WEBP")
         # WebP has a greatest height, and nobody needs a ribbon
         still.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
@@ -122,35 +127,43 @@ def _cleaned(data: bytes, media_type: str, max_pixels: int) -> Picture:
         name = FORMATS[found]
         # The second picture of a phone's JPEG is no second frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
-        _check_pixels(image, count, max_pixels)
+        weight = count + (STILL if count == 1 else MOVING).get(name, 0)
+        if count > MOST_FRAMES:
+            raise PictureError(TOO_MANY)
+        _check_size(image, max_pixels / weight)
         out = BytesIO()
         if count == 1:
-            _still(image, name).save(out, name, **OPTIONS[name])
+            still = _still(image, name)
         else:
-            _save_frames(image, name, count, max_pixels, out)
+            _save_frames(image, name, count, max_pixels / weight, out)
+    if count == 1:
+        del image  # it and its decoder take as much memory as the encoder will
+        still.save(out, name, **OPTIONS[name])
     return Picture(out.getvalue(), found)
 
 
-def _check_pixels(image: Image.Image, count: int, max_pixels: int) -> None:
+def _check_size(image: Image.Image, max_pixels: float) -> None:
     """Refuse before decoding; a bomb is small until then."""
-    if image.width * image.height * count > max_pixels:
+    if image.width * image.height > max_pixels:
         raise PictureError(TOO_MANY)
 
 
 def _still(image: Image.Image, name: str) -> Image.Image:
-    """Return the pixels, upright and in the colours every screen knows."""
+    """Return the pixels, upright and in the colours every screen knows; it uses up the image."""
     profile = image.info.get("icc_profile")
-    upright = ImageOps.exif_transpose(image)
-    if profile and upright.mode in {"RGB", "RGBA", "CMYK"}:
-        upright = _in_srgb(upright, profile)
-    return _in_mode(upright, name)
+    ImageOps.exif_transpose(image, in_place=True)
+    if profile and image.mode in {"RGB", "RGBA", "CMYK"}:
+        image = _in_srgb(image, profile)
+    return _in_mode(image, name)
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    mode = None if image.mode == "CMYK" else image.mode
     try:
         source, target = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, target, outputMode=mode)
+        converted = ImageCms.profileToProfile(
+            image, source, target, outputMode=mode or "RGB", inPlace=mode is not None
+        )
     except (ImageCms.PyCMSError, OSError):
         return image  # a broken profile says nothing about the colours
     return converted or image
@@ -160,6 +173,9 @@ def _in_mode(image: Image.Image, name: str) -> Image.Image:
     """Return a copy that the format can hold, without its comments."""
     wanted = PLAIN_MODES.get(name)
     if wanted and image.mode not in wanted:
+        if image.mode.startswith("I"):
+            image = image.point(lambda value: value / 256)  # convert would clip 16 bits to 8
+            image.info.pop("transparency", None)  # is the name of a shade of 16 bits
         sees_through = name != "JPEG" and image.has_transparency_data
         copy = image.convert("RGBA" if sees_through else "RGB")
     else:
@@ -168,14 +184,16 @@ def _in_mode(image: Image.Image, name: str) -> Image.Image:
     return copy
 
 
-def _save_frames(image: Image.Image, name: str, count: int, max_pixels: int, out: BytesIO) -> None:
-    options: dict[str, Any] = {"loop": image.info.get("loop", 1)}
+def _save_frames(
+    image: Image.Image, name: str, count: int, max_pixels: float, out: BytesIO
+) -> None:
+    options = {key: value for key, value in image.info.items() if key == "loop"}
     if name == "PNG":
         options["default_image"] = image.info.get("default_image", False)
     frames, durations = [], []
     for number in range(count):
         image.seek(number)
-        _check_pixels(image, count, max_pixels)  # a frame of a GIF can be larger than the first
+        _check_size(image, max_pixels)  # a frame of a GIF can be larger than the first
         image.load()
         frames.append(_in_mode(image, name))
         durations.append(image.info.get("duration", 0))
