@@ -222,6 +222,37 @@ def test_other_bodies_stay_small(app, alice):
     )
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"year": [[]] * 30_000},
+        {"year": "1" * 70_000},
+        {"year": "data:" + "x" * 70_000},
+        dict.fromkeys(map(str, range(10_000))),
+        {'"data:': [[]] * 30_000},
+    ],
+    ids=["lists", "text", "another file", "keys", "lists in disguise"],
+)
+def test_the_room_for_a_picture_is_for_a_picture_alone(alice, more):
+    url = data_url(bytes(100_000))
+
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": url, **more})
+
+    assert response.status_code == 413
+
+
+def test_names_some_of_many_fields_that_do_not_exist(alice):
+    response = alice.post("/movies", json=dict.fromkeys(map(str, range(100))))
+
+    assert response.status_code == 400
+    details = response.json["error"]["details"]
+    assert len(details) == 20
+    assert details.pop("title") == ["Missing data for required field."]
+    assert [messages for messages in details.values() if len(messages) > 1] == [
+        ["There is no such field.", "So it is with 81 more fields."]
+    ]
+
+
 def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
     response = alice.post("/movies", json={"title": "", "imageUrl": data_url(picture())})
 
