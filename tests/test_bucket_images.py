@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,8 @@ from requests import Request
 
 from movies_api.config import Config, ConfigError
 from movies_api.db import db
+from movies_api.images.pictures import one_of_few
+from movies_api.images.storage import Bucket
 
 from .conftest import app_for, config_for
 from .pictures import data_url, opened, path_of, permit, picture
@@ -194,6 +197,35 @@ def test_a_wrong_upload_is_refused_and_removed(alice, names, database, data, med
     assert database.execute("SELECT * FROM pictures") == []
 
 
+def test_an_upload_that_has_to_be_retried_waits_on(app, alice, names, monkeypatch):
+    permission = permit(alice, picture())
+    upload(permission, picture())
+    monkeypatch.setattr("movies_api.images.pictures.PATIENCE", 0.01)
+    with app.app_context(), one_of_few():
+        assert add(alice, permission["imageUrl"]).status_code == 503
+
+    assert add(alice, permission["imageUrl"]).status_code == 201
+    assert len(names()) == 1
+
+
+def test_an_upload_that_another_request_takes_up_is_there(alice, monkeypatch):
+    permission = permit(alice, picture())
+    upload(permission, picture())
+    real, faster = Bucket.names, []
+
+    def names(bucket, prefix):
+        monkeypatch.setattr(Bucket, "names", real)
+        with ThreadPoolExecutor() as threads:
+            faster.append(threads.submit(add, alice, permission["imageUrl"]).result())
+        return real(bucket, prefix)
+
+    monkeypatch.setattr(Bucket, "names", names)
+    response = add(alice, permission["imageUrl"])
+
+    assert [response.status_code, faster[0].status_code] == [201, 201]
+    assert response.json["imageUrl"] == faster[0].json["imageUrl"]
+
+
 def test_an_upload_of_another_is_nothing_to_show(alice, bob, names):
     permission = permit(alice, picture())
     upload(permission, picture())
@@ -226,6 +258,44 @@ def test_a_cdn_hands_out_what_is_kept(make_app, names):
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "headers"),
+    [
+        ("http://api.example.com", {}),
+        ("http://10.0.0.1", {"X-Forwarded-Host": "api.example.com"}),
+    ],
+)
+def test_nobody_is_led_in_a_circle(make_app, base, headers):
+    app = make_app(IMAGE_BASE_URL="https://api.example.com")
+    alice = app.test_client().sign_up("Alice")
+    path = path_of(add(alice, data_url(picture())).json["imageUrl"]).removeprefix(
+        "https://api.example.com"
+    )
+
+    assert alice.get(path, base_url=base, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["post", "put"])
+def test_permissions_name_the_host_of_the_region(make_app, how):
+    app = make_app(S3_ENDPOINT_URL="", S3_REGION="eu-central-1", S3_UPLOAD=how)
+    permission = permit(app.test_client().sign_up("Alice"), picture())
+
+    host = urlsplit(permission["uploadUrl"]).hostname
+    assert host == f"{BUCKET}.s3.eu-central-1.amazonaws.com"
+
+
+def test_sends_no_checksums_that_some_stores_refuse(app):
+    storage, sent = app.extensions["images"], []
+    keep = lambda request, **_: sent.append(str(request.headers).lower())  # noqa: E731
+    storage.client.meta.events.register("before-send.s3", keep)
+
+    storage.put("images/x", b"x", "image/png")
+    storage.open("images/x").read()
+
+    assert len(sent) == 3
+    assert not [head for head in sent if "checksum" in head or "aws-chunked" in head]
+
+
 def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, store, clock):
     movie = add(alice, data_url(picture())).json
     alice.get(f"{path_of(movie['imageUrl'])}?w=160")
@@ -253,6 +323,9 @@ def test_a_bucket_that_is_away_is_503(make_app):
     assert response.status_code == 503
     assert "storage" in response.json["error"]["message"]
     assert alice.get("/movies").json["items"] == []
+    for name in ("0" * 32, "0" * 64):
+        foreign = add(alice, f"https://example.com/images/{name}")
+        assert foreign.json["imageUrl"] == f"https://example.com/images/{name}"
 
 
 def test_a_bucket_needs_its_library(monkeypatch, tmp_path):

@@ -6,6 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from movies_api.images.pictures import one_of_few
+
 from .pictures import TYPES, animation, data_url, opened, path_of, permit, picture
 
 OURS = re.compile(r"http://localhost/images/[0-9a-f]{64}")
@@ -199,6 +201,17 @@ def test_refuses_data_that_is_no_picture(alice, files, url):
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
     assert files() == []
+
+
+def test_too_many_pictures_at_once_are_503(app, alice, files, monkeypatch):
+    monkeypatch.setattr("movies_api.images.pictures.PATIENCE", 0.01)
+    with app.app_context(), one_of_few():
+        busy = add(alice, data_url(picture()))
+
+    assert busy.status_code == 503
+    assert busy.headers["Retry-After"] == "1"
+    assert files() == []
+    assert add(alice, data_url(picture())).status_code == 201
 
 
 def test_one_byte_too_many_is_413(app, alice, files):

@@ -1,7 +1,11 @@
 """POST /images and the upload it permits, to a folder."""
 
+from errno import ENOSPC
+
 import pytest
 from sqlalchemy import text
+
+from movies_api.images.pictures import clean_picture
 
 from .pictures import TYPES, data_url, opened, path_of, permit, picture
 
@@ -147,7 +151,7 @@ def test_refuses_a_permission_that_was_altered(alice, client, files):
     assert files() == []
 
 
-def test_a_permission_is_good_for_one_picture(alice, client):
+def test_a_permission_is_good_for_one_picture(alice, client, files):
     data, other = picture(), picture(colour="navy")
     permission = permit(alice, data)
     url = send(client, permission, data).json["imageUrl"]
@@ -155,6 +159,7 @@ def test_a_permission_is_good_for_one_picture(alice, client):
 
     assert send(client, permission, data).json["imageUrl"] == url, "who lost the answer may repeat"
     assert send(client, permission, other).status_code == 403
+    assert files() == [url.rpartition("/")[2]]
     assert client.get(path_of(permission["imageUrl"])).headers["Location"] == path_of(url)
 
 
@@ -166,6 +171,54 @@ def test_refuses_for_an_account_that_has_gone(alice, client, files, database):
 
     assert response.status_code == 403
     assert files() == []
+
+
+def test_refuses_for_an_account_that_goes_meanwhile(alice, client, files, database, monkeypatch):
+    permission = permit(alice, picture())
+
+    def clean(*arguments):
+        database.execute(text("DELETE FROM users"))
+        return clean_picture(*arguments)
+
+    monkeypatch.setattr("movies_api.images.keeping.clean_picture", clean)
+    response = send(client, permission, picture())
+
+    assert response.status_code == 403
+    assert files() == []
+
+
+def test_a_folder_that_cannot_be_written_is_503(make_app, tmp_path):
+    (tmp_path / "file").touch()
+    alice = make_app(IMAGE_DIR=str(tmp_path / "file" / "images")).test_client().sign_up("Alice")
+
+    response = send(alice, permit(alice, picture()), picture())
+
+    assert response.status_code == 503
+    assert "storage" in response.json["error"]["message"]
+
+
+def test_a_disk_without_room_for_what_comes_is_503(alice, client, files, monkeypatch):
+    def full():
+        raise OSError(ENOSPC, "No space left on device")
+
+    permission = permit(alice, picture())
+    monkeypatch.setattr("movies_api.images.views.TemporaryFile", full)
+    response = send(client, permission, picture())
+
+    assert response.status_code == 503
+    assert "storage" in response.json["error"]["message"]
+    assert files() == []
+
+
+def test_an_account_has_120_permissions_an_hour(make_app):
+    alice = make_app(RATELIMIT_ENABLED="true").test_client().sign_up("Alice")
+    for _ in range(120):
+        permit(alice, picture())
+
+    response = alice.post("/images", json={"contentType": "image/png", "size": 1})
+
+    assert response.status_code == 429
+    assert int(response.headers["Retry-After"]) > 3000
 
 
 def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from io import BytesIO
 from typing import Any, BinaryIO, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from flask import current_app, request
 from sqlalchemy.exc import IntegrityError
 
 from ..config import settings
 from ..db import db
-from ..errors import refuse, refuse_fields
+from ..errors import ApiError, refuse, refuse_fields
 from ..fields import InlineFile
 from .models import (
     add_picture,
@@ -69,7 +69,7 @@ def keep_picture(owner: UUID, fields: dict[str, Any]) -> None:
     if isinstance(value, InlineFile):
         check_size(len(value.data))
         file = BytesIO(value.data)
-        fields["image_url"] = FOLDER + store(file, value.media_type, "imageUrl")
+        fields["image_url"] = FOLDER + store(file, value.media_type, "imageUrl", owner)
     elif value is not None:
         fields["image_url"] = _known(owner, value)
 
@@ -94,11 +94,12 @@ def check_size(size: int) -> None:
 
 
 def store(
-    file: BinaryIO, media_type: str, field: str, upload: tuple[UUID, UUID] | None = None
+    file: BinaryIO, media_type: str, field: str, owner: UUID, upload: UUID | None = None
 ) -> str:
-    """Verify and keep a picture; return its key. The field is the one to blame.
+    """Verify and keep a picture of the owner's; return its key. The field is the one to blame.
 
-    An upload is its id and its owner; from then on the picture goes by that id too.
+    From then on the picture goes by the id of its upload too; one that came in a request has an id
+    that follows from it, so that the account takes it along.
     """
     try:
         picture = clean_picture(file, media_type)
@@ -107,11 +108,11 @@ def store(
     key = picture.key
     try:
         add_picture(key, picture.media_type)
-        if upload:
-            add_upload(*upload, key)
+        if not add_upload(upload or uuid5(owner, key), owner, key):
+            refuse(403, message="This permission has been used: ask for a new one.")
         storage().put(f"images/{key}", picture.data, picture.media_type)
     except IntegrityError:
-        refuse(403, message="The account of this permission has been deleted.")
+        refuse(403 if upload else 401, message="This account has been deleted.")
     db.session.commit()
     return key
 
@@ -125,7 +126,7 @@ def _known(owner: UUID, url: str) -> str:
     key: str | None = None
     if KEY.fullmatch(name):
         key = name if touch_picture(name) else None
-    elif UPLOAD.fullmatch(name):
+    elif is_ours and UPLOAD.fullmatch(name):
         key = _key_of_upload(owner, UUID(name))
     if key is None and is_ours:
         refuse_fields({"imageUrl": [GONE]})
@@ -135,24 +136,34 @@ def _known(owner: UUID, url: str) -> str:
 def _key_of_upload(owner: UUID, upload: UUID) -> str | None:
     """Return the picture of the owner's upload, verifying one that waits, or None."""
     row = upload_from_id(upload)
-    if row is not None:
-        is_there = row.owner_id == owner and touch_picture(row.key)
-        return row.key if is_there else None
+    if row is None:
+        if key := _take_up(owner, upload):
+            return key
+        row = upload_from_id(upload)  # another request may have taken it up meanwhile
+    is_there = row is not None and row.owner_id == owner and touch_picture(row.key)
+    return row.key if is_there else None
+
+
+def _take_up(owner: UUID, upload: UUID) -> str | None:
+    """Keep the upload that waits, and let it wait no longer; None if there is none."""
     folder = f"uploads/{owner.hex}/{upload.hex}/"
     for waiting in storage().names(folder):
         subtype, size = waiting.name.removeprefix(folder).split("/")
         file = storage().open(waiting.name)
         if file is None:
             continue
-        try:
-            # A store that does not hold uploads to their permission must not make us read them
-            if waiting.size != int(size):
-                refuse_fields({"imageUrl": [f"{waiting.size} bytes came instead of {size}."]})
-            with file:
-                return store(file, f"image/{subtype}", "imageUrl", (upload, owner))
-        finally:
-            file.close()
-            storage().remove([waiting.name])
+        with file:
+            try:
+                # A store that does not hold uploads to their permission must not make us read them
+                if waiting.size != int(size):
+                    refuse_fields({"imageUrl": [f"{waiting.size} bytes came instead of {size}."]})
+                key = store(file, f"image/{subtype}", "imageUrl", owner, upload)
+            except ApiError as error:
+                if error.code in {400, 403}:  # any other may be retried
+                    storage().remove([waiting.name])
+                raise
+        storage().remove([waiting.name])
+        return key
     return None
 
 

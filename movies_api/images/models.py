@@ -83,7 +83,10 @@ def _adder(dialect: Any) -> Any:
 
 ADD = {"postgresql": _adder(postgresql), "sqlite": _adder(sqlite)}
 ADD_UPLOAD = {
-    name: dialect.insert(uploads).on_conflict_do_nothing(index_elements=["id"])
+    # The update changes nothing; it gives back the row that was there, once nobody else writes it
+    name: dialect.insert(uploads)
+    .on_conflict_do_update(index_elements=["id"], set_={"id": uploads.c.id})
+    .returning(uploads.c.key)
     for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
 }
 
@@ -110,10 +113,13 @@ def add_picture(key: str, media_type: str) -> None:
     write(ADD[db.engine.dialect.name], values)
 
 
-def add_upload(upload: UUID, owner: UUID, key: str) -> None:
-    """Name a picture after its upload; IntegrityError when the owner's account has gone."""
+def add_upload(upload: UUID, owner: UUID, key: str) -> bool:
+    """Name a picture after its upload; False when the upload was another picture.
+
+    IntegrityError when the owner's account has gone.
+    """
     values = {"id": upload, "owner_id": owner, "key": key}
-    write(ADD_UPLOAD[db.engine.dialect.name], values)
+    return bool(write(ADD_UPLOAD[db.engine.dialect.name], values).scalar_one() == key)
 
 
 def pictures_of(user: UUID) -> list[str]:

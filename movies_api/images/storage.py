@@ -60,17 +60,18 @@ class Folder:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write beside the place and move there in one step."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=self.folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(self._path(name))
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        with on_disk():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=self.folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(draft).replace(self._path(name))
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files."""
@@ -115,6 +116,11 @@ class Bucket:
                     connect_timeout=3,
                     read_timeout=10,
                     retries={"total_max_attempts": 2},
+                    # The checksums that boto3 adds by itself are refused by many a store
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    # By the path AWS would lead browsers from one host to another
+                    s3=None if self.config.s3_endpoint_url else {"addressing_style": "virtual"},
                 )
                 self.made = boto3.client(
                     "s3",
@@ -245,6 +251,16 @@ def _reached() -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         log.error("picture storage: %s", error)
         refuse(503, message="The storage of pictures is away: retry in a moment.")
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Answer 503 when the disk is full or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        log.error("picture storage: %s", error)
+        refuse(503, message="The storage of pictures cannot be written: retry later.")
 
 
 def storage_for(config: Config) -> Storage:
