@@ -31,6 +31,8 @@ def harden(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     if response.status_code == 204:
         headers.pop("Content-Type", None)  # there is no content that it could be true of
+    if response.cache_control.public:  # also by whom another origin shows it next
+        response.vary.add("Origin")
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

@@ -1,10 +1,14 @@
 """GET /images/{name}: public, for ever, in parts, and as thumbnails."""
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from time import sleep
 
 import pytest
 from PIL import Image
+
+from movies_api.images.pictures import thumbnail
 
 from .pictures import animation, data_url, opened, path_of, permit, picture
 
@@ -61,6 +65,59 @@ def test_gives_parts(client, shown, asked, part):
     assert response.status_code == 206
     assert response.data == whole[part]
     assert response.headers["Content-Range"].endswith(f"/{len(whole)}")
+
+
+@pytest.mark.parametrize("asked", ["items=0-5", "bytes=abc", "bytes=5-2", "bytes=0-4,9-12", "x"])
+def test_gives_the_whole_to_who_asks_for_no_one_part(client, shown, asked):
+    response = client.get(shown, headers={"Range": asked})
+
+    assert response.status_code == 200
+    assert response.content_length == len(response.data)
+
+
+def test_a_head_has_no_parts(client, shown):
+    response = client.head(shown, headers={"Range": "bytes=0-9"})
+
+    assert response.status_code == 200
+
+
+def test_no_part_is_sent_to_who_has_the_whole(client, shown):
+    etag = client.get(shown).headers["ETag"]
+
+    response = client.get(shown, headers={"Range": "bytes=0-9", "If-None-Match": etag})
+
+    assert response.status_code == 304
+    other = client.get(shown, headers={"Range": "bytes=0-9", "If-None-Match": '"other"'})
+    assert other.status_code == 206
+
+
+@pytest.mark.parametrize("origin", [None, "http://localhost:3000", "https://elsewhere.example"])
+def test_caches_keep_it_for_each_origin(client, shown, origin):
+    response = client.get(shown, headers={"Origin": origin} if origin else {})
+
+    assert response.headers.getlist("Vary") == ["Origin"]
+
+
+def test_a_picture_that_is_not_there_may_come(client):
+    response = client.get(f"/images/{'0' * 64}")
+
+    assert (response.status_code, response.headers["Cache-Control"]) == (404, "no-store")
+
+
+def test_a_thumbnail_is_made_once_for_many(app, alice, shown, monkeypatch):
+    made = []
+
+    def slowly(file, width):
+        made.append(width)
+        sleep(0.1)
+        return thumbnail(file, width)
+
+    monkeypatch.setattr("movies_api.images.keeping.thumbnail", slowly)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(app.test_client().get, f"{shown}?w=160") for _ in range(4)]
+
+    assert [each.result().status_code for each in asked] == [200] * 4
+    assert made == [160]
 
 
 def test_a_part_of_what_has_changed_is_the_whole(client, shown):
@@ -136,7 +193,20 @@ def test_a_picture_of_sixteen_bits_keeps_its_shades(alice, client, options):
 
 
 @pytest.mark.parametrize(
-    "query", ["w=161", "w=0", "w=-160", "w=x", "w=", "w=160&w=320", "width=160", "W=160"]
+    "query",
+    [
+        "w=161",
+        "w=0",
+        "w=-160",
+        "w=x",
+        "w=",
+        "w=160&w=320",
+        "width=160",
+        "W=160",
+        "w=1_60",
+        "w=%20160",
+        "w=%EF%BC%91%EF%BC%96%EF%BC%90",
+    ],
 )
 def test_names_the_parameter_that_is_wrong(client, shown, query):
     response = client.get(f"{shown}?{query}")

@@ -84,7 +84,9 @@ class UploadQuery(Query):
 class PictureQuery(Query):
     """Which size of it."""
 
-    w = fields.Integer(
+    w = WholeNumber(
+        min=WIDTHS[0],
+        max=WIDTHS[-1],
         load_default=None,
         validate=validate.OneOf(WIDTHS, error="Give one of {choices}."),
         metadata={"description": "At most so many pixels wide, as WebP; without, as it is."},
