@@ -16,6 +16,7 @@ from movies_api.db import db
 from movies_api.images.pictures import one_of_few
 from movies_api.images.storage import Bucket
 
+from .client import PASSWORD
 from .conftest import app_for, config_for
 from .pictures import data_url, opened, path_of, permit, picture
 from .servers import s3
@@ -97,6 +98,13 @@ def upload(permission, data):
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def remove_bucket(store, names):
+    """Take the bucket away; the next test makes it anew."""
+    for name in names():
+        store.delete_object(Bucket=BUCKET, Key=name)
+    store.delete_bucket(Bucket=BUCKET)
 
 
 def add(person, url):
@@ -300,7 +308,7 @@ def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, sto
     movie = add(alice, data_url(picture())).json
     alice.get(f"{path_of(movie['imageUrl'])}?w=160")
     upload(permit(alice, picture(colour="red")), picture(colour="red"))
-    store.put_object(Bucket=BUCKET, Key="images/stray", Body=b"x")
+    store.put_object(Bucket=BUCKET, Key=f"images/{'0' * 64}", Body=b"x")
     store.put_object(Bucket=BUCKET, Key="elsewhere/x", Body=b"x")
     sweep = app.test_cli_runner().invoke
     assert sweep(args=["images", "sweep"]).exit_code == 0
@@ -326,6 +334,29 @@ def test_a_bucket_that_is_away_is_503(make_app):
     for name in ("0" * 32, "0" * 64):
         foreign = add(alice, f"https://example.com/images/{name}")
         assert foreign.json["imageUrl"] == f"https://example.com/images/{name}"
+
+
+def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database, clock, lines):
+    add(alice, data_url(picture()))
+    clock.advance(minutes=2)
+    remove_bucket(store, names)
+
+    response = alice.delete("/me", json={"password": PASSWORD})
+
+    assert response.status_code == 204
+    assert [line["event"] for line in lines() if "event" in line][-1] == "account_deleted"
+    assert any(line["message"].startswith("picture storage") for line in lines())
+    assert len(database.execute("SELECT * FROM pictures")) == 1, "it is for the sweep"
+
+
+def test_a_sweep_says_that_the_bucket_is_away(app, store, names):
+    remove_bucket(store, names)
+
+    result = app.test_cli_runner().invoke(args=["images", "sweep"])
+
+    assert result.exit_code == 1
+    assert "Error: The storage of pictures is away" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_a_bucket_needs_its_library(monkeypatch, tmp_path):

@@ -66,6 +66,20 @@ def test_a_picture_goes_a_day_after_its_last_movie(alice, bob, client, files, sw
     assert client.get(path_of(hers["imageUrl"])).status_code == 404
 
 
+def test_the_day_begins_when_a_sweep_sees_it(alice, files, sweep, clock):
+    movie = add(alice)
+    clock.advance(hours=25)
+    alice.log_in(alice.user["email"])
+    assert alice.delete(f"/movies/{movie['id']}").status_code == 204
+
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    clock.advance(hours=23)
+    assert sweep() == "Removed 0 pictures and 0 stray files."
+    clock.advance(hours=2)
+    assert sweep() == "Removed 1 pictures and 0 stray files."
+    assert files() == []
+
+
 def test_a_picture_that_is_shown_again_stays(alice, client, sweep, clock):
     movie = add(alice)
     alice.delete(f"/movies/{movie['id']}")
@@ -104,6 +118,25 @@ def test_files_of_no_picture_go(app, alice, files, sweep, clock):
     assert files() == [".draft-young", kept]
 
 
+def test_what_is_not_ours_stays(app, alice, files, sweep):
+    folder = app.extensions["movies_api"].image_dir
+    add(alice)
+    names = ("secret_key", "movies.db", ".secret_key.1", f"{'0' * 64}-161.webp", "0" * 63)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    for name in ("lost+found", "f" * 64):
+        (folder / name).mkdir()
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 90_000,) * 2)
+
+    try:
+        assert sweep() == "Removed 0 pictures and 0 stray files."
+        assert len(files()) == 8
+    finally:
+        for name in ("lost+found", "f" * 64):
+            (folder / name).rmdir()
+
+
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM pictures", "UPDATE movies SET image_url = '/images/none'"]
 )
@@ -127,6 +160,18 @@ def test_an_account_takes_its_pictures_along(app, alice, bob, files, execute, cl
     assert response.status_code == 204
     assert files() == [ours["imageUrl"].rpartition("/")[2]]
     assert bob.get(path_of(hers["imageUrl"])).status_code == 404
+
+
+def test_an_account_takes_along_what_it_shows_no_more(alice, files, clock):
+    first, second = add(alice, "red"), add(alice, "green")
+    alice.patch(f"/movies/{first['id']}", json={"imageUrl": None})
+    alice.delete(f"/movies/{second['id']}")
+    assert len(files()) == 2
+    clock.advance(minutes=2)
+
+    assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
+
+    assert files() == []
 
 
 def test_what_another_is_about_to_show_stays(app, alice, bob, files, execute):

@@ -221,6 +221,15 @@ def test_an_account_has_120_permissions_an_hour(make_app):
     assert int(response.headers["Retry-After"]) > 3000
 
 
+def test_the_boot_says_that_a_folder_may_not_last(make_app, database, stream):
+    make_app(S3_BUCKET="films")
+    assert "S3_BUCKET" not in stream.getvalue()
+
+    make_app()
+
+    assert ("set S3_BUCKET" in stream.getvalue()) == database.is_postgresql
+
+
 def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):
     permit(alice, picture())
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
         "pictures",
         sa.Column("key", sa.String(64), nullable=False),
         sa.Column("media_type", sa.String(10), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("unused_since", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_pictures")),
     )

@@ -90,8 +90,8 @@ def delete_me(fields: dict[str, Any]) -> None:
     if not remove_user(me.id):
         refuse(401)
     db.session.commit()
-    drop_pictures(pictures)
     audit("account_deleted", me.id)
+    drop_pictures(pictures)
 
 
 @bp.put("/me/password")

@@ -4,6 +4,7 @@ import click
 from flask.cli import AppGroup
 
 from ..db import db
+from ..errors import ApiError
 from .keeping import storage
 from .models import note_use, unused_pictures
 from .sweeping import stray_files, sweep_picture
@@ -15,15 +16,25 @@ images = AppGroup("images", help="Look after the pictures.")
 def sweep() -> None:
     """Remove the pictures that no movie has shown for a day, and uploads that were never used.
 
-    Run it once a day, or more often; it may run while the service serves.
+    The day begins when a sweep first sees that none does. Run it once a day, or more often; it may
+    run while the service serves.
     """
+    try:
+        removed, strays = _sweep_pictures(), _sweep_strays()
+    except ApiError as error:
+        raise click.ClickException(error.description or "") from error
+    click.echo(f"Removed {removed} pictures and {strays} stray files.")
+
+
+def _sweep_pictures() -> int:
     note_use()
     db.session.commit()
-    removed = 0
     with click.progressbar(unused_pictures(), label="Pictures") as keys:
-        for key in keys:
-            removed += sweep_picture(key)
+        return sum(sweep_picture(key) for key in keys)
+
+
+def _sweep_strays() -> int:
     with click.progressbar(strays := stray_files(), label="Strays") as found:
         for stored in found:
             storage().remove([stored.name])
-    click.echo(f"Removed {removed} pictures and {len(strays)} stray files.")
+    return len(strays)

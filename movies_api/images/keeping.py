@@ -22,6 +22,7 @@ from .models import (
     add_picture,
     add_upload,
     touch_picture,
+    type_of,
     upload_from_id,
 )
 from .pictures import PictureError, clean_picture, one_of_few, thumbnail
@@ -72,6 +73,13 @@ def keep_picture(owner: UUID, fields: dict[str, Any]) -> None:
         fields["image_url"] = FOLDER + store(file, value.media_type, "imageUrl", owner)
     elif value is not None:
         fields["image_url"] = _known(owner, value)
+
+
+def check_picture(fields: dict[str, Any]) -> None:
+    """Refuse a movie whose picture was removed after keep_picture had seen it."""
+    folder, _, key = (fields.get("image_url") or "").rpartition("/")
+    if f"{folder}/" == FOLDER and type_of(key) is None:
+        refuse_fields({"imageUrl": [GONE]})
 
 
 def takes_picture(view: View) -> View:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String, bindparam, delete, exists, func, select, union, update
+from sqlalchemy import ForeignKey, String, bindparam, delete, exists, select, union, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,12 +16,16 @@ IN_USE = timedelta(minutes=1)  # between a picture's being stored and the movie'
 
 
 class Picture(db.Model):  # type: ignore[name-defined]
-    """A picture in the storage; unused_since is None while a movie is known to show it."""
+    """A picture in the storage: when it was added or last put into a movie.
+
+    unused_since is when a sweep first saw that no movie shows it, and None before.
+    """
 
     __tablename__ = "pictures"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(10))
+    used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     unused_since: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
 
 
@@ -42,7 +46,12 @@ ONE = pictures.c.key == bindparam("picture")
 
 TYPE = select(pictures.c.media_type).where(ONE)
 UPLOAD = select(uploads.c.owner_id, uploads.c.key).where(uploads.c.id == bindparam("upload"))
-TOUCH = update(pictures).where(ONE).values(unused_since=bindparam("at")).returning(pictures.c.key)
+TOUCH = (
+    update(pictures)
+    .where(ONE)
+    .values(used_at=bindparam("at"), unused_since=None)
+    .returning(pictures.c.key)
+)
 OF_USER = union(
     select(movies.c.picture_key).where(
         movies.c.owner_id == bindparam("user"), movies.c.picture_key.is_not(None)
@@ -62,22 +71,18 @@ REMOVE_UNUSED = delete(pictures).where(
     ONE, pictures.c.unused_since <= bindparam("before"), ~IS_SHOWN
 )
 REMOVE_LEFT = delete(pictures).where(
-    ONE,
-    func.coalesce(pictures.c.unused_since, bindparam("before")) <= bindparam("before"),
-    ~IS_SHOWN,
-    ~IS_UPLOADED,
+    ONE, pictures.c.used_at <= bindparam("before"), ~IS_SHOWN, ~IS_UPLOADED
 )
 KNOWN = select(pictures.c.key)
 
 
 def _adder(dialect: Any) -> Any:
-    """Return the statement that adds a picture or begins its grace anew; either locks its row."""
-    values: dict[str, Any] = {
-        name: bindparam(name) for name in ("key", "media_type", "unused_since")
-    }
+    """Return the statement that adds a picture or touches it; either locks its row."""
+    values: dict[str, Any] = {name: bindparam(name) for name in ("key", "media_type", "used_at")}
     statement = dialect.insert(pictures).values(values)
     return statement.on_conflict_do_update(
-        index_elements=["key"], set_={"unused_since": statement.excluded.unused_since}
+        index_elements=["key"],
+        set_={"used_at": statement.excluded.used_at, "unused_since": None},
     )
 
 
@@ -103,13 +108,13 @@ def upload_from_id(upload: UUID) -> Any:
 
 
 def touch_picture(key: str) -> bool:
-    """Begin the grace of a picture anew, before a movie shows it; False if it is not there."""
+    """Note that a movie is about to show the picture; False if it is not there."""
     return fetch_one(TOUCH, {"picture": key, "at": now()}) is not None
 
 
 def add_picture(key: str, media_type: str) -> None:
-    """Add a picture, or begin the grace of the one that is there anew; lock it until the commit."""
-    values = {"key": key, "media_type": media_type, "unused_since": now()}
+    """Add a picture, or touch the one that is there; lock it until the commit."""
+    values = {"key": key, "media_type": media_type, "used_at": now()}
     write(ADD[db.engine.dialect.name], values)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader, RawIOBase
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -75,8 +76,9 @@ class Folder:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files."""
-        for name in names:
-            self._path(name).unlink(missing_ok=True)
+        with on_disk():
+            for name in names:
+                self._path(name).unlink(missing_ok=True)
 
     def names(self, prefix: str) -> Iterator[Stored]:
         """Give the files, among them drafts whose process died."""
@@ -86,7 +88,8 @@ class Folder:
             with suppress(FileNotFoundError):
                 about = path.stat()
                 at = datetime.fromtimestamp(about.st_mtime, UTC)
-                yield Stored(f"images/{path.name}", about.st_size, at)
+                if S_ISREG(about.st_mode):
+                    yield Stored(f"images/{path.name}", about.st_size, at)
 
     def permission(self, name: str, media_type: str, size: int) -> None:
         """Return None: there is nobody but us to upload to."""

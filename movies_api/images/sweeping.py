@@ -3,19 +3,33 @@
 A row is locked while its files go, and the view or command does not commit: see keeping.py.
 """
 
+import re
 from collections.abc import Iterable
 
 from ..db import db, now
+from ..errors import ApiError
 from .keeping import storage
 from .models import GRACE, known_pictures, remove_left, remove_unused
 from .pictures import WIDTHS
 from .storage import PERMISSION, Stored
 
+OURS = re.compile(
+    r"images/((?P<key>[0-9a-f]{64})(-(160|320|640)\.webp)?|\.draft-\w+)"
+    r"|uploads/[0-9a-f]{32}/[0-9a-f]{32}/[a-z]+/[0-9]+"
+)
+
 
 def drop_pictures(keys: Iterable[str]) -> None:
-    """Remove at once the pictures that nobody shows any more; call it when the movies are gone."""
+    """Remove at once the pictures that nobody shows any more; call it when the movies are gone.
+
+    What the storage does not let go now is left to the sweep.
+    """
     for key in keys:
-        _drop(key, remove_left(key))
+        try:
+            _drop(key, remove_left(key))
+        except ApiError:  # the log has it
+            db.session.rollback()
+            return
 
 
 def sweep_picture(key: str) -> bool:
@@ -33,12 +47,14 @@ def _drop(key: str, is_removed: bool) -> bool:
 
 def stray_files() -> list[Stored]:
     """Return what lies in the storage and belongs to no picture: uploads never used, drafts."""
-    before, known = now() - GRACE, known_pictures()
-    strays = [
+    ages = {"images/": GRACE, "uploads/": 6 * PERMISSION}
+    known = known_pictures()
+    return [
         stored
-        for stored in storage().names("images/")
-        if stored.modified_at < before
-        and stored.name.removeprefix("images/").partition("-")[0] not in known
+        for prefix, age in ages.items()
+        for stored in storage().names(prefix)
+        if stored.modified_at < now() - age
+        # Others may keep their files there, too
+        and (found := OURS.fullmatch(stored.name))
+        and found["key"] not in known
     ]
-    before = now() - 6 * PERMISSION
-    return strays + [each for each in storage().names("uploads/") if each.modified_at < before]
