@@ -5,8 +5,9 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
+from sqlalchemy import text
 
-from movies_api.images.pictures import one_of_few
+from movies_api.images.pictures import clean_picture, one_of_few
 
 from .pictures import TYPES, animation, data_url, opened, path_of, permit, picture
 
@@ -285,6 +286,32 @@ def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
         alice.patch(f"/movies/{movie['id']}", json={"imageUrl": url}, headers=stale).status_code
         == 412
     )
+    assert files() == []
+
+
+def test_says_when_the_picture_goes_meanwhile(alice, monkeypatch):
+    movie = alice.post("/movies", json={"title": "Alien"}).json
+    url = f"http://localhost/images/{'0' * 64}"
+    monkeypatch.setattr("movies_api.images.keeping.touch_picture", lambda key: True)
+
+    for response in (
+        add(alice, url),
+        alice.patch(f"/movies/{movie['id']}", json={"imageUrl": url}),
+    ):
+        assert response.status_code == 400
+        assert list(response.json["error"]["details"]) == ["imageUrl"]
+
+
+def test_says_when_the_account_goes_meanwhile(alice, files, database, monkeypatch):
+    def clean(*arguments):
+        database.execute(text("DELETE FROM users"))
+        return clean_picture(*arguments)
+
+    monkeypatch.setattr("movies_api.images.keeping.clean_picture", clean)
+    response = add(alice, data_url(picture()))
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
     assert files() == []
 
 

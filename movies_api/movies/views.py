@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from ..api import ETAG, Blueprint
 from ..errors import refuse, refuse_fields
 from ..fields import InlineFile
-from ..images.keeping import keep_picture, show_pictures, takes_picture
+from ..images.keeping import GONE, check_picture, keep_picture, show_pictures, takes_picture
 from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
 from .lists import count_of, is_filtered, page_of
@@ -67,6 +67,7 @@ def create_movie(fields: dict[str, Any]) -> Answer:
     try:
         movie = add_movie(g.caller.id, fields)
     except IntegrityError:
+        check_picture(fields)
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
     location = url_for("movies.show_movie", movie_id=movie["id"])
     return _answer(movie, Location=location)
@@ -96,7 +97,10 @@ def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
     if isinstance(fields.get("image_url"), InlineFile):
         get_movie(movie_id, versions)  # no file is kept for a change that is refused
     keep_picture(g.caller.id, fields)
-    movie = edit_movie(g.caller.id, movie_id, fields, versions)
+    try:
+        movie = edit_movie(g.caller.id, movie_id, fields, versions)
+    except IntegrityError:
+        refuse_fields({"imageUrl": [GONE]})
     if movie is None:
         get_movie(movie_id)
         refuse(412)
