@@ -26,7 +26,9 @@ def picture(
 ) -> bytes:
     """Return a file of one colour."""
     out = BytesIO()
-    Image.new("RGB", size, colour).convert(mode).save(out, name, **options)
+    Image.new("RGB" if mode != "RGBA" else mode, size, colour).convert(mode).save(
+        out, name, **options
+    )
     return out.getvalue()
 
 

@@ -48,6 +48,7 @@ SPEAKS_OF_PIXELS = {"transparency", "background"}
 MOST_FRAMES = 1000  # each takes its time, however small
 # What decoder and encoder take besides the frames, in frames of 12 bytes a pixel, as measured
 STILL, MOVING = {"WEBP": 1.4, "AVIF": 1.4}, {"PNG": 1, "GIF": 1, "WEBP": 4, "AVIF": 4}
+SEEN_THROUGH = 0.8  # of WebP and AVIF
 PLAIN_MODES = {"JPEG": {"L", "RGB"}, "WEBP": {"RGB", "RGBA"}, "AVIF": {"RGB", "RGBA"}}
 
 # Pillow's own limit, which it also checks in the middle of a GIF, would else only warn
@@ -127,7 +128,7 @@ def _cleaned(data: bytes, media_type: str, max_pixels: int) -> Picture:
         name = FORMATS[found]
         # The second picture of a phone's JPEG is no second frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
-        weight = count + (STILL if count == 1 else MOVING).get(name, 0)
+        weight = _weight(image, name, count)
         if count > MOST_FRAMES:
             raise PictureError(TOO_MANY)
         _check_size(image, max_pixels / weight)
@@ -140,6 +141,12 @@ def _cleaned(data: bytes, media_type: str, max_pixels: int) -> Picture:
         del image  # it and its decoder take as much memory as the encoder will
         still.save(out, name, **OPTIONS[name])
     return Picture(out.getvalue(), found)
+
+
+def _weight(image: Image.Image, name: str, count: int) -> float:
+    """Return for how many frames it counts: formats differ in the memory they take."""
+    weight = count + (STILL if count == 1 else MOVING).get(name, 0)
+    return weight + SEEN_THROUGH if name in STILL and image.mode == "RGBA" else weight
 
 
 def _check_size(image: Image.Image, max_pixels: float) -> None:
