@@ -4,7 +4,7 @@ import re
 from io import BytesIO
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from sqlalchemy import text
 
 from movies_api.images.pictures import clean_picture, one_of_few
@@ -80,6 +80,33 @@ def test_keeps_a_jpeg_for_print(alice, client):
 
     assert response.status_code == 201
     assert opened(client.get(path_of(response.json["imageUrl"])).data).mode == "RGB"
+
+
+def swapped_profile():
+    """A profile in which red is called green, and green red."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"tXYZ").replace(b"gXYZ", b"rXYZ").replace(b"tXYZ", b"gXYZ")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "profile", "shown"),
+    [
+        ("JPEG", "RGB", swapped_profile(), (0, 255, 0)),
+        ("PNG", "RGBA", swapped_profile(), (0, 255, 0)),
+        ("WEBP", "RGB", swapped_profile(), (0, 255, 0)),
+        ("PNG", "RGB", b"broken", (255, 0, 0)),
+        ("JPEG", "CMYK", swapped_profile(), (255, 0, 0)),
+    ],
+)
+def test_keeps_the_colours_that_were_meant(alice, client, name, mode, profile, shown):
+    sent = picture(name, colour="red", mode=mode, icc_profile=profile)
+
+    response = add(alice, data_url(sent, TYPES[name]))
+
+    kept = opened(client.get(path_of(response.json["imageUrl"])).data)
+    assert "icc_profile" not in kept.info
+    for seen, meant in zip(kept.convert("RGB").getpixel((20, 15)), shown, strict=True):
+        assert abs(seen - meant) < 12
 
 
 def test_forgets_where_and_by_what_it_was_taken(alice, client):
