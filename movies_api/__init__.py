@@ -36,6 +36,8 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.extensions["movies_api"] = config
     app.url_map.merge_slashes = False
+    # Nothing here is a coroutine; Flask would ask that of each function on each request
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.config.update(
         MAX_CONTENT_LENGTH=config.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=config.database_url,

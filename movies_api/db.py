@@ -1,7 +1,7 @@
 """The database: naming, UTC times, connections that heal, and the one way to read rows."""
 
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
 
 from .config import Config
+from .prepared import Prepared
 
 
 class Base(DeclarativeBase):
@@ -127,6 +128,12 @@ def _lock_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def speak_utc(connection: Any, _record: Any) -> None:
+        """Have times come in UTC whatever the server's zone: orjson writes them as they are."""
+        connection.cursor().execute("SET TIME ZONE 'UTC'")
+        connection.commit()
+
     @event.listens_for(engine, "checkout")
     def refuse_dead(connection: Any, record: Any, _proxy: Any) -> None:
         """Replace a connection whose server went away; unlike a ping it asks nobody."""
@@ -140,18 +147,25 @@ def _prepare_postgresql(engine: Engine) -> None:
             raise DisconnectionError
 
 
-def fetch_all(statement: Executable, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def fetch_all(statement: Executable | Prepared, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Execute a statement that is its own transaction; return its rows as dicts, by label."""
-    with db.engine.connect() as connection:
-        result = connection.execute(statement, values)
-        keys = tuple(result.keys())
-        return [dict(zip(keys, row, strict=True)) for row in result.all()]
+    rows = _rows(statement, values)
+    return [dict(zip(rows[0]._fields, row, strict=True)) for row in rows] if rows else []
 
 
-def fetch_one(statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
+def fetch_one(statement: Executable | Prepared, values: Mapping[str, Any]) -> Row[Any] | None:
     """Execute a statement that is its own transaction; return its row, or None."""
-    with db.engine.connect() as connection:
-        return connection.execute(statement, values).one_or_none()
+    rows = _rows(statement, values)
+    return rows[0] if rows else None
+
+
+def _rows(statement: Executable | Prepared, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    engine = db.engine
+    if isinstance(statement, Prepared) and engine.dialect.name == "postgresql":
+        return statement.rows(engine, values)
+    plain = statement.statement if isinstance(statement, Prepared) else statement
+    with engine.connect() as connection:
+        return connection.execute(plain, values).all()
 
 
 def write(statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:

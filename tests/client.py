@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from json import dumps
 from typing import Any, cast
 
+import psycopg2.extensions
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Pool, event
 from werkzeug.test import TestResponse
 
 from .document import Document
@@ -14,13 +16,39 @@ from .document import Document
 PASSWORD = "correct horse battery"
 ASSETS = ("/docs", "/openapi.json")
 
-# Statement and values of the last request, of whichever client
-recorded: list[tuple[str, Any]] = []
+# The statements of the last request, of whichever client, as the database gets to see them
+recorded: list[str] = []
+_prepared: dict[str, str] = {}
+
+
+class RecordingCursor(psycopg2.extensions.cursor):
+    """Records what is executed; of a prepared statement its text, with the values in it."""
+
+    def execute(self, statement: str, values: Any = None) -> None:
+        """Record and execute."""
+        verb, _, rest = statement.partition(" ")
+        if verb == "PREPARE":
+            name, _, text = rest.partition(" AS ")
+            _prepared[name] = text
+        elif verb == "EXECUTE":
+            sent = [self.mogrify("%s", [value]).decode() for value in values]
+            text = _prepared[rest.partition("(")[0]]
+            recorded.append(re.sub(r"\$(\d+)", lambda found: sent[int(found[1]) - 1], text))
+        elif verb != "SET":
+            recorded.append(self.mogrify(statement, values).decode())
+        super().execute(statement, values)
+
+
+@event.listens_for(Pool, "connect")
+def _record_postgresql(connection: Any, _record: Any) -> None:
+    if isinstance(connection, psycopg2.extensions.connection):
+        connection.cursor_factory = RecordingCursor
 
 
 @event.listens_for(Engine, "before_cursor_execute")
-def _record(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-    recorded.append((statement, values))
+def _record_sqlite(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    if connection.dialect.name == "sqlite":
+        recorded.append(statement)
 
 
 class Client(FlaskClient):
@@ -90,7 +118,7 @@ class Client(FlaskClient):
         sent = kwargs.get("data", "")
         recorded.clear()
         response = super().open(*args, **kwargs)
-        self.statements = [statement for statement, _ in recorded]
+        self.statements = list(recorded)
         request, body = response.request, response.get_data()
         response.close()
         if not request.path.startswith(self.undocumented):

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, ForeignKey, Row, String, bindparam, delete, insert,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
+from ..prepared import Prepared
 from .models import users
 from .tokens import digest, new_secret, script_token
 
@@ -38,7 +39,7 @@ sessions = Session.__table__
 IS_ALIVE = (sessions.c.id == bindparam("session")) & (sessions.c.expires_at > bindparam("now"))
 
 # What a view may need to know of who calls; the rest is read by the views that answer it
-CALLER = (
+CALLERS = (
     select(
         users.c.id,
         users.c.role,
@@ -50,7 +51,10 @@ CALLER = (
     .join_from(sessions, users)
     .where(IS_ALIVE)
 )
-SCRIPT = CALLER.where(sessions.c.refresh_hash == bindparam("held"), sessions.c.kind == "token")
+CALLER = Prepared(CALLERS)
+SCRIPT = Prepared(
+    CALLERS.where(sessions.c.refresh_hash == bindparam("held"), sessions.c.kind == "token")
+)
 TOUCH = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"), sessions.c.last_used_at < bindparam("stale"))

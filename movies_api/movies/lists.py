@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, tuple_
 
 from ..db import fetch_all, fetch_one
+from ..prepared import Prepared
 from .models import LISTED, movies
 from .titles import fold
 
@@ -20,7 +21,7 @@ COLUMNS = {
     "createdAt": movies.c.created_at,
     "updatedAt": movies.c.updated_at,
 }
-KEYS = tuple(f"_key_{number}" for number in range(len(COLUMNS)))
+KEYS = tuple(f"key_{number}" for number in range(len(COLUMNS)))
 DEEP = 1000
 OLDEST, NEWEST = "0000", "9999"
 
@@ -86,7 +87,13 @@ def _question(
 
 
 @lru_cache(maxsize=512)
-def _page(shape: Shape) -> Select[Any]:
+def _page(shape: Shape) -> Select[Any] | Prepared:
+    statement = _page_statement(shape)
+    # How rare a word is, and how deep a page, decides how it is best found
+    return statement if shape.words or shape.is_deep else Prepared(statement)
+
+
+def _page_statement(shape: Shape) -> Select[Any]:
     # The order always ends in id, in the direction of the last key: no row is shown twice or lost
     keys = [COLUMNS[name] for name, _ in shape.sort] + [movies.c.id]
     downs = [descends for _, descends in shape.sort]

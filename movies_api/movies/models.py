@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
+from ..prepared import Prepared
 from .titles import KEY_LENGTH, fold, order_key
 
 
@@ -83,8 +84,13 @@ WIRE = (*LISTED, movies.c.owner_id.label("ownerId"), movies.c.version)
 MINE = (movies.c.id == bindparam("movie")) & (movies.c.owner_id == bindparam("owner"))
 AT_VERSION = movies.c.version.in_(bindparam("versions", expanding=True))
 
-ONE = select(*WIRE).where(movies.c.id == bindparam("movie"))
-ADD = insert(movies).returning(*WIRE)
+ONE = Prepared(select(*WIRE).where(movies.c.id == bindparam("movie")))
+ADDED = ("owner_id", "title", "year", "image_url", "search_key", "title_key", "created_at")
+ADD = Prepared(
+    insert(movies)
+    .values({name: bindparam(name) for name in (*ADDED, "updated_at")})
+    .returning(*WIRE)
+)
 EDIT = (
     update(movies)
     .where(MINE)
@@ -124,9 +130,9 @@ def edit_movie(
 
 
 @lru_cache(maxsize=32)
-def _edit(names: tuple[str, ...], checks_version: bool) -> ReturningUpdate[Any]:
+def _edit(names: tuple[str, ...], checks_version: bool) -> ReturningUpdate[Any] | Prepared:
     statement = EDIT.values({name: bindparam(f"new_{name}") for name in names})
-    return statement.where(AT_VERSION) if checks_version else statement
+    return statement.where(AT_VERSION) if checks_version else Prepared(statement)
 
 
 def hold_movies_of(owner: UUID) -> None:
