@@ -204,7 +204,7 @@ def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
     response = alice.get("/movies")
 
     assert all(OURS.fullmatch(movie["imageUrl"]) for movie in response.json["items"])
-    assert alice.statements == plain
+    assert len(alice.statements) == len(plain)
 
 
 @pytest.mark.parametrize(
