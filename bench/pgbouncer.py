@@ -13,17 +13,19 @@ from tests.servers import OwnPostgres, ServerError, free_port, own_postgres, wai
 
 SETTINGS = """
 [databases]
-* = host=127.0.0.1 port={postgres} user=postgres
+* = host=127.0.0.1 port={postgres}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = any
+auth_type = trust
+auth_file = {people}
 pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 20
 """
+PEOPLE = ("postgres", "movies_api_plain")  # the second is the tests'
 
 
 @contextmanager
@@ -34,7 +36,9 @@ def pgbouncer(server: OwnPostgres) -> Iterator[tuple[int, int]]:
         raise ServerError("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
     port, log = free_port(), server.folder / "pgbouncer.log"
     file = server.folder / "pgbouncer.ini"
-    file.write_text(SETTINGS.format(postgres=server.port, port=port))
+    people = server.folder / "pgbouncer.people"
+    people.write_text("".join(f'"{name}" ""\n' for name in PEOPLE))
+    file.write_text(SETTINGS.format(postgres=server.port, port=port, people=people))
     with log.open("wb") as output:
         process = subprocess.Popen(
             [program, str(file)], stdout=output, stderr=output, **server.account

@@ -191,12 +191,15 @@ def test_a_fault_of_ours_is_500_and_tells_only_the_request_id(alice, monkeypatch
 
 
 @pytest.fixture(
-    params=["sqlite:////proc/none/movies.db", "postgresql://nobody@127.0.0.1:1/nothing"],
+    params=["sqlite:///{}/movies.db", "postgresql://nobody@127.0.0.1:1/nothing"],
     ids=["sqlite", "postgresql"],
 )
 def stranded(request, tmp_path):
     """A client of an app whose database is away."""
-    return app_for(config_for(request.param, tmp_path)).test_client()
+    (folder := tmp_path / "gone").mkdir()
+    app = app_for(config_for(request.param.format(folder), tmp_path))
+    folder.rmdir()
+    return app.test_client()
 
 
 def test_a_database_that_is_away_is_503_and_says_when_to_come_back(stranded):
