@@ -2,16 +2,16 @@
 
 import ctypes
 import gc
+import math
 import os
+import select
 import signal
 import socket
 import struct
 import sys
-from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from selectors import EVENT_READ
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
@@ -24,6 +24,7 @@ PATIENCE = 10  # seconds a client may be silent in the middle of something
 FAREWELL = 2  # seconds the same client has once we are stopping
 SETTLE = 0.3  # seconds for the other processes to hear of the stop too
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+ONCE = select.EPOLLIN | select.EPOLLONESHOT  # one thread hears of it, and of no more until it asks
 
 
 def whole_number(variable: str, given: str | int, most: int) -> int:
@@ -73,12 +74,16 @@ def when_ready(_server: Any) -> None:
 
 
 class Worker(ThreadWorker):
-    """gthread that waits for no client, and drops no request when it stops.
+    """Threads that wait, all at one epoll, for whichever client sends something next.
 
-    The stock one gives a thread to a connection that has sent nothing, holds up all others while
-    a client takes its time to close, resets who is still in the accept queue at SIGTERM, and then
-    sits out graceful_timeout for one idle connection.
+    The stock gthread hands each request from thread to thread twice, which costs as much CPU as a
+    small request; it gives a thread to a connection that has sent nothing, holds up all others
+    while a client takes its time to close, and resets who is still in the accept queue at SIGTERM.
     """
+
+    def init_process(self) -> None:
+        """Leave out what the stock one sets up for its own loop."""
+        super(ThreadWorker, self).init_process()
 
     def init_signals(self) -> None:
         """Heed a stop that came before we could: it went to our copy of the arbiter's queue."""
@@ -86,80 +91,133 @@ class Worker(ThreadWorker):
         while not self.missed.empty():
             self.alive &= self.missed.get_nowait() not in STOPS
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop; run sees it at once, for each signal wakes it."""
+        self.alive = False
+
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Stop at once; the stock one waits for a lock that the code it interrupts may hold."""
         super(ThreadWorker, self).handle_quit(sig, frame)
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Give a thread to a connection that has sent something; await the others without one."""
-        if conn.initialized or conn.data_ready:
-            super().enqueue_req(conn)
-            return
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            conn.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
-        self.await_client(conn, self.on_pending_socket_readable)
+    def run(self) -> None:
+        """Watch over the threads until the end; then take in whoever has been let in, and stop."""
+        self.epoll, self.lock = select.epoll(), Lock()
+        self.clients: dict[int, TConn] = {}
+        self.listeners = {listener.fileno(): listener for listener in self.sockets}
+        for descriptor, listener in self.listeners.items():
+            listener.settimeout(0)
+            self.epoll.register(descriptor, ONCE)
+        for _ in range(self.cfg.threads):
+            Thread(target=self.serve, daemon=True).start()
+        while self.alive and self.is_parent_alive():
+            self.watch(1.0)
+        end = monotonic() + SETTLE
+        while monotonic() < end:
+            self.watch(SETTLE / 10)
+        self.refuse_new_clients()
+        end = monotonic() + self.cfg.graceful_timeout
+        while self.clients and monotonic() < end:
+            self.watch(0.1)
 
-    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        """Keep the connection, or say goodbye and let the client close it."""
-        is_kept = not fs.cancelled() and not fs.exception() and fs.result()
-        if is_kept and self.alive:
-            super().finish_request(conn, fs)
-        elif is_kept:  # told so just before the stop: the next request may be on its way
-            self.await_client(conn, self.on_pending_socket_readable)
-        else:
-            try:
-                conn.sock.shutdown(socket.SHUT_WR)
-            except OSError:
+    def watch(self, seconds: float) -> None:
+        """Tell the arbiter that we live, wait for a signal, and close who has been silent."""
+        self.notify()
+        if select.select([self.PIPE[0]], [], [], seconds)[0]:
+            os.read(self.PIPE[0], 4096)
+        for conn in list(self.clients.values()):
+            if self.claim(conn, before=monotonic()):
                 self.drop(conn)
-            else:
-                self.await_client(conn, self.on_goodbye_readable)
 
-    def await_client(self, conn: TConn, then: Any) -> None:
-        """Call `then` when the client sends something or closes; after a while close ourselves."""
-        conn.sock.settimeout(0)
-        conn.timeout = monotonic() + (PATIENCE if self.alive else FAREWELL)
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, EVENT_READ, partial(then, conn))
+    def serve(self) -> None:
+        """Answer, accept or say goodbye, whatever is next."""
+        while True:
+            for descriptor, _ in self.epoll.poll(None, 1):
+                conn = self.clients.get(descriptor)
+                if conn is None:
+                    self.accept_client(descriptor)
+                elif self.claim(conn):
+                    conn.then(conn)
 
-    def on_goodbye_readable(self, conn: TConn, client: socket.socket) -> None:
+    def claim(self, conn: TConn, before: float = math.inf) -> bool:
+        """Take a client who waits since long enough; False if another thread has it."""
+        with self.lock:
+            is_ours: bool = conn.timeout is not None and conn.timeout < before
+            if is_ours:
+                conn.timeout = None
+        return is_ours
+
+    def accept_client(self, descriptor: int) -> None:
+        """Let in who is next in the accept queue, unless it is full here."""
+        if (listener := self.listeners.get(descriptor)) is None:
+            return
+        with suppress(OSError):
+            sock, address = listener.accept()
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
+            conn = TConn(self.cfg, sock, address, listener.getsockname())
+            conn.data_ready = True  # epoll tells when
+            conn.descriptor = sock.fileno()  # a closed socket has none
+            self.clients[conn.descriptor] = conn
+            self.epoll.register(sock, 0)
+            self.await_client(conn, PATIENCE, self.answer)
+        if len(self.clients) < self.worker_connections:
+            self.listen(descriptor)
+
+    def listen(self, descriptor: int) -> None:
+        """Hear of the next one in the accept queue."""
+        with suppress(OSError, ValueError):  # closed by now: it is the end
+            self.epoll.modify(descriptor, ONCE)
+
+    def answer(self, conn: TConn) -> None:
+        """Read a request, have it answered, and keep the connection or let the client close it."""
+        if self.handle(conn):
+            self.await_client(conn, self.cfg.keepalive, self.answer)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(conn)
+        else:
+            self.await_client(conn, PATIENCE, self.say_goodbye)
+
+    def say_goodbye(self, conn: TConn) -> None:
         """Discard what the client still sends: unread bytes would reset it before it has read."""
         try:
-            is_closed = not client.recv(65536)
-        except BlockingIOError:
-            is_closed = False
+            is_closed = not conn.sock.recv(65536)
         except OSError:
             is_closed = True
         if is_closed:
-            self.poller.unregister(client)
-            self.pending_conns.remove(conn)
             self.drop(conn)
+        else:
+            self.await_client(conn, PATIENCE, self.say_goodbye)
+
+    def await_client(self, conn: TConn, seconds: float, then: Any) -> None:
+        """Call `then` when the client sends something or closes; after a while close ourselves."""
+        conn.then = then
+        conn.timeout = monotonic() + (seconds if self.alive else min(seconds, FAREWELL))
+        self.epoll.modify(conn.sock, ONCE)
 
     def drop(self, conn: TConn) -> None:
-        """Close and forget a connection."""
-        self.nr_conns -= 1
+        """Close and forget a connection; if it was full here, it is not any more."""
+        del self.clients[conn.descriptor]
         conn.close()
+        if len(self.clients) == self.worker_connections - 1:
+            for descriptor in self.listeners:
+                self.listen(descriptor)
 
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Look at the clocks of idle connections every second, also while stopping."""
-        super().wait_for_and_dispatch_events(min(timeout, 1.0))
-
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """When it is the end: take in whoever has been let in, and refuse the rest at once."""
-        if self.alive or not self._accepting:
-            super().set_accept_enabled(enabled)
-            return
-        end = monotonic() + SETTLE
-        while monotonic() < end:
-            self.wait_for_and_dispatch_events(SETTLE / 10)
-        super().set_accept_enabled(False)
-        for listener in self.sockets:
+    def refuse_new_clients(self) -> None:
+        """Take in whoever is in the accept queue, and give all who idle the time to hear of it."""
+        for descriptor, listener in list(self.listeners.items()):
             known = -1
-            while known < self.nr_conns < self.worker_connections:
-                known = self.nr_conns
-                self.accept(listener)
+            while known < len(self.clients) < self.worker_connections:
+                known = len(self.clients)
+                self.accept_client(descriptor)
+            del self.listeners[descriptor]
             listener.close()
-        for conn in (*self.keepalived_conns, *self.pending_conns):
-            conn.timeout = min(conn.timeout, monotonic() + FAREWELL)
+        with self.lock:
+            for conn in list(self.clients.values()):
+                if conn.timeout is not None:
+                    conn.timeout = min(conn.timeout, monotonic() + FAREWELL)
 
 
 worker_class = Worker

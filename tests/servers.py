@@ -461,7 +461,11 @@ def gunicorn(database_url: str, workers: int = 2, **environment: str) -> Iterato
             )
         service = Service(f"http://127.0.0.1:{port}", process, log)
         try:
-            wait_until(lambda: _is_serving(port), process, log)
+            wait_until(
+                lambda: service.log.count("Booting worker") >= workers and _is_serving(port),
+                process,
+                log,
+            )
             yield service
         finally:
             service.stop()

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import pytest
 
 from .client import PASSWORD
 from .servers import Answer, Service
+from .test_faults import until
 from .together import cookie_of, statuses, together
 
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
@@ -42,6 +44,13 @@ def refresh(service: Service) -> Callable[[str], Answer]:
     return lambda cookie: service.request("POST", "/auth/refresh", headers={"Cookie": cookie})
 
 
+def hold(pid: int) -> None:
+    """Stop a process; return when each of its threads stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
+    until(lambda: {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"})
+
+
 @contextmanager
 def a_line_to_each_process(service: Service) -> Iterator[list[Callable[..., Answer]]]:
     """Give one function for each worker that makes requests of that worker and no other."""
@@ -61,7 +70,7 @@ def a_line_to_each_process(service: Service) -> Iterator[list[Callable[..., Answ
         for worker in workers:
             # While the others are held, only this one can take a connection in, and it keeps it
             for other in workers - {worker}:
-                os.kill(other, signal.SIGSTOP)
+                hold(other)
                 stack.callback(os.kill, other, signal.SIGCONT)
             connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
             lines.append(asker(stack.enter_context(closing(connection))))
