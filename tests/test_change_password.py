@@ -54,6 +54,7 @@ def test_leaves_others_alone(alice, bob):
         (None, NEW, "currentPassword"),
         (PASSWORD, "short", "newPassword"),
         (PASSWORD, "e\u0301" * 7, "newPassword"),
+        (PASSWORD, "\ufdfa", "newPassword"),
         (PASSWORD, "x" * 129, "newPassword"),
         (PASSWORD, "password123", "newPassword"),
         (PASSWORD, "PASSWORD123", "newPassword"),

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from ..fields import Edit, Input, Output, Query, Text
-from .passwords import is_common
+from .passwords import is_common, normalised
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -65,7 +65,7 @@ class NewPassword(Password):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if len(text) < 8:
+        if min(len(text), len(normalised(text))) < 8:  # one form may be the shorter, or the other
             raise ValidationError("At least 8 characters.")
         if is_common(text):
             raise ValidationError("This password is among the most common ones: choose another.")
