@@ -205,6 +205,15 @@ def test_an_account_goes_once_however_often_it_is_asked_to(request_, sign_up, da
     assert nothing_left(database)
 
 
+def test_all_who_log_in_at_once_after_a_change_of_the_parameters_get_in(request_, make_app):
+    make_app(ARGON2_TIME_COST="3").test_client().sign_up("Alice")
+    login = {"email": "alice@example.com", "password": PASSWORD}
+
+    answers = together([partial(request_, "POST", "/auth/login", login)] * 12)
+
+    assert statuses(answers) == {200: 12}
+
+
 def test_a_session_that_is_ended_while_it_refreshes_is_over(request_, sign_up):
     token = token_of(sign_up())
     for _ in range(ROUNDS):

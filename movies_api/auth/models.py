@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from ..db import UtcDateTime, db, fetch_one, now, write
+from .passwords import hash_password, is_password, needs_rehash
 
 
 class User(db.Model):  # type: ignore[name-defined]
@@ -89,6 +90,18 @@ def user_from_id(user: UUID) -> Row[Any] | None:
 def hold_user(user: UUID) -> str | None:
     """Return the password hash, and keep it as it is until the transaction ends; None if gone."""
     return write(HOLD, {"user": user}).scalar_one_or_none()
+
+
+def hold_password(user: Row[Any], password: str) -> bool:
+    """Keep a password that was right, hashed by today's parameters, until the transaction ends.
+
+    False when it is not right any more, or the user has gone.
+    """
+    if needs_rehash(user.password_hash) and change_hash(user, hash_password(password)):
+        return True
+    held = hold_user(user.id)
+    # another login may have been faster with the same password's new hash
+    return held == user.password_hash or (held is not None and is_password(password, held))
 
 
 def change_hash(user: Row[Any], password_hash: str) -> bool:

@@ -18,8 +18,8 @@ from . import schemas
 from .devices import device_from_header
 from .guard import caller_from_token, check_origin, get_caller, public, refuse_scripts
 from .limits import give_back, spend
-from .models import add_user, change_hash, hold_user, user_answer, user_from_email
-from .passwords import hash_password, is_password, needs_rehash
+from .models import add_user, hold_password, user_answer, user_from_email
+from .passwords import hash_password, is_password
 from .rotation import rotate_session, session_from_secret
 from .sessions import add_session, end_sessions
 from .tokens import access_token, read_refresh_token, refresh_token
@@ -75,11 +75,8 @@ def log_in(fields: dict[str, Any]) -> Response:
     if not is_password(fields["password"], user and user.password_hash) or user is None:
         audit("login_failed", user and user.id)
         refuse(401, "INVALID_CREDENTIALS", WRONG)
-    if needs_rehash(user.password_hash):
-        is_same = change_hash(user, hash_password(fields["password"]))
-    else:
-        is_same = hold_user(user.id) == user.password_hash
-    if not is_same:  # changed or gone while we checked: a session must not outlive that
+    if not hold_password(user, fields["password"]):
+        # changed or gone while we checked: a session must not outlive that
         audit("login_failed", user.id)
         refuse(401, "INVALID_CREDENTIALS", WRONG)
     grant = add_session(user.id, device(), fields["remember"])
