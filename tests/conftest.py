@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import pkgutil
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, tzinfo
 from io import StringIO
 from pathlib import Path
@@ -241,6 +243,25 @@ def alice(make_client: Callable[[], Client]) -> Client:
 def bob(make_client: Callable[[], Client]) -> Client:
     """Bob, logged in: a stranger to Alice."""
     return make_client().sign_up("Bob")
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], Any]], None]:
+    """A function that has a request made, complete, just before the account's views call another."""
+
+    def insert(name: str, act: Callable[[], Any]) -> None:
+        target = f"movies_api.auth.account.{name}"
+        real = pkgutil.resolve_name(target)
+
+        def act_first(*values: Any) -> Any:
+            monkeypatch.setattr(target, real)
+            with ThreadPoolExecutor(1) as threads:  # a thread has no part in the transaction
+                threads.submit(act).result()
+            return real(*values)
+
+        monkeypatch.setattr(target, act_first)
+
+    return insert
 
 
 @pytest.fixture

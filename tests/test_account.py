@@ -111,6 +111,38 @@ def test_the_same_email_in_another_form_needs_no_password(alice):
     assert response.json == {**alice.user, "name": "Alicia"}
 
 
+def test_an_email_that_was_not_changed_is_not_changed_back(alice, make_client, meanwhile):
+    phone = make_client().log_in("alice@example.com")
+    meanwhile("change_user", lambda: move(phone, "alicia@example.com"))
+
+    response = alice.patch("/me", json={"email": "alice@example.com", "name": "Alicia"})
+
+    assert response.status_code == 200
+    assert response.json == {**alice.user, "email": "alicia@example.com", "name": "Alicia"}
+
+
+def test_the_password_before_does_not_change_the_email(alice, make_client, meanwhile):
+    phone, new = make_client().log_in("alice@example.com"), "an even better battery"
+    body = {"currentPassword": PASSWORD, "newPassword": new}
+    meanwhile("change_user", lambda: alice.put("/me/password", json=body))
+
+    response = move(phone, "alicia@example.com")
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["currentPassword"]
+    assert alice.get("/me").json == alice.user
+
+
+def test_an_account_that_goes_meanwhile_changes_no_email(alice, make_client, meanwhile):
+    phone = make_client().log_in("alice@example.com")
+    meanwhile("change_user", lambda: alice.delete("/me", json={"password": PASSWORD}))
+
+    response = move(phone, "alicia@example.com")
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+
+
 @pytest.mark.parametrize("email", ["bob@example.com", "BOB@EXAMPLE.COM"])
 def test_refuses_an_email_that_is_taken(alice, bob, email):
     response = move(alice, email, name="Alicia")

@@ -98,3 +98,13 @@ def test_a_script_may_not(alice, make_client):
 
     assert change(script).json["error"]["code"] == "FORBIDDEN"
     assert log_in(make_client(), PASSWORD) == 200
+
+
+def test_an_account_that_goes_meanwhile_changes_no_password(alice, make_client, meanwhile):
+    phone = make_client().log_in("alice@example.com")
+    meanwhile("change_hash", lambda: alice.delete("/me", json={"password": PASSWORD}))
+
+    response = change(phone)
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"

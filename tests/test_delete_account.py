@@ -61,3 +61,27 @@ def test_a_script_may_not(alice):
     assert response.json["error"]["code"] == "FORBIDDEN"
     alice.token = token
     assert alice.get("/me").status_code == 200
+
+
+def test_the_password_before_does_not_end_the_account(alice, make_client, meanwhile):
+    phone = make_client().log_in("alice@example.com")
+    movie = alice.post("/movies", json={"title": "Alien"}).json
+    body = {"currentPassword": PASSWORD, "newPassword": "an even better battery"}
+    meanwhile("hold_movies_of", lambda: alice.put("/me/password", json=body))
+
+    response = phone.delete("/me", json={"password": PASSWORD})
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["password"]
+    assert alice.get("/me").json == alice.user
+    assert alice.get("/movies").json["items"] == [movie]
+
+
+def test_an_account_goes_once(alice, make_client, meanwhile):
+    phone = make_client().log_in("alice@example.com")
+    meanwhile("hold_movies_of", lambda: alice.delete("/me", json={"password": PASSWORD}))
+
+    response = phone.delete("/me", json={"password": PASSWORD})
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"

@@ -1,6 +1,6 @@
 """Your own account: its data, its password, its end."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import g
 from sqlalchemy import Row
@@ -59,12 +59,14 @@ def change_me(fields: dict[str, Any]) -> dict[str, Any]:
         refuse_scripts(g.caller)
         check_password(me, fields.get("current_password"), "currentPassword")
         spend("email", me.id.hex)
+    else:
+        columns.pop("email", None)  # it may have been changed since: that must not be undone
     try:
-        user = change_user(me.id, columns) if columns else me
+        user = change_user(me, columns) if columns else me
     except IntegrityError:
         refuse(409, "USER_EXISTS", "This email address has an account.")
     if user is None:
-        refuse(401)
+        refuse_outdated("currentPassword")
     if is_moving:
         audit("email_changed", me.id)
         soon(lambda: send(me.email, "Your email address was changed", MOVED))
@@ -87,8 +89,8 @@ def delete_me(fields: dict[str, Any]) -> None:
     hold_user_alone(me.id)
     pictures = pictures_of(me.id)
     remove_movies_of(me.id)
-    if not remove_user(me.id):
-        refuse(401)
+    if not remove_user(me):
+        refuse_outdated("password")
     db.session.commit()
     audit("account_deleted", me.id)
     drop_pictures(pictures)
@@ -105,7 +107,7 @@ def change_password(fields: dict[str, Any]) -> None:
     me = get_me()
     check_password(me, fields["current_password"], "currentPassword")
     if not change_hash(me, hash_password(fields["new_password"])):
-        refuse_fields({"currentPassword": [WRONG]})
+        refuse_outdated("currentPassword")
     end_sessions(me.id, g.caller.session_id, "others")
     db.session.commit()
     audit("password_changed", me.id)
@@ -162,6 +164,13 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
     if not is_password(password, me.password_hash):
         refuse_fields({field: [WRONG]})
     give_back("password", me.id.hex)
+
+
+def refuse_outdated(field: str) -> NoReturn:
+    """Abort: since the password was checked it was changed, or the account has gone."""
+    db.session.rollback()
+    get_me()
+    refuse_fields({field: [WRONG]})
 
 
 def mail_reset_link(email: str) -> None:

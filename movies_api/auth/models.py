@@ -49,12 +49,10 @@ HOLD_ALONE = select(users.c.id).where(IS_USER).with_for_update()
 PROMOTE = (
     update(users).where(users.c.email == bindparam("address")).values(role="admin")
 ).returning(users.c.id)
-REMOVE = delete(users).where(IS_USER)
+IS_AS_CHECKED = IS_USER & (users.c.password_hash == bindparam("old"))
+REMOVE = delete(users).where(IS_AS_CHECKED)
 REHASH = (
-    update(users)
-    .where(IS_USER, users.c.password_hash == bindparam("old"))
-    .values(password_hash=bindparam("new"))
-    .returning(users.c.id)
+    update(users).where(IS_AS_CHECKED).values(password_hash=bindparam("new")).returning(users.c.id)
 )
 ADD_USER = insert(users).returning(*PROFILE)
 
@@ -110,15 +108,21 @@ def change_hash(user: Row[Any], password_hash: str) -> bool:
     return write(REHASH, values).one_or_none() is not None
 
 
-def change_user(user: UUID, columns: Mapping[str, Any]) -> Row[Any] | None:
-    """Change some columns of the user; an email that is taken raises IntegrityError."""
+def change_user(user: Row[Any], columns: Mapping[str, Any]) -> Row[Any] | None:
+    """Change some columns of the user; None when it has gone.
+
+    The email changes only while the password is the one of `user`: else None too. One that is taken
+    raises IntegrityError.
+    """
     values = {f"new_{name}": value for name, value in columns.items()}
-    return fetch_one(_change(tuple(columns)), {"user": user, **values})
+    if "email" in columns:
+        values["old"] = user.password_hash
+    return fetch_one(_change(tuple(columns)), {"user": user.id, **values})
 
 
 @lru_cache(maxsize=16)
 def _change(names: tuple[str, ...]) -> ReturningUpdate[Any]:
-    statement = update(users).where(IS_USER)
+    statement = update(users).where(IS_AS_CHECKED if "email" in names else IS_USER)
     return statement.values({name: bindparam(f"new_{name}") for name in names}).returning(*PROFILE)
 
 
@@ -132,6 +136,6 @@ def hold_user_alone(user: UUID) -> None:
     write(HOLD_ALONE, {"user": user})
 
 
-def remove_user(user: UUID) -> bool:
-    """Remove the user, and with it what belongs to the account; False when it has gone."""
-    return write(REMOVE, {"user": user}).rowcount > 0
+def remove_user(user: Row[Any]) -> bool:
+    """Remove the user and what belongs to it; False when it has gone or has another password."""
+    return write(REMOVE, {"user": user.id, "old": user.password_hash}).rowcount > 0
