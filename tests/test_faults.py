@@ -294,9 +294,8 @@ def test_a_new_connection_is_not_taken_for_a_dead_one(alice, database, tmp_path,
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path):
+def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path, make_client):
     app = app_for(config_for(database.url, tmp_path, DB_POOL_SIZE="1"))
-    headers = {"Authorization": f"Bearer {alice.token}"}
     calls = [
         ("GET", "/movies", None, 200),
         ("POST", "/movies", {"title": "Alien"}, 201),
@@ -304,16 +303,30 @@ def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path):
         ("DELETE", "/movies/0", None, 404),
         ("POST", "/auth/login", {"email": "alice@example.com", "password": PASSWORD}, 200),
         ("POST", "/auth/signup", {**ANN, "email": "alice@example.com"}, 409),
+        ("POST", "/auth/tokens", {"name": "Backup"}, 201),
+        ("PATCH", "/me", {"email": "alice@example.com", "name": "Alicia"}, 200),
+        ("PUT", "/me/password", {"currentPassword": "wrong", "newPassword": "a new password"}, 400),
+        ("DELETE", "/me", {"password": "wrong"}, 400),
     ]
+    new = {"currentPassword": PASSWORD, "newPassword": "a new password"}
+    lasting = [  # each for somebody else
+        ("POST", "/auth/logout", None, 204),
+        ("PUT", "/me/password", new, 204),
+        ("DELETE", "/me", {"password": PASSWORD}, 204),
+    ] * 4
+    people = [make_client().sign_up(f"Ann{number}") for number in range(len(lasting))]
 
-    def ask(method: str, path: str, body: object, status: int) -> tuple[int, int]:
+    def ask(method: str, path: str, body: object, status: int, token: str) -> tuple[int, int]:
         more = {} if body is None else {"json": body}
+        headers = {"Authorization": f"Bearer {token}"}
         return app.test_client().open(
             path, method=method, headers=headers, **more
         ).status_code, status
 
+    asked = [(*call, alice.token) for call in calls * 4]
+    asked += [(*call, person.token) for call, person in zip(lasting, people, strict=True)]
     with ThreadPoolExecutor(6) as threads:
-        answers = [threads.submit(ask, *call) for call in calls * 4]
+        answers = [threads.submit(ask, *each) for each in asked]
         for answer in answers:
             got, wanted = answer.result()
             assert got == wanted

@@ -12,7 +12,7 @@ from ..logs import audit
 from . import schemas
 from .guard import refuse_scripts
 from .models import hold_user
-from .sessions import add_script_token, caller_of, end_sessions, sessions_of
+from .sessions import add_script_token, end_sessions, is_alive, sessions_of
 
 bp = Blueprint("sessions", __name__, description="Where you are logged in, and tokens for scripts")
 
@@ -45,7 +45,7 @@ def end_session(session_id: UUID) -> None:
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
     """Make a token for a script; it is shown this once."""
     refuse_scripts(g.caller)
-    if hold_user(g.caller.id) is None or caller_of(g.caller.session_id) is None:
+    if hold_user(g.caller.id) is None or not is_alive(g.caller.session_id):
         refuse(401)  # the session ended while we waited
     token = add_script_token(g.caller.id, fields["name"], fields["days"])
     db.session.commit()

@@ -83,11 +83,12 @@ def delete_me(fields: dict[str, Any]) -> None:
     refuse_scripts(g.caller)
     me = get_me()
     check_password(me, fields["password"], "password")
+    # Before there is a transaction: what is added in between, the sweep takes
+    pictures = pictures_of(me.id)
     # Who removes a movie locks it and then its owner; who adds one locks the owner, twice. In this
     # order, and before anything is removed, neither can be in a deadlock with us
     hold_movies_of(me.id)
     hold_user_alone(me.id)
-    pictures = pictures_of(me.id)
     remove_movies_of(me.id)
     if not remove_user(me):
         refuse_outdated("password")

@@ -94,6 +94,11 @@ def caller_of(session: UUID) -> Row[Any] | None:
     return fetch_one(CALLER, {"session": session, "now": now()})
 
 
+def is_alive(session: UUID) -> bool:
+    """Tell, within the transaction, whether the session has not ended."""
+    return write(CALLERS, {"session": session, "now": now()}).one_or_none() is not None
+
+
 def caller_of_script(session: UUID, secret: str) -> Row[Any] | None:
     """Return the user of a live script token, or None; its last use is noted now and then."""
     at = now()
