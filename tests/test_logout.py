@@ -122,15 +122,71 @@ def test_refuses_a_page_of_a_foreign_origin(alice):
     assert is_in(alice)
 
 
-def test_takes_no_cookie_that_has_been_replaced_long_ago(alice, clock):
+def test_takes_a_cookie_that_was_replaced_long_ago_for_a_theft(alice, phone, clock, lines):
     old, token, alice.token = alice.refresh_token, alice.token, None
     alice.post("/auth/refresh")
     clock.advance(seconds=31)
     alice.refresh_token = old
 
-    assert alice.post("/auth/logout").status_code == 401
+    response = alice.post("/auth/logout")
+
+    assert response.status_code == 401
+    assert "Set-Cookie" not in response.headers
+    assert [line["event"] for line in lines() if "event" in line][-1] == "refresh_replayed"
     alice.token = token
+    assert not is_in(alice)
+    assert is_in(phone)
+
+
+def test_takes_a_cookie_that_was_replaced_just_now(alice):
+    old, alice.token = alice.refresh_token, None
+    token = alice.post("/auth/refresh").json["accessToken"]
+    alice.refresh_token = old
+
+    assert alice.post("/auth/logout").status_code == 204
+    alice.token = token
+    assert not is_in(alice)
+
+
+@pytest.mark.parametrize("scope", ["this", "all"])
+@pytest.mark.parametrize("whose", ["phone", "bob"])
+def test_ends_the_session_whose_cookie_it_clears(alice, request, make_client, scope, whose):
+    other = request.getfixturevalue(whose)
+    browser = make_client()
+    browser.token, browser.refresh_token = alice.token, other.refresh_token
+
+    assert browser.post(f"/auth/logout?scope={scope}").status_code == 204
+
+    assert browser.refresh_token is None
+    assert not is_in(alice)
+    assert not is_in(other)
+
+
+def test_leaves_the_session_of_a_cookie_that_it_keeps(alice, bob, make_client):
+    browser = make_client()
+    browser.token, browser.refresh_token = alice.token, bob.refresh_token
+
+    assert browser.post("/auth/logout?scope=others").status_code == 204
+
+    assert browser.refresh_token == bob.refresh_token
     assert is_in(alice)
+    assert is_in(bob)
+
+
+def test_takes_a_token_that_is_too_old_alone(alice, clock):
+    alice.refresh_token = None
+    clock.advance(minutes=16)
+
+    assert alice.post("/auth/logout").status_code == 204
+    assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_takes_the_cookie_beside_a_token_that_is_none(alice):
+    token, alice.token = alice.token, "made.up.token"
+
+    assert alice.post("/auth/logout").status_code == 204
+    alice.token = token
+    assert not is_in(alice)
 
 
 def test_cannot_be_done_twice(alice):

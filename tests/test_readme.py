@@ -76,7 +76,7 @@ let cookie;
 globalThis.fetch = async (url, options) => {
   if (options.credentials === "include" && cookie && new URL(url).pathname.startsWith("/auth/")) options.headers.Cookie = cookie;
   const response = await real(url, options);
-  for (const set of response.headers.getSetCookie()) cookie = set.split(";")[0];
+  for (const set of response.headers.getSetCookie()) cookie = set.includes("Max-Age=0;") ? undefined : set.split(";")[0];
   return response;
 };
 """

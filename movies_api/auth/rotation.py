@@ -45,23 +45,28 @@ ROTATE = (
 
 
 def session_from_secret(session: UUID, secret: str) -> Row[Any] | None:
-    """Return the live session that the refresh secret still opens, or None."""
+    """Return the live session that the refresh secret still opens, or None.
+
+    A secret that was superseded earlier than the grace time has been stolen, or stolen from: the
+    session ends.
+    """
     at, held = now(), digest(secret)
     row = fetch_one(LIVE_SESSION, {"session": session, "now": at})
-    if row is None or (held != row.refresh_hash and held not in _recent(row, at)):
-        return None
-    return row
+    if row is None or held == row.refresh_hash or held in _recent(row, at):
+        return row
+    end_sessions(row.id, session, "this")
+    audit("refresh_replayed", row.id, sessionId=session)
+    return None
 
 
 def rotate_session(session: UUID, secret: str) -> tuple[Row[Any], str, datetime] | None:
     """Return the session, the successor of a refresh secret and its end; None if it does not count.
 
     The successor follows from the secret and the session's own key, so that all who present the
-    same secret within the grace time get the same one and no plaintext is kept. A secret that was
-    superseded earlier than that has been stolen, or stolen from: the session ends.
+    same secret within the grace time get the same one and no plaintext is kept.
     """
     at, held = now(), digest(secret)
-    row = fetch_one(LIVE_SESSION, {"session": session, "now": at})
+    row = session_from_secret(session, secret)
     if row is not None and row.refresh_hash == held:
         until = min(at + SLIDING[row.remember], row.started_at + ABSOLUTE)
         following = successor_of(secret, row.rotation_key)
@@ -76,12 +81,8 @@ def rotate_session(session: UUID, secret: str) -> tuple[Row[Any], str, datetime]
         if fetch_one(ROTATE, values):
             return row, following, until
         # Another request was faster: what it wrote says who we are now
-        row = fetch_one(LIVE_SESSION, {"session": session, "now": at})
+        row = session_from_secret(session, secret)
     if row is None:
-        return None
-    if held not in _recent(row, at):
-        end_sessions(row.id, session, "this")
-        audit("refresh_replayed", row.id, sessionId=session)
         return None
     following = successor_of(secret, row.rotation_key)
     while digest(following) != row.refresh_hash:

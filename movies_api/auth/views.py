@@ -100,7 +100,7 @@ def log_in(fields: dict[str, Any]) -> Response:
 def refresh() -> Response:
     """Trade the refresh cookie for a new access token and the next cookie."""
     check_origin()
-    if not (cookie := request.cookies.get(COOKIE)):
+    if (cookie := request.cookies.get(COOKIE)) is None:
         refuse(401, "MISSING_TOKEN", "There is no refresh cookie: log in.")
     named = read_refresh_token(cookie)
     spend("refresh", named and named[0].hex)
@@ -126,17 +126,34 @@ def refresh() -> Response:
 def log_out(query: dict[str, Any]) -> Response:
     """End this session, the others, or all of them."""
     check_origin()
-    named = read_refresh_token(request.cookies.get(COOKIE, ""))
-    session = caller_from_token() or (named and session_from_secret(*named)) or get_caller()
+    caller = caller_from_token()
+    other = _session_of_cookie(caller)
+    session = caller or other or get_caller()
     if query["scope"] != "this":
         refuse_scripts(session)
-    end_sessions(session.id, session.session_id, query["scope"])
-    db.session.commit()
-    audit("logout", session.id, scope=query["scope"])
+    _end(session, query["scope"])
     response = current_app.response_class(status=204)
     if query["scope"] != "others":
+        if caller and other:
+            _end(other, "this")  # or nobody could: its cookie is gone
         response.delete_cookie(COOKIE, **_cookie_attributes())
     return response
+
+
+def _session_of_cookie(caller: Row[Any] | None) -> Row[Any] | None:
+    """Return the session that the refresh cookie opens, if it is another than the caller's."""
+    named = read_refresh_token(request.cookies.get(COOKIE, ""))
+    if named is None or (caller and named[0] == caller.session_id):
+        return None
+    session = session_from_secret(*named)
+    db.session.commit()  # a stolen cookie has ended its session, whatever follows
+    return session
+
+
+def _end(session: Row[Any], scope: str) -> None:
+    end_sessions(session.id, session.session_id, scope)
+    db.session.commit()
+    audit("logout", session.id, scope=scope)
 
 
 def _grant(status: int, user: Row[Any], session: UUID, secret: str, until: datetime) -> Response:
