@@ -122,6 +122,14 @@ def test_the_link_dies_when_the_password_is_changed(alice, token, client):
     assert is_stale(confirm(client, token, "yet another password"))
 
 
+def test_the_link_dies_when_the_email_is_changed(alice, token, client, mailbox):
+    body = {"email": "alicia@example.com", "currentPassword": PASSWORD}
+    assert alice.patch("/me", json=body).status_code == 200
+    assert "was changed" in mailbox.next()[1]["Subject"]
+
+    assert is_stale(confirm(client, token))
+
+
 def test_the_link_dies_with_the_account(alice, token, client):
     assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
 

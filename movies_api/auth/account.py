@@ -140,7 +140,7 @@ def confirm_reset(fields: dict[str, Any]) -> None:
     spend("confirm")
     named = read_reset_token(fields["token"])
     user = named and user_from_id(named[0])
-    if named is None or user is None or digest(user.password_hash)[:16] != named[1]:
+    if named is None or user is None or mark_of(user) != named[1]:
         refuse_fields({"token": [STALE]})
     if not change_hash(user, hash_password(fields["new_password"])):
         refuse_fields({"token": [STALE]})
@@ -188,5 +188,10 @@ def mail_reset_link(email: str) -> None:
 
 def reset_link(user: Row[Any]) -> str:
     """Return the page of the frontend, never of a Host header, that sets a new password."""
-    token = reset_token(user.id, user.password_hash)
+    token = reset_token(user.id, mark_of(user))
     return f"{settings().frontend_url}/reset-password?token={token}"
+
+
+def mark_of(user: Row[Any]) -> str:
+    """Return what a link is bound to: the forgotten password, and the address it was sent to."""
+    return digest(f"{user.password_hash} {user.email}")[:16]

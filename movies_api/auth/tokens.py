@@ -76,14 +76,13 @@ def read_script_token(token: str) -> tuple[UUID, str] | None:
         return None
 
 
-def reset_token(user: UUID, password_hash: str) -> str:
-    """Return a token that resets the password; it is bound to the one that is forgotten."""
-    value = f"{user.hex}.{digest(password_hash)[:16]}"
-    return _reset_signer(settings().secret_keys).sign(value).decode()
+def reset_token(user: UUID, mark: str) -> str:
+    """Return a token that resets the password, as long as the mark is the user's."""
+    return _reset_signer(settings().secret_keys).sign(f"{user.hex}.{mark}").decode()
 
 
 def read_reset_token(token: str) -> tuple[UUID, str] | None:
-    """Return the user and the mark of the password it was made for, or None."""
+    """Return the user and the mark, or None for a token that is not ours or too old."""
     seconds = int(RESET_LIFETIME.total_seconds())
     try:
         value = _reset_signer(settings().secret_keys).unsign(token, max_age=seconds).decode()
