@@ -4,7 +4,11 @@ import pytest
 
 from .client import PASSWORD
 
-LANGUAGES = ["en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "de-CH-1901", "en-US-u-ca-gregory"]
+LANGUAGES = [
+    *("en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "de-CH-1901", "en-US-u-ca-gregory", "es-419"),
+    *("zh-yue", "zh-yue-HK", "ar-arb", "zh-cmn-Hans-CN", "x-private", "en-x-a", "X-a-b", "haw"),
+    *("en-a-bbb-x-a-ccc", "de-Latn-DE-1996-x-1", "ast-ES"),
+]
 
 
 def move(client, email, **more):
@@ -58,6 +62,13 @@ def test_takes_language_tags(alice, language):
         ({"preferences": {"language": "e"}}, "preferences"),
         ({"preferences": {"language": "en\nfr"}}, "preferences"),
         ({"preferences": {"language": "en_US"}}, "preferences"),
+        ({"preferences": {"language": "x"}}, "preferences"),
+        ({"preferences": {"language": "en-x"}}, "preferences"),
+        ({"preferences": {"language": "en-x-abcdefghi"}}, "preferences"),
+        ({"preferences": {"language": "en-a"}}, "preferences"),
+        ({"preferences": {"language": "abcd-efg"}}, "preferences"),
+        ({"preferences": {"language": "ar-arb-arb-arb-arb"}}, "preferences"),
+        ({"preferences": {"language": "en-"}}, "preferences"),
         ({"preferences": {"language": "en-" + "a" * 40}}, "preferences"),
         ({"preferences": {"language": "en-abcde" * 7000}}, "preferences"),
         ({"preferences": None}, "preferences"),
