@@ -7,6 +7,7 @@ from collections.abc import Callable
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
 from queue import Full, Queue
 from random import SystemRandom
 from threading import Lock, Thread
@@ -91,6 +92,8 @@ def send(to: str, subject: str, text: str) -> None:
         return
     message = EmailMessage()
     message["From"], message["Subject"] = settings().mail_from, subject
+    message["Date"] = formatdate(usegmt=True)
+    message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
     message.set_content(text)
     try:
         recipient = message["To"] = _address(to)
@@ -102,10 +105,21 @@ def send(to: str, subject: str, text: str) -> None:
         try:
             _deliver(message, recipient.addr_spec)
         except OSError as error:  # which those of smtplib are too
+            if (code := _code_of(error)) >= 500:
+                log.error("mail refused for good: %s", code)  # the text may hold the address
+                return
             log.warning("mail server: %s, try %s of %s", type(error).__name__, number, len(PAUSES))
         else:
             return
     log.error("mail given up after %s tries", len(PAUSES))
+
+
+def _code_of(error: OSError) -> int:
+    """Return the mail server's reply code, or 0 when there was none."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        [(code, _)] = error.recipients.values()
+        return code
+    return getattr(error, "smtp_code", 0)
 
 
 def _address(to: str) -> Address:

@@ -1,9 +1,11 @@
 """Mail: it delays nobody, gets through, and says only what we wrote."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 import pytest
@@ -64,6 +66,52 @@ def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patie
 
     assert mailbox.next()[0] == ["alice@example.com"]
     assert len(tries) == 2
+
+
+@pytest.mark.parametrize(
+    ("hook", "reply", "tries"),
+    [
+        ("MAIL", "550 ann@example.com is not a sender", 1),
+        ("RCPT", "550 ann@example.com: no such user", 1),
+        ("DATA", "554 ann@example.com gets no spam", 1),
+        ("MAIL", "451 later", len(PAUSES)),
+        ("RCPT", "450 ann@example.com: come back later", len(PAUSES)),
+        ("DATA", "452 full", len(PAUSES)),
+    ],
+)
+def test_a_mail_that_is_refused_for_good_is_given_up_at_once(
+    mailing_app, mailbox, patient, lines, hook, reply, tries
+):
+    asked = []
+
+    async def refuse(*_):
+        asked.append(hook)
+        return reply
+
+    setattr(mailbox, f"handle_{hook}", refuse)
+    with mailing_app.app_context():
+        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+    work_off(mailing_app)
+
+    assert len(asked) == tries
+    assert mailbox.given.empty()
+    told = [line["message"] for line in lines() if line["level"] == "ERROR"]
+    assert told == [
+        f"mail refused for good: {reply[:3]}" if tries == 1 else "mail given up after 3 tries"
+    ]
+    assert "ann@" not in str(lines())
+
+
+def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mailbox):
+    with mailing_app.app_context():
+        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+
+    mails = [mailbox.next()[1] for _ in range(2)]
+    for mail in mails:
+        assert abs(mail["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
+        assert re.fullmatch(r"<\S+@example\.com>", mail["Message-ID"])
+    assert mails[0]["Message-ID"] != mails[1]["Message-ID"]
 
 
 def test_a_fault_in_one_mail_is_logged_and_ends_no_other(mailing_app, mailbox, lines):
