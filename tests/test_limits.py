@@ -143,6 +143,13 @@ def test_an_address_of_ipv6_counts_as_its_network(client, few, first, second, is
         ("1", "192.0.2.1, 198.51.100.7", "192.0.2.2, 198.51.100.7", True),
         ("2", "203.0.113.9, 192.0.2.1, 198.51.100.7", "203.0.113.9, 192.0.2.2, 198.51.100.7", False),
         ("2", "203.0.113.1, 192.0.2.1, 198.51.100.7", "203.0.113.2, 192.0.2.1, 198.51.100.8", True),
+        ("1", "192.0.2.1:5678", "192.0.2.1:5679", True),
+        ("1", "192.0.2.1:5678", "192.0.2.1", True),
+        ("1", "192.0.2.1:5678", "192.0.2.2:5678", False),
+        ("1", "[2001:db8::1]:99", "[2001:db8::2]", True),
+        ("1", "[2001:db8::1]:99", "2001:db8::2", True),
+        ("1", "[2001:db8::1]:99", "[2001:db8:0:1::1]:99", False),
+        ("1", "[2001:db8::1]:99", "nonsense:99", False),
     ],
 )  # fmt: skip
 def test_the_address_is_what_the_trusted_proxies_say(make_app, few, hops, first, second, is_same):
@@ -217,6 +224,15 @@ def test_a_change_of_the_email_cannot_be_used_to_send_mails(alice):
     ]
 
     assert [alice.patch("/me", json=body).status_code for body in bodies] == [200] * 5 + [429]
+
+
+def test_permissions_to_upload_are_limited_by_address(alice, app, few):
+    few("image", 2)
+    bob, wanted = app.test_client().sign_up("Bob"), {"contentType": "image/png", "size": 1}
+
+    found = [each.post("/images", json=wanted).status_code for each in (alice, bob, alice, bob)]
+
+    assert found == [201, 201, 429, 429]
 
 
 def test_the_switch_turns_all_limits_off(make_app, few):

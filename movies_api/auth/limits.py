@@ -1,6 +1,7 @@
 """Rate limits: how often an address may ask, and how often an account may be tried."""
 
 import hmac
+import re
 import time
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
@@ -23,6 +24,7 @@ ADDRESS = {
     "refresh": parse("300/minute"),
     "reset": parse("30/hour"),
     "confirm": parse("60/hour"),
+    "image": parse("600/hour"),
 }
 ACCOUNT = {
     "login": parse("10/15 minutes"),
@@ -32,6 +34,8 @@ ACCOUNT = {
     "image": parse("120/hour"),
     "email": parse("5/hour"),  # each change sends a mail
 }
+# What some proxies write: 192.0.2.1:5678, [2001:db8::1]:99 or [2001:db8::1]
+WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
 TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
 
 
@@ -86,8 +90,11 @@ def _limits(action: str, account: str | None) -> list[tuple[RateLimitItem, str]]
 
 def _network() -> str:
     """Return the caller's address; of IPv6 the network, for a customer has the whole of it."""
+    text = request.remote_addr or ""
+    if match := WITH_PORT.fullmatch(text):
+        text = match[1] or match[2]
     try:
-        address = ip_address(request.remote_addr or "")
+        address = ip_address(text)
     except ValueError:
         return "unknown"
     if not isinstance(address, IPv6Address):
