@@ -14,6 +14,7 @@ from threading import Lock, Thread
 from time import sleep
 from urllib.parse import unquote, urlsplit
 
+import idna
 from flask import Flask, current_app
 
 from .config import settings
@@ -125,7 +126,15 @@ def _code_of(error: OSError) -> int:
 def _address(to: str) -> Address:
     """Return the address as one; as text in a header parts of it could be taken for encoded."""
     local, _, domain = to.rpartition("@")
-    return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}")
+    return Address(addr_spec=f"{local}@{ascii_domain(domain)}")
+
+
+def ascii_domain(domain: str) -> str:
+    """Return the domain as mail servers know it (IDNA 2008), or raise IDNAError, a ValueError."""
+    domain = domain.lower() if domain.isascii() else domain
+    if domain.isascii() and "xn--" not in domain:
+        return domain
+    return idna.encode(domain, uts46=True).decode()
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:

@@ -160,6 +160,8 @@ def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
         ('"a>,<victim@example.org"@example.com', '"a>,<victim@example.org"@example.com'),
         ("o'hara+films@example.com", "o'hara+films@example.com"),
         ("ann@b\u00fccher.example", "ann@xn--bcher-kva.example"),
+        ("ann@fa\u00df.example", "ann@xn--fa-hia.example"),
+        ("ann@a--b.example", "ann@a--b.example"),
         ("=?utf-8?q?victim=40example.org=2c?=@example.com", None),
         ("=?utf-8?q?victim?=@example.com", None),
         ("\u00fc@example.com", None),

@@ -9,6 +9,7 @@ import pytest
 from .client import PASSWORD
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": PASSWORD}
+LOGIN = {"password": PASSWORD}
 
 
 def test_makes_an_account_and_logs_it_in(client):
@@ -66,6 +67,31 @@ def test_refuses_an_email_that_is_taken_in_any_form(client, email):
     assert response.status_code == 409
     assert response.json == {"error": {"code": "USER_EXISTS", "message": ANY, "details": {}}}
     assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("email", "stored"),
+    [
+        ("ann@B\u00dcCHER.de", "ann@b\u00fccher.de"),
+        ("ann@xn--bcher-kva.de", "ann@b\u00fccher.de"),
+        ("ann@XN--BCHER-KVA.DE", "ann@b\u00fccher.de"),
+        ("ann@bu\u0308cher.de", "ann@b\u00fccher.de"),
+        ("ann@b\u00fccher\u3002de", "ann@b\u00fccher.de"),
+        ("ann@fa\u00df.de", "ann@fa\u00df.de"),
+        ("ann@xn--fa-hia.de", "ann@fa\u00df.de"),
+        ("ann@fass.de", "ann@fass.de"),
+        ("ΣΊΣΥΦΟΣ@ΣΊΣΥΦΟΣ.gr", "σίσυφοσ@σίσυφοσ.gr"),
+        ("σίσυφος@σίσυφος.gr", "σίσυφοσ@σίσυφος.gr"),
+        ("ann@a--b.example.com", "ann@a--b.example.com"),
+    ],
+)
+def test_brings_a_domain_to_one_form(client, email, stored):
+    response = client.post("/auth/signup", json={**ANN, "email": email})
+
+    assert response.status_code == 201
+    assert response.json["user"]["email"] == stored
+    assert client.post("/auth/login", json={**LOGIN, "email": email}).status_code == 200
+    assert client.post("/auth/login", json={**LOGIN, "email": stored}).status_code == 200
 
 
 def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monkeypatch):
@@ -126,6 +152,14 @@ def test_takes_passwords_of_8_to_128_characters_of_any_kind(client, password):
         ("email", f"{'x' * 250}@example.com"),
         ("email", f"{'㎏' * 125}@example.com"),
         ("email", "ann\x00@example.com"),
+        ("email", "ann@xn--\u00fc.de"),
+        ("email", "ann@xn--a.de"),
+        ("email", "ann@-\u00fc.de"),
+        ("email", "ann@\u00fc..de"),
+        ("email", "ann@\u00fc.de."),
+        ("email", "ann@\U0001f4a9.la"),
+        ("email", "ann@" + "\u00fc" * 64 + ".de"),
+        ("email", "\u00fc.de"),
         ("email", ""),
         ("email", None),
         ("email", {"a": 1}),

@@ -3,9 +3,11 @@
 import unicodedata
 from typing import Any
 
+import idna
 from marshmallow import ValidationError, fields, validate
 
 from ..fields import Edit, Input, Output, Query, Text
+from ..mail import ascii_domain
 from .passwords import is_common, normalised
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
@@ -29,15 +31,20 @@ class Email(Text):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        text = (
-            unicodedata.normalize("NFKC", text).lower().replace("\u03c2", "\u03c3")
-        )  # final sigma
+        text = unicodedata.normalize("NFKC", text)
         if any(unicodedata.category(letter) == "Cf" for letter in text):
             raise ValidationError("Remove the invisible characters.")
+        local, _, domain = text.rpartition("@")
+        local = local.lower().replace("\u03c2", "\u03c3")  # final sigma; a domain's is its own
+        try:
+            domain = ascii_domain(domain)
+            validate.Email()(f"{local}@{domain}")
+            text = f"{local}@{idna.decode(domain) if 'xn--' in domain else domain}"
+        except (idna.IDNAError, ValidationError) as error:
+            raise ValidationError("Not a valid email address.") from error
         if len(text) > self.max:
             raise ValidationError(f"At most {self.max} characters.")
-        validated: str = validate.Email(error="Not a valid email address.")(text)
-        return validated
+        return text
 
 
 class Password(fields.String):
