@@ -109,6 +109,49 @@ def test_a_body_of_another_type_is_415(alice, path, content_type):
     assert response.json["error"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+def test_where_there_is_no_body_a_key_is_named(alice, path):
+    response = alice.post(path, json={"scope": "all", "colour": "red"})
+
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "VALIDATION_ERROR"
+    assert set(response.json["error"]["details"]) == {"scope", "colour"}
+    assert alice.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        ("x", "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("{}", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("a=1", "application/x-www-form-urlencoded", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("{", "application/json", 400, "INVALID_JSON"),
+        ("[]", "application/json", 400, "INVALID_JSON"),
+        (" " * 100_000, "application/json", 413, "PAYLOAD_TOO_LARGE"),
+    ],
+)
+def test_where_there_is_no_body_another_than_json_is_refused_as_elsewhere(
+    alice, path, body, content_type, status, code
+):
+    response = alice.post(path, data=body, content_type=content_type)
+
+    assert response.status_code == status
+    assert response.json["error"]["code"] == code
+    assert alice.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+def test_where_there_is_no_body_an_empty_one_passes(alice, path, content_type):
+    assert alice.post(path, data="", content_type=content_type).status_code in (200, 204)
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+def test_where_there_is_no_body_an_empty_object_passes(alice, path):
+    assert alice.post(path, json={}).status_code in (200, 204)
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["application/json; charset=utf-8", "Application/JSON", "application/json;charset=UTF-8"],

@@ -737,7 +737,7 @@ def test_a_body_that_does_not_say_what_it_is_is_refused(service, token, is_chunk
         ("POST /nowhere", 404),
         ("POST /health", 405),
         ("GET /health", 200),
-        ("POST /auth/refresh", 401),
+        ("POST /auth/refresh", 415),
     ],
 )
 def test_a_body_nobody_reads_costs_no_answer(service, route, status, is_chunked):
@@ -751,6 +751,18 @@ def test_a_body_nobody_reads_costs_no_answer(service, route, status, is_chunked)
 
         assert response.status == status
         assert json.loads(response.read())
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+@pytest.mark.parametrize(("body", "status"), [([], 401), ([b"{}"], 401), ([b'{"a": 1}'], 400)])
+def test_a_chunked_body_where_there_is_none_is_one_like_others(service, path, body, status):
+    with connect(service) as connection:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", path, iter(body), headers, encode_chunked=True)
+        response = connection.getresponse()
+
+        assert response.status == status
+        assert json.loads(response.read())["error"]["code"]
 
 
 def test_the_connection_serves_on_after_a_413(service, token):
