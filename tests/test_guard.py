@@ -1,6 +1,7 @@
 """GET /me, and the guard before every view."""
 
 import re
+import string
 from uuid import uuid4
 
 import pytest
@@ -124,6 +125,33 @@ def test_refuses_a_token_that_was_altered(alice):
     for place in (0, 5, len(token) // 2, len(token) - 3):
         alice.token = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
         assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+
+
+def other_spellings(token):
+    """Return the texts that lenient base64 would read as the same signature."""
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    place = letters.index(token[-1])
+    same = [letters[place + more] for more in (1, 2, 3)]  # the last two bits are not used
+    standard = token[:-43] + token[-43:].replace("-", "+").replace("_", "/")
+    more = [f"{token}=", f"{token}==", f"{token}!!", f"{token[:-20]}!{token[-20:]}", standard]
+    return [*[token[:-1] + letter for letter in same], *(text for text in more if text != token)]
+
+
+def test_refuses_another_spelling_of_a_signature(alice, app):
+    for text in other_spellings(alice.token):
+        response = alice.get("/me", headers={"Authorization": f"Bearer {text}"})
+        assert response.json["error"]["code"] == "INVALID_TOKEN"
+    for text in other_spellings(alice.refresh_token):
+        response = app.test_client(use_cookies=False).post(
+            "/auth/refresh", headers={"Cookie": f"refreshToken={text}"}
+        )
+        assert response.json["error"]["code"] == "INVALID_TOKEN"
+    words = ["user", "reset-password", "alice@example.com"]
+    reset = app.test_cli_runner().invoke(args=words).output.strip().partition("token=")[2]
+    for text in other_spellings(reset):
+        body = {"token": text, "newPassword": "an even better battery"}
+        response = alice.post("/auth/password-reset/confirm", json=body)
+        assert list(response.json["error"]["details"]) == ["token"]
 
 
 def test_takes_neither_kind_of_token_for_the_other(alice):

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
-from itsdangerous import BadSignature, Signer, TimestampSigner
+from itsdangerous import BadData, Signer, TimestampSigner
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..config import settings
 
@@ -32,6 +33,14 @@ def _reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
     return TimestampSigner(list(reversed(keys)), "reset", digest_method=hashlib.sha256)
 
 
+def _exact(token: str) -> str:
+    """Return the token, unless base64 reads its signature out of another spelling of it."""
+    signature = token.rpartition(".")[2]
+    if base64_encode(base64_decode(signature)).decode() != signature:
+        raise BadData("The signature is spelt in another way.")
+    return token
+
+
 def access_token(session: UUID) -> str:
     """Return a token that names the session; it is signed and carries its time."""
     return _access_signer(settings().secret_keys).sign(session.hex).decode()
@@ -41,9 +50,9 @@ def read_access_token(token: str) -> tuple[UUID, datetime] | None:
     """Return the session and the time of signing, or None for a token that is not ours."""
     signer = _access_signer(settings().secret_keys)
     try:
-        session, signed_at = signer.unsign(token, return_timestamp=True)
+        session, signed_at = signer.unsign(_exact(token), return_timestamp=True)
         return UUID(session.decode()), signed_at
-    except (BadSignature, ValueError):
+    except (BadData, ValueError):
         return None
 
 
@@ -55,10 +64,10 @@ def refresh_token(session: UUID, secret: str) -> str:
 def read_refresh_token(token: str) -> tuple[UUID, str] | None:
     """Return the session and the secret, or None for a value that is not ours."""
     try:
-        value = _refresh_signer(settings().secret_keys).unsign(token).decode()
+        value = _refresh_signer(settings().secret_keys).unsign(_exact(token)).decode()
         session, secret = value.split(".")
         return UUID(session), secret
-    except (BadSignature, ValueError):
+    except (BadData, ValueError):
         return None
 
 
@@ -85,10 +94,11 @@ def read_reset_token(token: str) -> tuple[UUID, str] | None:
     """Return the user and the mark, or None for a token that is not ours or too old."""
     seconds = int(RESET_LIFETIME.total_seconds())
     try:
-        value = _reset_signer(settings().secret_keys).unsign(token, max_age=seconds).decode()
+        signer = _reset_signer(settings().secret_keys)
+        value = signer.unsign(_exact(token), max_age=seconds).decode()
         user, mark = value.split(".")
         return UUID(user), mark
-    except (BadSignature, ValueError):
+    except (BadData, ValueError):
         return None
 
 
