@@ -48,6 +48,17 @@ def test_says_who_one_is(alice):
     assert response.json["email"] == "alice@example.com"
 
 
+@pytest.mark.parametrize("path", ["/me", "/auth/sessions"])
+def test_answers_head_as_get_without_a_body(alice, client, path):
+    full, response = alice.get(path), alice.head(path)
+
+    assert response.status_code == 200
+    assert response.data == b""
+    for name in ("ETag", "Content-Type", "Content-Length", "Cache-Control"):
+        assert response.headers[name] == full.headers[name]
+    assert client.head(path).status_code == 401
+
+
 def test_the_public_set_is_exactly_this(app):
     answers = {route: call(app.test_client(), route) for route in routes(app)}
     closed = {
@@ -178,6 +189,7 @@ def test_a_token_lasts_15_minutes(alice, clock):
 
     assert response.status_code == 401
     assert response.json["error"]["code"] == "TOKEN_EXPIRED"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_a_refresh_brings_an_old_client_back(alice, clock):

@@ -1,11 +1,23 @@
 """Headers of every answer: CORS, the request id, and what keeps browsers from harm."""
 
+from unittest.mock import patch
+
 import pytest
+from sqlalchemy.exc import OperationalError
+
+from movies_api.errors import refuse_until
 
 from .conftest import app_for, config_for
 
 OURS = "http://localhost:3000"
 READABLE = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
+
+# What ends a request by 429, 500 or 503
+FAULTS = {
+    "429": lambda *_: refuse_until(7),
+    "500": RuntimeError("a fault of ours"),
+    "503": OperationalError("SELECT", {}, OSError("the database is away")),
+}
 
 
 def ask(client, kind, **headers):
@@ -18,18 +30,25 @@ def ask(client, kind, **headers):
         "400": ("/auth/login", "POST"),
         "413": ("/auth/login", "POST"),
         "415": ("/auth/login", "POST"),
+        "304": ("/health", "GET"),
+        **dict.fromkeys(FAULTS, ("/auth/password-reset/confirm", "POST")),
     }[kind]
+    if kind == "304":
+        headers["If-None-Match"] = client.get(path).headers["ETag"]
+    reset = {"json": {"token": "x", "newPassword": "correct horse battery"}}
     body = {
+        **dict.fromkeys(FAULTS, reset),
         "400": {"json": {}},
         "413": {"data": "x" * 10**6, "content_type": "application/json"},
         "415": {"data": "x", "content_type": "text/plain"},
     }
-    response = client.open(path, method=method, headers=headers, **body.get(kind, {}))
+    with patch("movies_api.auth.account.spend", side_effect=FAULTS.get(kind)):
+        response = client.open(path, method=method, headers=headers, **body.get(kind, {}))
     assert response.status_code == int(kind)
     return response
 
 
-KINDS = ["200", "400", "401", "404", "405", "413", "415"]
+KINDS = ["200", "304", "400", "401", "404", "405", "413", "415", *FAULTS]
 
 
 @pytest.mark.parametrize("kind", KINDS)

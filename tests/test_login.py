@@ -41,6 +41,7 @@ def test_refuses_any_password_but_the_one(alice, client, password):
     assert response.status_code == 401
     assert response.json["error"]["code"] == "INVALID_CREDENTIALS"
     assert "Set-Cookie" not in response.headers
+    assert "WWW-Authenticate" not in response.headers
 
 
 def test_never_trims_a_password(client):
@@ -124,6 +125,29 @@ def test_remembers_for_as_long_as_is_asked(alice, client, more, days):
 
     assert response.status_code == 200
     assert f"Max-Age={days * 24 * 3600};" in response.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("samesite", ["Strict", "Lax", "None"])
+def test_each_cookie_has_all_its_attributes(alice, make_app, scheme, samesite):
+    app = make_app(PROXY_HOPS="1", COOKIE_SAMESITE=samesite)
+    client = app.test_client(use_cookies=False)
+    body = {"email": "alice@example.com", "password": PASSWORD}
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.1"}
+    wanted = {"HttpOnly", "Path=/auth", f"SameSite={samesite}"}
+    wanted |= {"Secure"} if scheme == "https" or samesite == "None" else set()
+
+    for path, more, age in [
+        ("/auth/login", {"json": body}, 7 * 24 * 3600),
+        ("/auth/refresh", {}, 7 * 24 * 3600),
+        ("/auth/logout", {}, 0),
+    ]:
+        response = client.post(path, headers=headers, **more)
+        assert response.status_code < 300
+        cookie, *attributes = response.headers["Set-Cookie"].split("; ")
+        found = {each for each in attributes if not each.startswith("Expires=")}
+        assert found == wanted | {f"Max-Age={age}"}
+        headers["Cookie"] = cookie
 
 
 @pytest.mark.parametrize(

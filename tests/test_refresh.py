@@ -193,6 +193,19 @@ def test_never_goes_past_90_days_from_login(alice, clock):
     assert present(alice, value).status_code == 401
 
 
+def test_never_goes_past_90_days_when_told_to_remember_either(alice, clock):
+    alice.log_in("alice@example.com", remember=True)
+    ages = []
+    for _ in range(3):
+        clock.advance(days=29)
+        ages.append(max_age(alice.post("/auth/refresh")))
+    assert ages == [30 * DAY, 30 * DAY, 3 * DAY]
+    value = alice.refresh_token
+    clock.advance(days=3)
+
+    assert present(alice, value).status_code == 401
+
+
 def test_keeps_only_a_hash_in_the_table(alice, database):
     value = alice.refresh_token
 
