@@ -125,6 +125,9 @@ def test_refuses_a_cursor_that_was_altered(alice, shelf):
         cursor[:-2],
         cursor + "A",
         cursor[::-1],
+        cursor + "=",
+        cursor + "!!",
+        *(cursor[:-1] + last for last in "AEIMQUYcgkosw048BCDFGH" if last != cursor[-1]),
         swapped,
         "A" * 5000,
     ):

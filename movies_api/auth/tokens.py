@@ -33,8 +33,8 @@ def _reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
     return TimestampSigner(list(reversed(keys)), "reset", digest_method=hashlib.sha256)
 
 
-def _exact(token: str) -> str:
-    """Return the token, unless base64 reads its signature out of another spelling of it."""
+def exact(token: str) -> str:
+    """Return the token; raise BadData when base64 reads its signature out of another spelling."""
     signature = token.rpartition(".")[2]
     if base64_encode(base64_decode(signature)).decode() != signature:
         raise BadData("The signature is spelt in another way.")
@@ -50,7 +50,7 @@ def read_access_token(token: str) -> tuple[UUID, datetime] | None:
     """Return the session and the time of signing, or None for a token that is not ours."""
     signer = _access_signer(settings().secret_keys)
     try:
-        session, signed_at = signer.unsign(_exact(token), return_timestamp=True)
+        session, signed_at = signer.unsign(exact(token), return_timestamp=True)
         return UUID(session.decode()), signed_at
     except (BadData, ValueError):
         return None
@@ -64,7 +64,7 @@ def refresh_token(session: UUID, secret: str) -> str:
 def read_refresh_token(token: str) -> tuple[UUID, str] | None:
     """Return the session and the secret, or None for a value that is not ours."""
     try:
-        value = _refresh_signer(settings().secret_keys).unsign(_exact(token)).decode()
+        value = _refresh_signer(settings().secret_keys).unsign(exact(token)).decode()
         session, secret = value.split(".")
         return UUID(session), secret
     except (BadData, ValueError):
@@ -95,7 +95,7 @@ def read_reset_token(token: str) -> tuple[UUID, str] | None:
     seconds = int(RESET_LIFETIME.total_seconds())
     try:
         signer = _reset_signer(settings().secret_keys)
-        value = signer.unsign(_exact(token), max_age=seconds).decode()
+        value = signer.unsign(exact(token), max_age=seconds).decode()
         user, mark = value.split(".")
         return UUID(user), mark
     except (BadData, ValueError):

@@ -8,6 +8,7 @@ import orjson
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from ..auth.tokens import exact
 from ..config import settings
 from .lists import Sort
 
@@ -26,7 +27,7 @@ def cursor_from_position(sort: Sort, position: list[Any]) -> str:
 def position_from_cursor(sort: Sort, cursor: str) -> list[Any] | None:
     """Return the position, or None when the cursor is not ours or belongs to another order."""
     try:
-        value = base64_decode(_signer(settings().secret_keys).unsign(cursor))
+        value = base64_decode(_signer(settings().secret_keys).unsign(exact(cursor)))
     except (BadData, UnicodeEncodeError):
         return None
     made_for, position = orjson.loads(value)
