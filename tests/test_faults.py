@@ -30,6 +30,7 @@ from movies_api.db import db
 from .client import PASSWORD
 from .conftest import app_for, config_for, migrate
 from .servers import CHEAP_ARGON2, Answer, OwnPostgres, Service, gunicorn, own_postgres
+from .together import until
 
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 PATIENCE = 3  # seconds within which an answer must come, also when the database is away
@@ -38,14 +39,6 @@ KILL_OTHERS = (
     "where datname = current_database() and pid <> pg_backend_pid()"
 )
 OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-
-
-def until(is_so: Callable[[], bool], seconds: float = 20) -> None:
-    """Return as soon as it is so; fail when it never is."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def processes_of(service: Service) -> list[int]:
@@ -274,6 +267,30 @@ def test_a_connection_that_dies_at_work_is_a_503_and_half_of_nothing(service, da
     assert service.request("GET", "/movies", token=token).json["items"] == []
     assert add().status == 201
     assert service.request("GET", "/movies", token=token).json["meta"]["total"] == 1
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize(
+    "change",
+    ["DEALLOCATE ALL", "ALTER TABLE movies ALTER title TYPE text"],
+    ids=["a pooler", "a migration"],
+)
+def test_what_is_prepared_no_more_costs_no_request(alice, database, request, change):
+    restore = "ALTER TABLE movies ALTER title TYPE varchar(255)"
+    request.addfinalizer(lambda: database.execute(restore))
+    movie = alice.post("/movies", json={"title": "Alien"})
+    for _ in range(2):
+        assert alice.get("/movies").json["items"] == [movie.json]
+
+    with alice.application.app_context(), db.engine.connect() as connection:
+        connection.exec_driver_sql(change)
+
+    for _ in range(2):
+        assert alice.get("/movies").json["items"] == [movie.json]
+        assert alice.get(movie.headers["Location"]).json == movie.json
+    added = alice.post("/movies", json={"title": "Brazil"})
+    assert added.status_code == 201
+    assert alice.get("/movies").json["items"] == [added.json, movie.json]
 
 
 @pytest.mark.only_on("postgresql")

@@ -178,3 +178,4 @@ def test_index_the_words_of_titles_where_they_can(database, app):
     )
 
     assert "gin_trgm_ops" in definition
+    assert "gin_pending_list_limit='64'" in definition

@@ -18,8 +18,7 @@ import pytest
 
 from .client import PASSWORD
 from .servers import Answer, Service
-from .test_faults import until
-from .together import cookie_of, statuses, together
+from .together import cookie_of, statuses, together, until
 
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 

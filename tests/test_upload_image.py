@@ -142,6 +142,7 @@ def test_refuses_a_permission_that_was_altered(alice, client, files):
         f"{other}?permission={signed}",
         f"{place}?permission={signed[:-3]}abc",
         f"{place}?permission={signed[2:]}",
+        f"{place}?permission={signed}%3D",
         f"{place}?permission={alice.token}",
         f"{place}?permission=",
         f"/images/..%2f..%2fx?permission={signed}",

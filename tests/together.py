@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,14 @@ def together(calls: list[Callable[[], Answer]]) -> list[Answer]:
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(wait_and, calls))
+
+
+def until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    """Return as soon as it is so; fail when it never is."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
 
 
 def statuses(answers: list[Answer]) -> Counter[int]:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from ..auth.tokens import exact
 from ..config import settings
 from ..db import now
 from .keeping import FOLDER, own_base, public_base, storage
@@ -54,7 +55,7 @@ def read_permission(permission: str) -> Promise | None:
     signer = _signer(settings().secret_keys)
     try:
         upload, owner, media_type, size = signer.loads(
-            permission, max_age=round(PERMISSION.total_seconds())
+            exact(permission), max_age=round(PERMISSION.total_seconds())
         )
     except BadData:
         return None
