@@ -3,6 +3,8 @@
 
 import pytest
 
+from movies_api.movies import lists
+
 from .test_list_movies import add, titles
 
 SHELF = [
@@ -29,6 +31,12 @@ SHELF = [
     "WALL·E",
     "Face/Off",
 ]
+
+
+@pytest.fixture(autouse=True, params=[lists.FEW, -1], ids=["few movies", "many movies"])
+def _either_way(request, monkeypatch):
+    """Collections are searched in two ways: by reading them, and by an index of words."""
+    monkeypatch.setattr(lists, "FEW", request.param)
 
 
 @pytest.mark.parametrize(

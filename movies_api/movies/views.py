@@ -44,12 +44,12 @@ def list_movies(query: dict[str, Any]) -> Answer:
         after = position_from_cursor(query["sort"], cursor)
         if after is None:
             refuse_fields({"cursor": ["Not a cursor of this order: take meta.nextCursor."]})
-        items, last = page_of(caller.id, query, after)
+        items, last = page_of(caller, query, after)
         meta: dict[str, Any] = {"limit": query["limit"]}
     else:
         query["page"] = query["page"] or 1
-        items, last = page_of(caller.id, query, None)
-        total = count_of(caller.id, query) if is_filtered(query) else caller.movie_count
+        items, last = page_of(caller, query, None)
+        total = count_of(caller, query) if is_filtered(query) else caller.movie_count
         pages = -(-total // query["limit"])
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
     show_pictures(items)
