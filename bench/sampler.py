@@ -10,6 +10,7 @@ from types import FrameType
 LAYERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("SQL driver", "sqlalchemy/engine/default.py", ("do_execute", "do_commit", "do_rollback")),
     ("SQL driver", "sqlalchemy/engine/cursor.py", ("fetchall", "fetchone", "_raw_all_rows")),
+    ("SQL driver", "/movies_api/prepared.py", ("_send", "rows")),
     ("SQL driver", "/psycopg2/", ()),
     ("SQLAlchemy session", "/sqlalchemy/orm/", ()),
     ("SQLAlchemy session", "/flask_sqlalchemy/", ()),
