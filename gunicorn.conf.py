@@ -24,7 +24,10 @@ PATIENCE = 10  # seconds a client may be silent in the middle of something
 FAREWELL = 2  # seconds the same client has once we are stopping
 SETTLE = 0.3  # seconds for the other processes to hear of the stop too
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
-ONCE = select.EPOLLIN | select.EPOLLONESHOT  # one thread hears of it, and of no more until it asks
+# Elsewhere than on Linux, where one develops, the stock worker will do
+HAS_EPOLL = hasattr(select, "epoll")
+# One thread hears of it, and of no more until it asks
+ONCE = select.EPOLLIN | select.EPOLLONESHOT if HAS_EPOLL else 0
 
 
 def whole_number(variable: str, given: str | int, most: int) -> int:
@@ -136,7 +139,12 @@ class Worker(ThreadWorker):
                 if conn is None:
                     self.accept_client(descriptor)
                 elif self.claim(conn):
-                    conn.then(conn)
+                    try:
+                        conn.then(conn)
+                    except Exception:  # it must not end the thread
+                        self.log.exception("Fault of a connection")
+                        with suppress(KeyError):
+                            self.drop(conn)
 
     def claim(self, conn: TConn, before: float = math.inf) -> bool:
         """Take a client who waits since long enough; False if another thread has it."""
@@ -220,7 +228,7 @@ class Worker(ThreadWorker):
                     conn.timeout = min(conn.timeout, monotonic() + FAREWELL)
 
 
-worker_class = Worker
+worker_class = Worker if HAS_EPOLL else ThreadWorker
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
