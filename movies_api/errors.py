@@ -27,6 +27,7 @@ CODES = {
     501: ("NOT_IMPLEMENTED", "This service is not set up for that."),
     503: ("SERVICE_UNAVAILABLE", "The database is away: retry in a moment."),
 }
+PENDING = "Migrations are pending: run `flask --app wsgi db upgrade`."
 RETRY_SECONDS = 1
 DRAIN_BYTES = 64 << 20
 
@@ -101,7 +102,10 @@ def answer_http_error(error: HTTPException) -> Response:
 
 
 def answer_database_error(error: Exception) -> Response:
-    """Answer 503 when the database is away; anything else is a fault of ours."""
+    """Answer 503 when the database is away or has no tables; else it is a fault of ours."""
+    if _is_empty(getattr(error, "orig", None)):
+        current_app.logger.error("the database has no tables: %s", PENDING)
+        return answer_http_error(ApiError(503, CODES[503][0], PENDING, {}))
     is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
@@ -109,6 +113,11 @@ def answer_database_error(error: Exception) -> Response:
         raise error
     current_app.logger.error("database away: %s", type(getattr(error, "orig", error)).__name__)
     return answer_http_error(ApiError(503, *CODES[503], {}))
+
+
+def _is_empty(error: Any) -> bool:
+    """Tell whether a driver's error says that a table is not there."""
+    return getattr(error, "pgcode", "") == "42P01" or "no such table" in str(error)
 
 
 def _drain_body() -> None:

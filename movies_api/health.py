@@ -7,12 +7,11 @@ from alembic.script import ScriptDirectory
 from flask import current_app
 from marshmallow import fields, validate
 from sqlalchemy import Select, column, select, table
-from sqlalchemy.exc import DBAPIError
 
 from .api import Blueprint
 from .auth.guard import public
 from .db import fetch_one
-from .errors import refuse
+from .errors import PENDING, refuse
 from .fields import Output
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
@@ -39,15 +38,10 @@ def show_health() -> dict[str, str]:
 @bp.response(200, Status)
 def show_readiness() -> dict[str, str]:
     """Tell whether requests can be served: the database answers and is migrated."""
-    try:
-        row = fetch_one(VERSION, {})
-    except DBAPIError as error:
-        if "alembic_version" not in str(error.orig):
-            raise
-        row = None
+    row = fetch_one(VERSION, {})
     wanted = _head(current_app.extensions["migrate"].directory)
     if row is None or row.version_num != wanted:
-        refuse(503, message="Migrations are pending: run `flask --app wsgi db upgrade`.")
+        refuse(503, message=PENDING)
     return {"status": "ok"}
 
 

@@ -254,6 +254,16 @@ def test_a_database_that_is_away_is_503_and_says_when_to_come_back(stranded):
         assert int(response.headers["Retry-After"]) > 0
 
 
+def test_a_database_that_was_never_migrated_says_so(empty_database, tmp_path):
+    client = app_for(config_for(empty_database.url, tmp_path)).test_client()
+    login = {"email": "alice@example.com", "password": "correct horse battery"}
+
+    for response in (client.post("/auth/login", json=login), client.get("/ready")):
+        assert response.status_code == 503
+        assert response.json["error"]["code"] == "SERVICE_UNAVAILABLE"
+        assert "flask --app wsgi db upgrade" in response.json["error"]["message"]
+
+
 def test_what_needs_no_database_goes_on_without_it(stranded):
     assert stranded.get("/health").json == {"status": "ok"}
     assert stranded.get("/openapi.json").status_code == 200
