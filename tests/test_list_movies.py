@@ -298,3 +298,17 @@ def test_counts_rows_however_they_come_and_go(alice, bob, seven, database):
         connection.execute(text(copy))
         connection.rollback()
     assert totals() == [10, 0]
+
+
+@pytest.mark.only_on("postgresql")
+def test_times_are_utc_whatever_the_zone_of_the_server(alice, database, make_app, request):
+    name = database.url.rpartition("/")[2]
+    movie = alice.post("/movies", json={"title": "Alien"}).json
+    request.addfinalizer(lambda: database.execute(f"ALTER DATABASE {name} RESET timezone"))
+    database.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+    client = make_app().test_client()  # its connections are new
+    client.token = alice.token
+
+    assert client.get("/movies").json["items"] == [movie]
+    assert client.get(f"/movies/{movie['id']}").json == movie
+    assert movie["createdAt"].endswith("Z")
