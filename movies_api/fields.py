@@ -3,6 +3,7 @@
 import binascii
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,6 +28,15 @@ class Query(Input):
     """What a client asks for behind the question mark."""
 
     error_messages = {"unknown": "There is no such parameter."}  # noqa: RUF012
+
+    def load(self, data: Any, **_: Any) -> dict[str, Any]:
+        """Return the parameters; what many ask, such as for nothing, is read once."""
+        return {**self._read(frozenset(data.items()))}
+
+    @lru_cache(maxsize=256)  # noqa: B019  there is one schema a route, for good
+    def _read(self, pairs: frozenset[tuple[str, str]]) -> dict[str, Any]:
+        values: dict[str, Any] = super().load(dict(pairs))
+        return values
 
 
 class Edit(Input):
