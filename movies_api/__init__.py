@@ -43,12 +43,13 @@ def create_app(config: Config | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(config),
     )
-    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-        app.wsgi_app,
-        x_for=config.proxy_hops,
-        x_proto=min(config.proxy_hops, 1),  # the first proxy sets it, the others leave it
-        x_host=0,
-    )
+    if config.proxy_hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app,
+            x_for=config.proxy_hops,
+            x_proto=1,  # the first proxy sets it, the others leave it
+            x_host=0,
+        )
     init_logs(app, config)
     init_headers(app, config)
     init_errors(app)

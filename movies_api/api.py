@@ -182,7 +182,8 @@ def refuse_unknown_keys() -> None:
 
 def answer_conditionally(response: Response) -> Response:
     """Give what was read an ETag, and answer 304 to a client that has it."""
-    response.headers.setdefault("Cache-Control", "no-store")
+    if "Cache-Control" not in response.headers:
+        response.headers.add("Cache-Control", "no-store")
     if request.method in {"GET", "HEAD"} and response.status_code == 200:
         if "ETag" not in response.headers and not response.is_streamed:
             response.add_etag()

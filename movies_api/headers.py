@@ -26,12 +26,13 @@ def init_headers(app: Flask, config: Config) -> None:
 def harden(response: Response) -> Response:
     """Keep an answer from being framed, sniffed, or run as a page."""
     headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers.add("X-Content-Type-Options", "nosniff")
+    headers.add("Referrer-Policy", "no-referrer")
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     if response.status_code == 204:
         headers.pop("Content-Type", None)  # there is no content that it could be true of
-    if response.cache_control.public:  # also by whom another origin shows it next
+    if "public" in headers["Cache-Control"]:  # also by whom another origin shows it next
         response.vary.add("Origin")
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"

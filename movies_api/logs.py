@@ -2,8 +2,8 @@
 
 import logging
 import re
+import secrets
 import sys
-import uuid
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -63,6 +63,10 @@ def init_logs(app: Flask, config: Config) -> None:
         log.addHandler(handler)
         log.propagate = False
     log.setLevel(config.log_level)
+    # No line of ours tells where in the code it was written, by which thread of which process:
+    # to find that out takes a third of the time of a line
+    logging._srcfile = None  # noqa: SLF001  the way the standard library documents
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     app.before_request(start_request)
     app.after_request(log_request)
 
@@ -75,16 +79,16 @@ def audit(event: str, user: UUID | None, **fields: Any) -> None:
 def start_request() -> None:
     """Take the caller's request id when it is sane; else make one."""
     given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    g.request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(16)
     g.started = perf_counter()
 
 
 def log_request(response: Response) -> Response:
     """Write the line of this request and hand its id to the caller."""
-    response.headers["X-Request-ID"] = g.request_id
-    caller = g.get("caller")
+    request_id, caller = g.request_id, g.get("caller")
+    response.headers.add("X-Request-ID", request_id)
     fields = {
-        "requestId": g.request_id,
+        "requestId": request_id,
         "method": request.method,
         "path": request.path,
         "status": response.status_code,

@@ -155,16 +155,14 @@ def _links(meta: dict[str, Any]) -> str:
     places = {"page", "cursor"}
     # Trimmed, as it is read: a header has a greatest length
     wanted = {name: value.strip() for name, value in request.args.items() if name not in places}
-    targets: dict[str, dict[str, Any]] = {"first": {"page": 1}}
+    start = f"<{request.path}?{urlencode(wanted)}{'&' if wanted else ''}"
+    targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:
-            targets["prev"] = {"page": min(meta["page"] - 1, max(meta["totalPages"], 1))}
+            targets["prev"] = f"page={min(meta['page'] - 1, max(meta['totalPages'], 1))}"
         if meta["page"] < meta["totalPages"]:
-            targets["next"] = {"page": meta["page"] + 1}
-        targets["last"] = {"page": max(meta["totalPages"], 1)}
-    elif meta["nextCursor"]:
-        targets["next"] = {"cursor": meta["nextCursor"]}
-    return ", ".join(
-        f'<{request.path}?{urlencode({**wanted, **place})}>; rel="{relation}"'
-        for relation, place in targets.items()
-    )
+            targets["next"] = f"page={meta['page'] + 1}"
+        targets["last"] = f"page={max(meta['totalPages'], 1)}"
+    elif meta["nextCursor"]:  # of characters that need no escape
+        targets["next"] = f"cursor={meta['nextCursor']}"
+    return ", ".join(f'{start}{place}>; rel="{relation}"' for relation, place in targets.items())
