@@ -26,6 +26,7 @@ from .images.views import bp as images_bp
 from .logs import init_logs
 from .mail import init_mail
 from .movies.views import bp as movies_bp
+from .transfer.views import bp as transfer_bp
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -61,8 +62,8 @@ def create_app(config: Config | None = None) -> Flask:
     init_images(app, config)
     app.before_request(check_caller)
     api = init_api(app)
-    rooms = (auth_bp, account_bp, sessions_bp, movies_bp, images_bp, admin_bp, service_bp)
-    for bp in rooms:
+    account = (auth_bp, account_bp, sessions_bp)
+    for bp in (*account, movies_bp, transfer_bp, images_bp, admin_bp, service_bp):
         api.register_blueprint(bp)
     app.register_blueprint(docs_bp)
     init_cli(app)

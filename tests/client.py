@@ -118,8 +118,8 @@ class Client(FlaskClient):
         sent = kwargs.get("data", "")
         recorded.clear()
         response = super().open(*args, **kwargs)
-        self.statements = list(recorded)
         request, body = response.request, response.get_data()
+        self.statements = list(recorded)  # also those of a body that is made while it is read
         response.close()
         if not request.path.startswith(self.undocumented):
             self.document.check(

@@ -1,0 +1,1 @@
+"""Transfer: whole collections out of the service and into it, as files."""
