@@ -82,7 +82,8 @@ class Blueprint(flask_smorest.Blueprint):
         doc["operationId"] = doc_info["name"]
         statuses = {400, 500, 503}
         if method in {"post", "put", "patch"} or "requestBody" in doc:
-            statuses |= {413, 415}
+            body = doc_info.get("manual_doc", {}).get("requestBody", {})
+            statuses |= {413} if "*/*" in body.get("content", {}) else {413, 415}
         if not doc_info.get("public"):
             statuses |= {401}
             doc["security"] = [{"accessToken": []}]

@@ -189,6 +189,8 @@ class Config:
     s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", read_base_url, None)
     s3_region: str | None = setting("S3_REGION", str, None)
     s3_upload: str = setting("S3_UPLOAD", one_of("post", "put"), "post")
+    import_max_bytes: int = setting("IMPORT_MAX_BYTES", whole_number(1024, 1 << 30), "33554432")
+    import_max_rows: int = setting("IMPORT_MAX_ROWS", whole_number(1, 10_000_000), "150000")
     log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
     log_level: str = setting("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 

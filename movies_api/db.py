@@ -168,7 +168,9 @@ def _rows(statement: Executable | Prepared, values: Mapping[str, Any]) -> Sequen
         return connection.execute(plain, values).all()
 
 
-def write(statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+def write(
+    statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
     """Execute in the request's transaction, with others; the view commits."""
     result = db.session.execute(statement, values)
     assert isinstance(result, CursorResult)

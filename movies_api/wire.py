@@ -52,11 +52,8 @@ class Parser(FlaskParser):
         data = req.get_data(cache=False)
         if req.content_length is None:
             req.stream.read(1)  # a chunked body is cut at the limit: reading on raises the 413
-        if len(data) > (limit := settings().max_body_bytes):
-            # Room was made for one file, not for structure, which takes 30 times its size in memory
-            longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
-            if len(data) - longest > limit:
-                refuse(413)
+        if is_bulky(data):
+            refuse(413)
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -76,16 +73,25 @@ class Parser(FlaskParser):
         """Refuse with the messages, by wire field."""
         (messages,) = error.messages_dict.values()  # there is one: the location
         named = list(messages)[:MOST_NAMED]  # those that exist come first
-        details = {str(name): _flat(messages[name]) for name in named}
+        details = {str(name): flat(messages[name]) for name in named}
         if left := len(messages) - len(named):
             details[str(named[-1])].append(f"So it is with {left} more fields.")
         refuse_fields(details)
 
 
-def _flat(messages: Any) -> list[str]:
+def is_bulky(data: bytes) -> bool:
+    """Tell whether JSON is larger than a body may be, a picture inside it not counted."""
+    if len(data) <= (limit := settings().max_body_bytes):
+        return False
+    # Room was made for one file, not for structure, which takes 30 times its size in memory
+    longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
+    return len(data) - longest > limit
+
+
+def flat(messages: Any) -> list[str]:
     """Return the messages of a field, also of one that has fields of its own."""
     if isinstance(messages, Mapping):
-        return [f"{name}: {text}" for name, inner in messages.items() for text in _flat(inner)]
+        return [f"{name}: {text}" for name, inner in messages.items() for text in flat(inner)]
     return [str(text) for text in messages]
 
 

@@ -75,6 +75,21 @@ def keep_picture(owner: UUID, fields: dict[str, Any]) -> None:
         fields["image_url"] = _known(owner, value)
 
 
+def try_picture(owner: UUID, value: InlineFile | UUID) -> None:
+    """Refuse what keep_picture would refuse of a picture or an upload; keep nothing."""
+    if isinstance(value, InlineFile):
+        check_size(len(value.data))
+        try:
+            clean_picture(BytesIO(value.data), value.media_type)
+        except PictureError as error:
+            refuse_fields({"imageUrl": [str(error)]})
+        return
+    upload = upload_from_id(value)
+    is_there = upload is not None and upload.owner_id == owner
+    if not is_there and not any(storage().names(f"uploads/{owner.hex}/{value.hex}/")):
+        refuse_fields({"imageUrl": [GONE]})
+
+
 def check_picture(fields: dict[str, Any]) -> None:
     """Refuse a movie whose picture was removed after keep_picture had seen it."""
     folder, _, key = (fields.get("image_url") or "").rpartition("/")
@@ -125,12 +140,16 @@ def store(
     return key
 
 
-def _known(owner: UUID, url: str) -> str:
-    """Return the path of a picture of ours, or the URL as it is."""
+def name_in(url: str) -> tuple[str, bool]:
+    """Return the name a URL would have for a picture, and whether it surely is a URL of ours."""
     base, _, name = url.rpartition(FOLDER)
     is_ours = base in {settings().image_base_url, own_base()}
-    if is_ours:
-        name = name.partition("?")[0]
+    return (name.partition("?")[0], True) if is_ours else (name, False)
+
+
+def _known(owner: UUID, url: str) -> str:
+    """Return the path of a picture of ours, or the URL as it is."""
+    name, is_ours = name_in(url)
     key: str | None = None
     if KEY.fullmatch(name):
         key = name if touch_picture(name) else None

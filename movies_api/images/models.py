@@ -1,5 +1,6 @@
 """Pictures: the tables, and which of them no movie shows."""
 
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
 from ..movies.models import movies
 
+BATCH = 500
 GRACE = timedelta(days=1)
 IN_USE = timedelta(minutes=1)  # between a picture's being stored and the movie's that shows it
 
@@ -74,6 +76,15 @@ REMOVE_LEFT = delete(pictures).where(
     ONE, pictures.c.used_at <= bindparam("before"), ~IS_SHOWN, ~IS_UPLOADED
 )
 KNOWN = select(pictures.c.key)
+SOME = pictures.c.key.in_(bindparam("keys", expanding=True))
+SHOWN = KNOWN.where(SOME)
+HOLD = SHOWN.with_for_update(read=True, key_share=True)
+TOUCH_SOME = (
+    update(pictures)
+    .where(SOME)
+    .values(used_at=bindparam("at"), unused_since=None)
+    .returning(pictures.c.key)
+)
 
 
 def _adder(dialect: Any) -> Any:
@@ -110,6 +121,31 @@ def upload_from_id(upload: UUID) -> Any:
 def touch_picture(key: str) -> bool:
     """Note that a movie is about to show the picture; False if it is not there."""
     return fetch_one(TOUCH, {"picture": key, "at": now()}) is not None
+
+
+def touch_pictures(keys: Collection[str]) -> set[str]:
+    """Note that movies are about to show the pictures; return those that are there."""
+    return _of_some(keys, lambda some: fetch_all(TOUCH_SOME, {"keys": some, "at": now()}))
+
+
+def pictures_among(keys: Collection[str]) -> set[str]:
+    """Return those pictures that are there."""
+    return _of_some(keys, lambda some: fetch_all(SHOWN, {"keys": some}))
+
+
+def hold_pictures(keys: Collection[str]) -> set[str]:
+    """Return those that are there, and let nobody remove them until the transaction ends."""
+    return _of_some(keys, lambda some: write(HOLD, {"keys": some}).mappings())
+
+
+def _of_some(
+    keys: Collection[str], ask: Callable[[list[str]], Iterable[Mapping[Any, Any]]]
+) -> set[str]:
+    # In one order, so that two who lock the same do not wait for each other
+    ordered, found = sorted(keys), set[str]()
+    for start in range(0, len(ordered), BATCH):
+        found.update(row["key"] for row in ask(ordered[start : start + BATCH]))
+    return found
 
 
 def add_picture(key: str, media_type: str) -> None:

@@ -111,7 +111,7 @@ def movie_from_id(movie: int) -> dict[str, Any] | None:
 def add_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Add a movie; IntegrityError when the owner's account has gone meanwhile."""
     at = now()
-    values = {"year": "", "image_url": None, **_columns(fields)}
+    values = {"year": "", "image_url": None, **columns_of(fields)}
     values |= {"owner_id": owner, "created_at": at, "updated_at": at}
     return fetch_all(ADD, values)[0]
 
@@ -120,7 +120,7 @@ def edit_movie(
     owner: UUID, movie: int, fields: Mapping[str, Any], versions: Collection[int] | None
 ) -> dict[str, Any] | None:
     """Change the given fields of the owner's movie; None when no row has id, owner and version."""
-    columns = _columns(fields)
+    columns = columns_of(fields)
     values: dict[str, Any] = {"owner": owner, "movie": movie, "at": now()}
     values |= {f"new_{name}": value for name, value in columns.items()}
     if versions is not None:
@@ -154,7 +154,7 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> b
     return fetch_one(statement, values) is not None
 
 
-def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+def columns_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that follow from what was sent."""
     columns = {**fields}
     if "title" in fields:

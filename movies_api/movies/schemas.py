@@ -4,7 +4,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..fields import Edit, Input, Output, Query, Text, WebAddress, WholeNumber, Year
+from ..fields import Edit, Input, Output, Query, Text, WholeNumber, Year
+from .fields import ImageUrl, Title
 from .lists import COLUMNS
 
 MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
@@ -20,7 +21,7 @@ def nothing() -> None:
 class MovieFields(Input):
     """What a person says of a movie."""
 
-    title = Text(min=1, max=255, required=True, metadata={"example": "Alien"})
+    title = Title(required=True, metadata={"example": "Alien"})
     year = Year(
         allow_none=True,
         metadata={
@@ -28,10 +29,7 @@ class MovieFields(Input):
             "description": "Four digits; the number is taken too; an empty text means null.",
         },
     )
-    image_url = WebAddress(
-        max=2048,
-        allow_none=True,
-        data_key="imageUrl",
+    image_url = ImageUrl(
         metadata={
             "example": "https://example.com/alien.jpg",
             "description": "http or https, at most 2048 characters; an empty text means null. "
@@ -43,7 +41,7 @@ class MovieFields(Input):
 class MovieEdit(MovieFields, Edit):
     """Any of the three; what is absent keeps its value."""
 
-    title = Text(min=1, max=255, metadata={"example": "Aliens"})
+    title = Title(metadata={"example": "Aliens"})
     id = fields.Raw(dump_only=True, metadata=IGNORED)
     owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)
     created_at = fields.Raw(dump_only=True, data_key="createdAt", metadata=IGNORED)

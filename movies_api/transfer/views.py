@@ -7,10 +7,16 @@ from flask import current_app, g
 from flask.wrappers import Response
 
 from ..api import Blueprint
+from ..db import db
 from ..images.keeping import public_base
 from ..movies.bulk import state_of
 from . import schemas
+from .adding import add_rows
 from .exporting import FORMATS, export
+from .picturing import place_pictures
+from .receiving import received_file
+from .reporting import report_of
+from .rows import read_file
 
 TEXT = {"schema": {"type": "string", "format": "binary"}}
 MOVIES = {"type": "array", "items": {"$ref": "#/components/schemas/Movie"}}
@@ -27,6 +33,10 @@ EXPORTED = {
         "text/csv": TEXT,
         "application/x-ndjson": TEXT,
     },
+}
+FILE = {
+    "required": True,
+    "content": {"*/*": TEXT, "multipart/form-data": {"schema": schemas.ImportForm}},
 }
 
 bp = Blueprint("transfer", __name__, description="Your whole collection as a file")
@@ -51,3 +61,28 @@ def export_movies(query: dict[str, Any]) -> Response:
     response.headers["Content-Disposition"] = f'attachment; filename="movies.{file_format}"'
     response.set_etag(tag, weak=True)
     return response
+
+
+@bp.post("/movies/import")
+@bp.arguments(schemas.ImportQuery, location="query")
+@bp.response(200, schemas.ImportReport)
+@bp.doc(
+    requestBody=FILE,
+    description="The body is the file itself, whatever its media type says, or a form with the "
+    "file in the field `file`. It may be an export of this service (JSON, NDJSON or CSV), of "
+    "Letterboxd, of IMDb or of Trakt: the names in it tell. Each row is held against the rules of "
+    "`POST /movies`; one that is rejected does not stop the others. The first row becomes the "
+    "newest movie. Should anything break, nothing is added.",
+)
+def import_movies(query: dict[str, Any]) -> dict[str, Any]:
+    """Import movies from a file."""
+    is_dry = query["dry_run"]
+    with received_file() as file:
+        reading = read_file(file)
+        place_pictures(g.caller.id, reading.rows, is_dry=is_dry)
+        add_rows(g.caller.id, reading, query["on_duplicate"])
+        if is_dry:
+            db.session.rollback()
+        else:
+            db.session.commit()
+        return report_of(reading, file, is_dry=is_dry)

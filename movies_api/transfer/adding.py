@@ -1,0 +1,52 @@
+"""Adding: which rows are there already, and all others at once."""
+
+from collections import Counter
+from uuid import UUID
+
+from ..auth.models import hold_count
+from ..errors import refuse
+from ..movies.bulk import add_movies, keys_of
+from ..movies.titles import fold
+from .picturing import hold_places
+from .rows import Reading
+from .sources import is_own
+
+THERE = "It is in the collection already."
+BEFORE = "It stands in this file before."
+
+
+def add_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
+    """Add the rows of a file, the first of them the newest; the caller commits.
+
+    One import of an owner waits for the other from here on, so that neither adds what both have.
+    """
+    if not hold_count(owner):
+        refuse(401, "INVALID_TOKEN", "This account has been deleted.")
+    if on_duplicate != "allow":
+        _settle_duplicates(owner, reading, "skipped" if on_duplicate == "skip" else "rejected")
+    hold_places(reading.rows)
+    added = (row for row in reversed(reading.rows) if row.action == "added")
+    add_movies(
+        owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)
+    )
+
+
+def _settle_duplicates(owner: UUID, reading: Reading, action: str) -> None:
+    """Settle rows that have title and year of a movie that is there.
+
+    A file of ours may hold a movie twice: as many as it holds may be there. In others a second row
+    is the same movie, seen again.
+    """
+    rows = [row for row in reading.rows if row.action == "added"]
+    keys = [f"{fold(row.title)}\n{row.year}" for row in rows]
+    there = dict.fromkeys(keys, 0)
+    for title, year in keys_of(owner):
+        if (key := f"{title}\n{year}") in there:
+            there[key] += 1
+    seen, is_multiset = Counter[str](), is_own(reading.source)
+    for row, key in zip(rows, keys, strict=True):
+        seen[key] += 1
+        if there[key] >= (seen[key] if is_multiset else 1):
+            row.settle(action, THERE)
+        elif seen[key] > 1 and not is_multiset:
+            row.settle(action, BEFORE)

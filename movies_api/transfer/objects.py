@@ -1,0 +1,79 @@
+"""Objects: a JSON array element by element, or a JSON object in each line.
+
+Nothing is parsed in one piece: in memory JSON takes 30 times its size.
+"""
+
+import mmap
+import re
+from collections.abc import Iterator
+from itertools import count
+from typing import IO, Any
+
+import orjson
+
+from ..config import settings
+from ..wire import is_bulky
+from .receiving import unreadable
+from .records import Record
+
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# An object without another in it, a text, or what opens, closes and divides; a lone quote is none
+TOKEN = re.compile(rb'\{[^]["{}]*+(?:%b[^]["{}]*+)*+\}|%b|[]["{},]' % (STRING, STRING), re.DOTALL)
+MOST_TOKENS = 10_000  # of one element
+HOW = "such as [{...}, {...}], or one {...} in each line."
+
+
+def elements_of(file: IO[bytes]) -> Iterator[Record]:
+    """Give the elements of a JSON array."""
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    number, depth, tokens, start = 1, 1, 0, data.find(b"[") + 1
+    longest = _longest()
+    for token in TOKEN.finditer(data, start):
+        text, tokens = token[0], tokens + 1
+        if tokens > MOST_TOKENS or token.end() - start > longest:
+            unreadable(f"Element {number} is too large.")
+        if text == b'"':
+            unreadable(f"Element {number} is not JSON: a quote is not closed.")
+        if len(text) > 1:
+            continue
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(text, 0)
+        if depth > 1 or (depth == 1 and text != b","):
+            continue
+        raw, is_end = data[start : token.start()], text == b"]"
+        if not (is_end and number == 1 and not raw.strip()):
+            yield Record(number, start, token.start(), _loaded(raw, f"Element {number}"))
+        if depth == 0:
+            if not is_end or data[token.end() :].strip():
+                unreadable(f"Behind element {number} the array does not end: give JSON, {HOW}")
+            return
+        number, tokens, start = number + 1, 0, token.end()
+    unreadable(f"The array is not closed: element {number} is cut off.")
+
+
+def lines_of(file: IO[bytes]) -> Iterator[Record]:
+    """Give the JSON value of each line."""
+    start, longest = 0, _longest()
+    for number in count(1):
+        raw = file.readline(longest + 1)
+        if not raw:
+            return
+        if len(raw) > longest:
+            unreadable(f"Line {number} is too large.")
+        value = _loaded(raw, f"Line {number}") if raw.strip() else None
+        yield Record(number, start, start + len(raw), value)
+        start += len(raw)
+
+
+def _longest() -> int:
+    """Return how many bytes a movie has at most, with a picture in it."""
+    return settings().max_body_bytes + settings().image_max_bytes * 4 // 3
+
+
+def _loaded(raw: bytes, place: str) -> Any:
+    if is_bulky(raw):
+        unreadable(f"{place} is too large.")
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        unreadable(f"{place} is not JSON: {error.msg}. Give JSON {HOW}")
+    return "" if value is None else value  # None is a blank line

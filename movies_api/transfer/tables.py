@@ -1,0 +1,97 @@
+"""Tables: CSV, whatever divides its cells, by the names in its first line."""
+
+import csv
+from collections.abc import Generator
+from io import TextIOWrapper
+from typing import IO
+
+from marshmallow import ValidationError
+
+from .receiving import unreadable
+from .records import Record
+
+HINT = "A quote inside of a cell is written twice, and the cell in quotes."
+LONGEST = 1 << 18  # characters of one row, of however many lines
+DELIMITERS = (",", ";", "\t")
+
+
+class Lines:
+    """The lines of a file; `count` and `end` tell how many, and how many bytes, were read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Begin at the start of the file, which stays open."""
+        file.seek(0)
+        self.text = TextIOWrapper(file, "utf-8", newline="")
+        self.count = self.end = self.size = 0
+
+    def __iter__(self) -> "Lines":
+        """Return the iterator that this is."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line, as long as the row is not too long."""
+        line = self.text.readline(LONGEST + 1)
+        if not line:
+            raise StopIteration
+        self.count += 1
+        self.size += len(line)
+        self.end += len(line.encode())
+        if self.size > LONGEST:
+            unreadable(f"Line {self.count}: the row is too long. Is a quote not closed?")
+        return line
+
+
+def head_of(file: IO[bytes]) -> tuple[int, str]:
+    """Return number and text of the first line that is not blank."""
+    lines = Lines(file)
+    try:
+        for line in lines:
+            lines.size = 0
+            if line.strip():
+                return lines.count, line
+        unreadable("The file is empty.")
+    finally:
+        lines.text.detach()
+
+
+def names_in(line: str, delimiter: str) -> list[str]:
+    """Return the names that a header has when its cells are divided so."""
+    return _names(next(csv.reader([line], delimiter=delimiter), []))
+
+
+def rows_of(file: IO[bytes], delimiter: str) -> Generator[Record, None, None]:
+    """Give the rows below the header, by its names; a cell that is missing is no fault."""
+    lines = Lines(file)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    names: list[str] = []
+    try:
+        while True:
+            line, start, lines.size = lines.count + 1, lines.end, 0
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                unreadable(f"Line {line}: {error}. {HINT}")
+            if names:
+                value = _by_name(names, cells) if any(cells) else None
+                yield Record(line, start, lines.end, value)
+            elif any(cells):
+                names = _names(cells)
+    finally:
+        lines.text.detach()
+
+
+def _names(cells: list[str]) -> list[str]:
+    """Return names as they are compared, without the empty ones that spreadsheets put behind."""
+    names = [cell.strip().lower() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def _by_name(names: list[str], cells: list[str]) -> dict[str, str] | ValidationError:
+    """Return the cells, or what is wrong with the row: more cells would be of no column."""
+    if any(cells[len(names) :]):
+        return ValidationError("It has more cells than the header: put text with commas in quotes.")
+    return dict(zip(names, cells, strict=False))
