@@ -91,6 +91,14 @@ MEDIA_TYPES = [
     "multipart/form-data", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json, text/plain",
 ]  # fmt: skip
 
+FILM = b'{"title": "Alien", "year": "1979", "imageUrl": "https://example.com/a.jpg"}'
+FILM_TABLE = b'title,year,imageUrl\r\nAlien,1979,\r\n"\'=1, 2",,https://example.com/a.jpg\r\n'
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+FILM_FORM = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--x--\r\n'
+    % FILM
+)
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -305,6 +313,11 @@ def examples_of(name: str, grant: dict[str, Any], cookie: str, movie: int) -> li
         sending("PUT", f"/movies/{movie}", edit, **bearer),
         sending("PATCH", f"/movies/{movie}", {"title": "x"}, **bearer, **{"If-Match": '"1"'}),
         Draft("DELETE", b"/movies/%d" % (movie + 1), {**bearer, "If-Match": "*"}),
+        Draft("GET", b"/movies/export?format=csv", bearer),
+        Draft("POST", b"/movies/import?onDuplicate=skip", bearer, FILM_TABLE),
+        Draft("POST", b"/movies/import?dryRun=true", bearer, b"[%b,\n%b]" % (FILM, FILM)),
+        Draft("POST", b"/movies/import", bearer, FILM + b"\n" + FILM),
+        Draft("POST", b"/movies/import", {**bearer, **FORM}, FILM_FORM),
         Draft("GET", b"/health", {}),
         Draft("GET", b"/ready", {}),
         Draft("GET", b"/docs", {}),

@@ -24,6 +24,7 @@ def movie(alice):
         ("PATCH", "/movies/{id}", {"title": "Aliens"}, 2),
         ("PUT", "/movies/{id}", MOVIE, 2),
         ("DELETE", "/movies/{id}", None, 3),
+        ("GET", "/movies/export", None, 3),
         ("GET", "/me", None, 2),
         ("PATCH", "/me", {"name": "Alicia"}, 3),
         ("GET", "/auth/sessions", None, 2),

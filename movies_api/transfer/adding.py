@@ -15,16 +15,21 @@ THERE = "It is in the collection already."
 BEFORE = "It stands in this file before."
 
 
-def add_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
-    """Add the rows of a file, the first of them the newest; the caller commits.
+def settle_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
+    """Settle the rows that are there already, or whose picture is not there any more.
 
-    One import of an owner waits for the other from here on, so that neither adds what both have.
+    From here to the end of the transaction another import of the owner waits, so that none adds
+    what both have.
     """
     if not hold_count(owner):
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
     if on_duplicate != "allow":
         _settle_duplicates(owner, reading, "skipped" if on_duplicate == "skip" else "rejected")
     hold_places(reading.rows)
+
+
+def add_rows(owner: UUID, reading: Reading) -> None:
+    """Add the rows that are not settled, the first of them the newest; the caller commits."""
     added = (row for row in reversed(reading.rows) if row.action == "added")
     add_movies(
         owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)

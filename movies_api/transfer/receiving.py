@@ -2,18 +2,20 @@
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from shutil import copyfileobj
 from tempfile import TemporaryFile
 from threading import BoundedSemaphore
 from typing import IO, NoReturn
 
 from flask import request
+from werkzeug.formparser import FormDataParser
 
 from ..config import settings
 from ..errors import refuse, refuse_fields
 
 CHUNK = 1 << 16
+MOST_PARTS = 20  # of a form
 PATIENCE = 15  # seconds: less than routers wait for an answer
 SAVE_AS = "save it as CSV or JSON, in UTF-8."
 # Each takes its own memory, and all of them one processor: many must queue
@@ -45,22 +47,30 @@ def _receive(target: IO[bytes]) -> None:
     request.max_content_length = limit + 1
     if request.mimetype == "multipart/form-data":
         request.max_content_length += settings().max_body_bytes  # for what is around the file
-        copyfileobj(_file_of_form(), target, CHUNK)
+        with ExitStack() as parts:
+            copyfileobj(_file_of_form(parts), target, CHUNK)
     else:
         copyfileobj(request.stream, target, CHUNK)
     if target.tell() > limit:
         refuse(413, message=f"The file is too large: at most {limit} bytes are taken. Divide it.")
 
 
-def _file_of_form() -> IO[bytes]:
-    """Return the file that a form sends, and nothing else."""
-    fields = {*request.form, *request.files} - {"file"}
+def _file_of_form(parts: ExitStack) -> IO[bytes]:
+    """Return the file that a form sends, and nothing else; `parts` closes what was begun."""
+
+    def begin_part(*_: object, **__: object) -> IO[bytes]:  # werkzeug's own stay open at a fault
+        return parts.enter_context(TemporaryFile())
+
+    parser = FormDataParser(begin_part, CHUNK, max_form_parts=MOST_PARTS)
+    kind, length = request.mimetype, request.content_length
+    _, form, files = parser.parse(request.stream, kind, length, request.mimetype_params)
+    # A part may lack a name
+    fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
-        refuse_fields({name: ["There is no such field."] for name in sorted(fields)[:20]})
-    files = request.files.getlist("file")
-    if len(files) != 1 or "file" in request.form:
+        refuse_fields({name: ["There is no such field."] for name in sorted(fields)})
+    if len(found := files.getlist("file")) != 1 or "file" in form:
         unreadable("Send one file, in the form's field `file`, with its name.")
-    return files[0].stream
+    return found[0].stream
 
 
 def _decode(source: IO[bytes], target: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from .receiving import unreadable
 from .records import Record
 
-HINT = "A quote inside of a cell is written twice, and the cell in quotes."
+HINT = "Is a quote not closed? One inside of a cell is written twice, and the cell in quotes."
 LONGEST = 1 << 18  # characters of one row, of however many lines
 DELIMITERS = (",", ";", "\t")
 

@@ -11,7 +11,7 @@ from ..db import db
 from ..images.keeping import public_base
 from ..movies.bulk import state_of
 from . import schemas
-from .adding import add_rows
+from .adding import add_rows, settle_rows
 from .exporting import FORMATS, export
 from .picturing import place_pictures
 from .receiving import received_file
@@ -80,9 +80,10 @@ def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     with received_file() as file:
         reading = read_file(file)
         place_pictures(g.caller.id, reading.rows, is_dry=is_dry)
-        add_rows(g.caller.id, reading, query["on_duplicate"])
+        settle_rows(g.caller.id, reading, query["on_duplicate"])
         if is_dry:
             db.session.rollback()
         else:
+            add_rows(g.caller.id, reading)
             db.session.commit()
         return report_of(reading, file, is_dry=is_dry)
