@@ -165,6 +165,19 @@ def test_an_account_that_ends_meanwhile_gets_no_movies(alice, make_client, act_b
     assert state(database) == (0, [])
 
 
+def test_an_account_that_ends_meanwhile_gets_no_picture(alice, make_client, act_before, files):
+    other = make_client().log_in("alice@example.com")
+    act_before(
+        "picturing", "keep_picture", lambda: other.delete("/me", json={"password": PASSWORD})
+    )
+
+    response = send(alice, json.dumps([{"title": "Alien", "imageUrl": data_url(picture())}]))
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+    assert files() == []
+
+
 def test_many_who_come_and_go_at_once_get_clean_answers(service, database):
     for number in range(3):
         person = ANN | {"email": f"ann{number}@example.com"}

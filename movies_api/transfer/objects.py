@@ -6,7 +6,6 @@ Nothing is parsed in one piece: in memory JSON takes 30 times its size.
 import mmap
 import re
 from collections.abc import Iterator
-from itertools import count
 from typing import IO, Any
 
 import orjson
@@ -52,11 +51,9 @@ def elements_of(file: IO[bytes]) -> Iterator[Record]:
 
 def lines_of(file: IO[bytes]) -> Iterator[Record]:
     """Give the JSON value of each line."""
-    start, longest = 0, _longest()
-    for number in count(1):
-        raw = file.readline(longest + 1)
-        if not raw:
-            return
+    number, start, longest = 0, 0, _longest()
+    while raw := file.readline(longest + 1):
+        number += 1
         if len(raw) > longest:
             unreadable(f"Line {number} is too large.")
         value = _loaded(raw, f"Line {number}") if raw.strip() else None

@@ -1,5 +1,6 @@
 """Picturing: the pictures of rows, kept before there is a transaction, as POST /movies does."""
 
+from typing import Any
 from uuid import UUID
 
 from ..errors import ApiError
@@ -19,12 +20,11 @@ def place_pictures(owner: UUID, rows: list[Row], *, is_dry: bool) -> None:
     there = (pictures_among if is_dry else touch_pictures)(keys)
     for row in named:
         _place(row, there)
-    new = [row for row in rows if isinstance(row.image, InlineFile) or _upload_in(row)]
-    for number, row in enumerate(new):
-        if number < MOST_PICTURES:
-            _keep(owner, row, is_dry=is_dry)
-        else:
-            row.settle("rejected", f"imageUrl: {MANY}")
+    new = [(row, value) for row in rows if (value := _new_in(row)) is not None]
+    for row, value in new[:MOST_PICTURES]:
+        _keep(owner, row, value, is_dry=is_dry)
+    for row, _ in new[MOST_PICTURES:]:
+        row.settle("rejected", f"imageUrl: {MANY}")
 
 
 def hold_places(rows: list[Row]) -> None:
@@ -48,23 +48,24 @@ def _place(row: Row, there: set[str]) -> None:
         row.settle("rejected", f"imageUrl: {GONE}")
 
 
-def _upload_in(row: Row) -> UUID | None:
-    """Return the upload that a row's URL names, if it is one of ours."""
+def _new_in(row: Row) -> InlineFile | UUID | None:
+    """Return the picture inside of a row, or the upload of ours that its URL names."""
+    if isinstance(row.image, InlineFile):
+        return row.image
     if FOLDER not in _path_of(row):
         return None
     name, is_ours = name_in(_path_of(row))
     return UUID(name) if is_ours and UPLOAD.fullmatch(name) else None
 
 
-def _keep(owner: UUID, row: Row, *, is_dry: bool) -> None:
-    fields = {"image_url": row.image}
+def _keep(owner: UUID, row: Row, value: InlineFile | UUID, *, is_dry: bool) -> None:
+    """Keep a new picture; only look at it in a dry run, where the row goes nowhere."""
+    fields: dict[str, Any] = {"image_url": row.image}
     try:
-        if not is_dry:
+        if is_dry:
+            try_picture(owner, value)
+        else:
             keep_picture(owner, fields)
-        elif isinstance(row.image, InlineFile):
-            try_picture(owner, row.image)
-        elif upload := _upload_in(row):
-            try_picture(owner, upload)
     except ApiError as error:
         if error.code not in {400, 403, 413}:
             raise
