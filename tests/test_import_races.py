@@ -120,7 +120,7 @@ def test_a_connection_that_dies_in_the_middle_leaves_nothing(service, token, dat
         closing(psycopg2.connect(database.url)) as other,
         ThreadPoolExecutor(1) as threads,
     ):
-        other.cursor().execute("select pg_advisory_lock(7)")
+        other.cursor().execute("select pg_advisory_xact_lock(7)")
         imported = threads.submit(call)
         until(lambda: database.execute(WAITING) == [(1,)])
         database.execute(KILL)
@@ -141,13 +141,13 @@ def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, data
         closing(psycopg2.connect(database.url)) as other,
         ThreadPoolExecutor(2) as threads,
     ):
-        other.cursor().execute("select pg_advisory_lock(7)")
+        other.cursor().execute("select pg_advisory_xact_lock(7)")
         imported = threads.submit(service.request, "POST", "/movies/import", FILE.encode(), token)
         until(lambda: database.execute(WAITING) == [(1,)])
         left = threads.submit(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
         until(lambda: database.execute(WAITING) == [(2,)])
 
-        other.cursor().execute("select pg_advisory_unlock(7)")
+        other.rollback()
 
         assert imported.result().status == 200
         assert left.result().status == 204
