@@ -261,9 +261,16 @@ def ann(service, database):
     return answer["accessToken"]
 
 
+@pytest.fixture
+def lone_service(database):
+    """The service in one process, whose log may tell of faults."""
+    with gunicorn(database.url, workers=1, DB_POOL_SIZE="1") as service:
+        yield service
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_a_fault_in_the_middle_breaks_the_connection(service, ann, database, file_format):
-    connection, response = ask(service, f"/movies/export?format={file_format}", ann)
+def test_a_fault_in_the_middle_breaks_the_connection(lone_service, ann, database, file_format):
+    connection, response = ask(lone_service, f"/movies/export?format={file_format}", ann)
     with closing(connection):
         assert response.status == 200
         assert response.read(1000)
@@ -274,19 +281,18 @@ def test_a_fault_in_the_middle_breaks_the_connection(service, ann, database, fil
                 response.read()
         finally:
             database.execute("alter table films rename to movies")
-    until(lambda: "an export broke off" in service.log)
-    assert service.request("GET", "/health").status == 200
+    until(lambda: "an export broke off" in lone_service.log)
+    assert lone_service.request("GET", "/health").status == 200
 
 
-def test_a_client_who_waits_keeps_no_connection_of_the_database(ann, database):
-    with gunicorn(database.url, workers=1, DB_POOL_SIZE="1") as service:
-        connection, response = ask(service, "/movies/export", ann)
-        with closing(connection):
-            assert response.read(1000)
+def test_a_client_who_waits_keeps_no_connection_of_the_database(lone_service, ann):
+    connection, response = ask(lone_service, "/movies/export", ann)
+    with closing(connection):
+        assert response.read(1000)
 
-            assert service.request("GET", "/movies?limit=1", token=ann).status == 200
-            assert service.request("POST", "/movies", {"title": "New"}, ann).status == 201
+        assert lone_service.request("GET", "/movies?limit=1", token=ann).status == 200
+        assert lone_service.request("POST", "/movies", {"title": "New"}, ann).status == 201
 
-            rest = json.loads(b"[\n" + response.read().partition(b",\n")[2])
+        rest = json.loads(b"[\n" + response.read().partition(b",\n")[2])
     assert rest[-1]["title"] == "Movie 1"
     assert "New" not in {movie["title"] for movie in rest}

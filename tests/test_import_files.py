@@ -126,7 +126,11 @@ def test_takes_a_file_of_the_size_that_is_allowed(make_app, alice):
     person.token = alice.token
     file = b"title\nAlien\n" + b"\n" * 1988
 
-    for options in ({"data": file}, form("movies.csv", file)):
+    chunked = {
+        "input_stream": io.BytesIO(file),
+        "environ_overrides": {"wsgi.input_terminated": True},
+    }
+    for options in ({"data": file}, form("movies.csv", file), chunked):
         response = person.post("/movies/import", **options)
         assert response.status_code == 200
     assert titles(alice) == ["Alien"]
