@@ -51,6 +51,7 @@ def fault_of(response):
         (b"title\n" + b'"x\n",' * 131_073, "the row is too long. Is a quote not closed?"),
         (b"title\nAlien" + b"," * MIB, "Line 2: the row is too long"),
         (b"title," * MIB, "Line 1: the row is too long"),
+        (b"c," * 100_000 + b"\n", "is nobody's header"),
         (b"[", "The array is not closed: element 1 is cut off."),
         (b'[{"title": "Alien"},', "The array is not closed: element 2 is cut off."),
         (b'[{"title": "Alien"', "The array is not closed"),

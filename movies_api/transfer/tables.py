@@ -55,8 +55,11 @@ def head_of(file: IO[bytes]) -> tuple[int, str]:
 
 
 def names_in(line: str, delimiter: str) -> list[str]:
-    """Return the names that a header has when its cells are divided so."""
-    return _names(next(csv.reader([line], delimiter=delimiter), []))
+    """Return the names that a header has when its cells are divided so; none if they cannot be."""
+    try:
+        return _names(next(csv.reader([line], delimiter=delimiter), []))
+    except csv.Error:
+        return []
 
 
 def rows_of(file: IO[bytes], delimiter: str) -> Generator[Record, None, None]:
