@@ -62,8 +62,8 @@ def create_app(config: Config | None = None) -> Flask:
     init_images(app, config)
     app.before_request(check_caller)
     api = init_api(app)
-    account = (auth_bp, account_bp, sessions_bp)
-    for bp in (*account, movies_bp, transfer_bp, images_bp, admin_bp, service_bp):
+    people, collections = (auth_bp, account_bp, sessions_bp), (movies_bp, transfer_bp, images_bp)
+    for bp in (*people, *collections, admin_bp, service_bp):
         api.register_blueprint(bp)
     app.register_blueprint(docs_bp)
     init_cli(app)

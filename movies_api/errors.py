@@ -1,7 +1,8 @@
 """Errors: the only builder of error bodies."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import BoundedSemaphore
 from typing import Any, NoReturn
 
 import orjson
@@ -60,6 +61,17 @@ def refuse_fields(details: Mapping[str, list[str]]) -> NoReturn:
     """End the request with VALIDATION_ERROR; details maps each wire field to its messages."""
     message = " ".join(f"{name}: {' '.join(texts)}" for name, texts in details.items())
     refuse(400, "VALIDATION_ERROR", message, details)
+
+
+@contextmanager
+def in_turn(queue: BoundedSemaphore, seconds: float, message: str) -> Iterator[None]:
+    """Wait for a place in the queue; who has waited so many seconds gets a 503 with the message."""
+    if not queue.acquire(timeout=seconds):
+        refuse(503, message=message)
+    try:
+        yield
+    finally:
+        queue.release()
 
 
 def init_errors(app: Flask) -> None:

@@ -42,13 +42,16 @@ class Query(Input):
 class Edit(Input):
     """What a client sends back after reading: the keys only we write are accepted and ignored."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        """Find the keys that are marked dump_only."""
+        super().__init__(**kwargs)
+        found = self.dump_fields.items()
+        self.ours = {field.data_key or name for name, field in found if field.dump_only}
+
     @pre_load
     def drop_read_only(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the data without the keys that are marked dump_only."""
-        ours = {
-            field.data_key or name for name, field in self.dump_fields.items() if field.dump_only
-        }
-        return {key: value for key, value in data.items() if key not in ours}
+        """Return the data without the keys that only we write."""
+        return {key: value for key, value in data.items() if key not in self.ours}
 
 
 class Output(Schema):

@@ -32,7 +32,8 @@ def harden(response: Response) -> Response:
         headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     if response.status_code == 204:
         headers.pop("Content-Type", None)  # there is no content that it could be true of
-    if "public" in headers["Cache-Control"]:  # also by whom another origin shows it next
+    # Every answer has one by now; what is public is kept by whom another origin shows it next, too
+    if "public" in headers["Cache-Control"]:
         response.vary.add("Origin")
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -25,7 +25,7 @@ from .models import (
     type_of,
     upload_from_id,
 )
-from .pictures import PictureError, clean_picture, one_of_few, thumbnail
+from .pictures import Picture, PictureError, clean_picture, one_of_few, thumbnail
 from .storage import Storage
 
 FOLDER = "/images/"
@@ -50,9 +50,11 @@ def own_base() -> str:
     return request.url_root.rstrip("/")
 
 
-def show_pictures(rows: Iterable[dict[str, Any]]) -> None:
-    """Make the URLs of our pictures absolute: tables hold none, for the service may move."""
-    base = ""
+def show_pictures(rows: Iterable[dict[str, Any]], base: str = "") -> None:
+    """Make the URLs of our pictures absolute: tables hold none, for the service may move.
+
+    Who has no request any more says what stands in front of them.
+    """
     for row in rows:
         url = row["imageUrl"]
         if url is not None and url[0] == "/":
@@ -79,14 +81,11 @@ def try_picture(owner: UUID, value: InlineFile | UUID) -> None:
     """Refuse what keep_picture would refuse of a picture or an upload; keep nothing."""
     if isinstance(value, InlineFile):
         check_size(len(value.data))
-        try:
-            clean_picture(BytesIO(value.data), value.media_type)
-        except PictureError as error:
-            refuse_fields({"imageUrl": [str(error)]})
+        _cleaned(BytesIO(value.data), value.media_type, "imageUrl")
         return
     upload = upload_from_id(value)
     is_there = upload is not None and upload.owner_id == owner
-    if not is_there and not any(storage().names(f"uploads/{owner.hex}/{value.hex}/")):
+    if not is_there and not any(storage().names(_folder_of(owner, value))):
         refuse_fields({"imageUrl": [GONE]})
 
 
@@ -124,10 +123,7 @@ def store(
     From then on the picture goes by the id of its upload too; one that came in a request has an id
     that follows from it, so that the account takes it along.
     """
-    try:
-        picture = clean_picture(file, media_type)
-    except PictureError as error:
-        refuse_fields({field: [str(error)]})
+    picture = _cleaned(file, media_type, field)
     key = picture.key
     try:
         add_picture(key, picture.media_type)
@@ -138,6 +134,13 @@ def store(
         refuse(403 if upload else 401, message="This account has been deleted.")
     db.session.commit()
     return key
+
+
+def _cleaned(file: BinaryIO, media_type: str, field: str) -> Picture:
+    try:
+        return clean_picture(file, media_type)
+    except PictureError as error:
+        refuse_fields({field: [str(error)]})
 
 
 def name_in(url: str) -> tuple[str, bool]:
@@ -173,7 +176,7 @@ def _key_of_upload(owner: UUID, upload: UUID) -> str | None:
 
 def _take_up(owner: UUID, upload: UUID) -> str | None:
     """Keep the upload that waits, and let it wait no longer; None if there is none."""
-    folder = f"uploads/{owner.hex}/{upload.hex}/"
+    folder = _folder_of(owner, upload)
     for waiting in storage().names(folder):
         subtype, size = waiting.name.removeprefix(folder).split("/")
         file = storage().open(waiting.name)
@@ -192,6 +195,11 @@ def _take_up(owner: UUID, upload: UUID) -> str | None:
         storage().remove([waiting.name])
         return key
     return None
+
+
+def _folder_of(owner: UUID, upload: UUID) -> str:
+    """Return where an upload waits in the storage."""
+    return f"uploads/{owner.hex}/{upload.hex}/"
 
 
 def thumbnail_of(key: str, width: int) -> str:

@@ -48,12 +48,6 @@ ONE = pictures.c.key == bindparam("picture")
 
 TYPE = select(pictures.c.media_type).where(ONE)
 UPLOAD = select(uploads.c.owner_id, uploads.c.key).where(uploads.c.id == bindparam("upload"))
-TOUCH = (
-    update(pictures)
-    .where(ONE)
-    .values(used_at=bindparam("at"), unused_since=None)
-    .returning(pictures.c.key)
-)
 OF_USER = union(
     select(movies.c.picture_key).where(
         movies.c.owner_id == bindparam("user"), movies.c.picture_key.is_not(None)
@@ -77,9 +71,9 @@ REMOVE_LEFT = delete(pictures).where(
 )
 KNOWN = select(pictures.c.key)
 SOME = pictures.c.key.in_(bindparam("keys", expanding=True))
-SHOWN = KNOWN.where(SOME)
-HOLD = SHOWN.with_for_update(read=True, key_share=True)
-TOUCH_SOME = (
+AMONG = KNOWN.where(SOME)
+HOLD = AMONG.with_for_update(read=True, key_share=True)
+TOUCH = (
     update(pictures)
     .where(SOME)
     .values(used_at=bindparam("at"), unused_since=None)
@@ -120,17 +114,17 @@ def upload_from_id(upload: UUID) -> Any:
 
 def touch_picture(key: str) -> bool:
     """Note that a movie is about to show the picture; False if it is not there."""
-    return fetch_one(TOUCH, {"picture": key, "at": now()}) is not None
+    return bool(touch_pictures([key]))
 
 
 def touch_pictures(keys: Collection[str]) -> set[str]:
     """Note that movies are about to show the pictures; return those that are there."""
-    return _of_some(keys, lambda some: fetch_all(TOUCH_SOME, {"keys": some, "at": now()}))
+    return _of_some(keys, lambda some: fetch_all(TOUCH, {"keys": some, "at": now()}))
 
 
 def pictures_among(keys: Collection[str]) -> set[str]:
     """Return those pictures that are there."""
-    return _of_some(keys, lambda some: fetch_all(SHOWN, {"keys": some}))
+    return _of_some(keys, lambda some: fetch_all(AMONG, {"keys": some}))
 
 
 def hold_pictures(keys: Collection[str]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import GifImagePlugin, Image, ImageCms, ImageOps, features
 
 from ..config import Config, settings
-from ..errors import refuse
+from ..errors import in_turn
 
 FORMATS = {
     "image/jpeg": "JPEG",
@@ -106,13 +106,8 @@ def thumbnail(file: BinaryIO, width: int) -> bytes:
 @contextmanager
 def one_of_few() -> Iterator[None]:
     """Wait for a place: each decoded picture takes its own memory, many must queue, not swap."""
-    queue = _queue(settings())
-    if not queue.acquire(timeout=PATIENCE):
-        refuse(503, message="Too many pictures at once: retry in a moment.")
-    try:
+    with in_turn(_queue(settings()), PATIENCE, "Too many pictures at once: retry in a moment."):
         yield
-    finally:
-        queue.release()
 
 
 @lru_cache(maxsize=8)

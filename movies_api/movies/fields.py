@@ -1,21 +1,39 @@
-"""The fields of a movie, for every schema that has them."""
+"""What is said of a movie, for each room that is told of one."""
 
-from typing import Any
+from marshmallow import fields
 
-from ..fields import Text, WebAddress
+from ..fields import Edit, Input, Text, WebAddress, Year
 
-
-class Title(Text):
-    """What the movie is called."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Take what fields take."""
-        super().__init__(min=1, max=255, **kwargs)
+IGNORED = {"description": "Accepted, so that what was read can be sent back, and ignored."}
 
 
-class ImageUrl(WebAddress):
-    """Where its picture is, or the picture itself."""
+class MovieFields(Input):
+    """What a person says of a movie."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        """Take what fields take."""
-        super().__init__(max=2048, allow_none=True, data_key="imageUrl", **kwargs)
+    title = Text(min=1, max=255, required=True, metadata={"example": "Alien"})
+    year = Year(
+        allow_none=True,
+        metadata={
+            "example": "1979",
+            "description": "Four digits; the number is taken too; an empty text means null.",
+        },
+    )
+    image_url = WebAddress(
+        max=2048,
+        allow_none=True,
+        data_key="imageUrl",
+        metadata={
+            "example": "https://example.com/alien.jpg",
+            "description": "http or https, at most 2048 characters; an empty text means null. "
+            "Or a picture itself, as `data:image/...;base64,...`: it is stored, its URL answered.",
+        },
+    )
+
+
+class SentBack(Edit):
+    """What a client that sends back what it got sends beside."""
+
+    id = fields.Raw(dump_only=True, metadata=IGNORED)
+    owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)
+    created_at = fields.Raw(dump_only=True, data_key="createdAt", metadata=IGNORED)
+    updated_at = fields.Raw(dump_only=True, data_key="updatedAt", metadata=IGNORED)

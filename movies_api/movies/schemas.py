@@ -4,48 +4,23 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..fields import Edit, Input, Output, Query, Text, WholeNumber, Year
-from .fields import ImageUrl, Title
+from ..fields import Output, Query, Text, WholeNumber, Year
+from .fields import MovieFields, SentBack
 from .lists import COLUMNS
 
 MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
-IGNORED = {"description": "Accepted, so that what was read can be sent back, and ignored."}
 
 
 def nothing() -> None:
     """Stand for a parameter that is not given; a plain None would be documented as a value."""
 
 
-class MovieFields(Input):
-    """What a person says of a movie."""
-
-    title = Title(required=True, metadata={"example": "Alien"})
-    year = Year(
-        allow_none=True,
-        metadata={
-            "example": "1979",
-            "description": "Four digits; the number is taken too; an empty text means null.",
-        },
-    )
-    image_url = ImageUrl(
-        metadata={
-            "example": "https://example.com/alien.jpg",
-            "description": "http or https, at most 2048 characters; an empty text means null. "
-            "Or a picture itself, as `data:image/...;base64,...`: it is stored, its URL answered.",
-        },
-    )
-
-
-class MovieEdit(MovieFields, Edit):
+class MovieEdit(SentBack, MovieFields):
     """Any of the three; what is absent keeps its value."""
 
-    title = Title(metadata={"example": "Aliens"})
-    id = fields.Raw(dump_only=True, metadata=IGNORED)
-    owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)
-    created_at = fields.Raw(dump_only=True, data_key="createdAt", metadata=IGNORED)
-    updated_at = fields.Raw(dump_only=True, data_key="updatedAt", metadata=IGNORED)
+    title = Text(min=1, max=255, metadata={"example": "Aliens"})
 
 
 class SortField(fields.String):

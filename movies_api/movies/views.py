@@ -14,6 +14,7 @@ from ..fields import InlineFile
 from ..images.keeping import GONE, check_picture, keep_picture, show_pictures, takes_picture
 from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
+from .fields import MovieFields
 from .lists import count_of, is_filtered, page_of
 from .models import add_movie, edit_movie, movie_from_id, remove_movie
 
@@ -59,7 +60,7 @@ def list_movies(query: dict[str, Any]) -> Answer:
 
 @bp.post("/movies")
 @takes_picture
-@bp.arguments(schemas.MovieFields)
+@bp.arguments(MovieFields)
 @bp.response(201, schemas.Movie, headers=ETAG | LOCATION)
 def create_movie(fields: dict[str, Any]) -> Answer:
     """Add a movie."""

@@ -9,7 +9,6 @@ from ..movies.bulk import add_movies, keys_of
 from ..movies.titles import fold
 from .picturing import hold_places
 from .rows import Reading
-from .sources import is_own
 
 THERE = "It is in the collection already."
 BEFORE = "It stands in this file before."
@@ -48,7 +47,7 @@ def _settle_duplicates(owner: UUID, reading: Reading, action: str) -> None:
     for title, year in keys_of(owner):
         if (key := f"{title}\n{year}") in there:
             there[key] += 1
-    seen, is_multiset = Counter[str](), is_own(reading.source)
+    seen, is_multiset = Counter[str](), reading.source.is_own
     for row, key in zip(rows, keys, strict=True):
         seen[key] += 1
         if there[key] >= (seen[key] if is_multiset else 1):

@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, current_app, g
 from sqlalchemy import Row
 
-from ..images.keeping import public_base
+from ..images.keeping import public_base, show_pictures
 from ..logs import log
 from ..movies.lists import page_of
 from ..wire import JSON_OPTIONS
@@ -41,9 +41,7 @@ def _batches(
     app: Flask, owner: Row[Any], base: str, rows: Batch, last: list[Any] | None
 ) -> Iterator[Batch]:
     while True:
-        for row in rows:
-            if (row["imageUrl"] or "").startswith("/"):
-                row["imageUrl"] = base + row["imageUrl"]
+        show_pictures(rows, base)
         yield rows
         if last is None:
             return

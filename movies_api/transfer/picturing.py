@@ -15,12 +15,19 @@ MANY = f"A file may bring {MOST_PICTURES} new pictures: send this row in another
 
 def place_pictures(owner: UUID, rows: list[Row], *, is_dry: bool) -> None:
     """Put in the place of each row's picture what the table holds; reject a row that has none."""
-    named = [row for row in rows if isinstance(row.image, str) and FOLDER in row.image]
-    keys = {key for row in named if KEY.fullmatch(key := name_in(str(row.image))[0])}
+    names = [name_in(url) if FOLDER in (url := _url_of(row)) else ("", False) for row in rows]
+    keys = {name for name, _ in names if KEY.fullmatch(name)}
     there = (pictures_among if is_dry else touch_pictures)(keys)
-    for row in named:
-        _place(row, there)
-    new = [(row, value) for row in rows if (value := _new_in(row)) is not None]
+    new: list[tuple[Row, InlineFile | UUID]] = []
+    for row, (name, is_ours) in zip(rows, names, strict=True):
+        if isinstance(row.image, InlineFile):
+            new.append((row, row.image))
+        elif name in there:
+            row.image = FOLDER + name
+        elif is_ours and UPLOAD.fullmatch(name):
+            new.append((row, UUID(name)))
+        elif is_ours:
+            row.settle("rejected", f"imageUrl: {GONE}")
     for row, value in new[:MOST_PICTURES]:
         _keep(owner, row, value, is_dry=is_dry)
     for row, _ in new[MOST_PICTURES:]:
@@ -29,33 +36,15 @@ def place_pictures(owner: UUID, rows: list[Row], *, is_dry: bool) -> None:
 
 def hold_places(rows: list[Row]) -> None:
     """Reject rows whose picture has gone meanwhile; the others' stay until the transaction ends."""
-    shown = [row for row in rows if row.action == "added" and _path_of(row).startswith(FOLDER)]
-    there = hold_pictures({_path_of(row).removeprefix(FOLDER) for row in shown})
-    for row in shown:
-        if _path_of(row).removeprefix(FOLDER) not in there:
+    shown = [(row, path) for row in rows if (path := _url_of(row)).startswith(FOLDER)]
+    there = hold_pictures({path.removeprefix(FOLDER) for _, path in shown})
+    for row, path in shown:
+        if path.removeprefix(FOLDER) not in there:
             row.settle("rejected", f"imageUrl: {GONE}")
 
 
-def _path_of(row: Row) -> str:
+def _url_of(row: Row) -> str:
     return row.image if isinstance(row.image, str) else ""
-
-
-def _place(row: Row, there: set[str]) -> None:
-    name, is_ours = name_in(_path_of(row))
-    if name in there:
-        row.image = FOLDER + name
-    elif is_ours and not UPLOAD.fullmatch(name):
-        row.settle("rejected", f"imageUrl: {GONE}")
-
-
-def _new_in(row: Row) -> InlineFile | UUID | None:
-    """Return the picture inside of a row, or the upload of ours that its URL names."""
-    if isinstance(row.image, InlineFile):
-        return row.image
-    if FOLDER not in _path_of(row):
-        return None
-    name, is_ours = name_in(_path_of(row))
-    return UUID(name) if is_ours and UPLOAD.fullmatch(name) else None
 
 
 def _keep(owner: UUID, row: Row, value: InlineFile | UUID, *, is_dry: bool) -> None:

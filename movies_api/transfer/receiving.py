@@ -12,7 +12,7 @@ from flask import request
 from werkzeug.formparser import FormDataParser
 
 from ..config import settings
-from ..errors import refuse, refuse_fields
+from ..errors import in_turn, refuse, refuse_fields
 
 CHUNK = 1 << 16
 MOST_PARTS = 20  # of a form
@@ -32,13 +32,9 @@ def received_file() -> Iterator[IO[bytes]]:
     """Give the file of this request, without a byte order mark, for as long as it is needed."""
     with TemporaryFile() as raw, TemporaryFile() as text:
         _receive(raw)
-        if not _turn.acquire(timeout=PATIENCE):
-            refuse(503, message="Too many imports at once: retry in a moment.")
-        try:
+        with in_turn(_turn, PATIENCE, "Too many imports at once: retry in a moment."):
             _decode(raw, text)
             yield text
-        finally:
-            _turn.release()
 
 
 def _receive(target: IO[bytes]) -> None:

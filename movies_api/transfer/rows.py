@@ -16,7 +16,16 @@ from . import schemas
 from .objects import elements_of, lines_of
 from .receiving import unreadable
 from .records import Record
-from .sources import KNOWN, Skipped, Source, fault_of_columns, source_of_objects, source_of_table
+from .sources import (
+    JSON,
+    KNOWN,
+    NDJSON,
+    Skipped,
+    Source,
+    fault_of_columns,
+    source_of_objects,
+    source_of_table,
+)
 from .tables import DELIMITERS, head_of, names_in, rows_of
 
 ROW = schemas.RowFields()
@@ -61,9 +70,10 @@ def read_file(file: IO[bytes]) -> Reading:
 def _read_objects(file: IO[bytes], *, is_array: bool) -> Reading:
     records = elements_of(file) if is_array else lines_of(file)
     first = next((record for record in records if record.value is not None), None)
+    own = JSON if is_array else NDJSON
     if first is None:
-        return Reading(Source("json", dict), None, [])
-    source = source_of_objects(first.value, "json" if is_array else "ndjson")
+        return Reading(own, None, [])
+    source = source_of_objects(first.value, own)
     if source is None:
         names = list(first.value)[:9] if isinstance(first.value, dict) else []
         shown = ", ".join(repr(name)[:40] for name in names) or "No object"

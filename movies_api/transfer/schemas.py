@@ -2,8 +2,8 @@
 
 from marshmallow import fields, validate
 
-from ..fields import Edit, Input, Output, Query, Year
-from ..movies.fields import ImageUrl, Title
+from ..fields import Input, Output, Query
+from ..movies.fields import MovieFields, SentBack
 
 CHOOSE = "Give one of {choices}."
 
@@ -50,16 +50,8 @@ class ImportForm(Input):
     )
 
 
-class RowFields(Edit):
+class RowFields(SentBack, MovieFields):
     """A row of a file in the service's own form."""
-
-    title = Title(required=True)
-    year = Year(allow_none=True)
-    image_url = ImageUrl()
-    id = fields.Raw(dump_only=True)
-    owner_id = fields.Raw(dump_only=True, data_key="ownerId")
-    created_at = fields.Raw(dump_only=True, data_key="createdAt")
-    updated_at = fields.Raw(dump_only=True, data_key="updatedAt")
 
 
 class ImportCounts(Output):

@@ -6,12 +6,9 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from .cells import unguarded
+from .cells import COLUMNS, unguarded
 
-OWN = {
-    name.lower(): name
-    for name in ("title", "year", "imageUrl", "id", "ownerId", "createdAt", "updatedAt")
-}
+OWN = {name.lower(): name for name in (*COLUMNS, "ownerId")}
 WRITTEN = ("title", "year", "imageUrl")
 # As IMDb spells them today, without blanks, and as it did ten years ago
 FILMS = {"movie", "tvmovie", "short", "tvshort", "video", "tvspecial"}
@@ -30,16 +27,15 @@ class Skipped(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a file is from; `take` returns the fields of a movie, or raises ValidationError."""
+    """Where a file is from; `take` returns the fields of a movie, or raises ValidationError.
+
+    `needs` are the columns of a table that tell it.
+    """
 
     name: str
     take: Callable[[Any], Mapping[str, Any] | Skipped]
     needs: frozenset[str] = frozenset()
-
-
-def is_own(source: Source) -> bool:
-    """Tell whether the file is one of this service: then a movie may stand in it twice."""
-    return source.needs <= {"title"}
+    is_own: bool = False
 
 
 def _own_row(cells: dict[str, str]) -> Mapping[str, Any]:
@@ -73,14 +69,15 @@ def _trakt_object(value: Any) -> Mapping[str, Any] | Skipped:
     return {"title": movie.get("title"), "year": movie.get("year")}
 
 
-CSV = Source("csv", _own_row, frozenset({"title"}))
+CSV = Source("csv", _own_row, frozenset({"title"}), is_own=True)
 # What has the most of its own comes first
 TABLES = (
     Source("letterboxd", _letterboxd_row, frozenset({"name", "year", "letterboxd uri"})),
     Source("imdb", _imdb_row, frozenset({"const", "title", "title type"})),
     CSV,
 )
-TRAKT = Source("trakt", _trakt_object, frozenset({"movie"}))
+JSON, NDJSON = (Source(name, _own_object, is_own=True) for name in ("json", "ndjson"))
+TRAKT = Source("trakt", _trakt_object)
 
 
 def source_of_table(names: list[str]) -> Source | None:
@@ -90,18 +87,18 @@ def source_of_table(names: list[str]) -> Source | None:
 
 def fault_of_columns(source: Source, names: list[str]) -> str | None:
     """Return what is wrong with the columns: one stands there twice, or is unknown in ours."""
-    wanted = OWN if source is CSV else source.needs
-    for name in names:
-        if source is CSV and name not in OWN:
-            return f"There is no column {name[:40]!r}: remove it; there are {', '.join(WRITTEN)}."
-    twice = [name for name in wanted if names.count(name) > 1]
+    known = OWN if source.is_own else source.needs
+    unknown = [name for name in names if name not in known] if source.is_own else []
+    if unknown:
+        return f"There is no column {unknown[0][:40]!r}: remove it; there are {', '.join(WRITTEN)}."
+    twice = [name for name in known if names.count(name) > 1]
     return f"The column {twice[0]!r} is there twice." if twice else None
 
 
-def source_of_objects(first: Any, own: str) -> Source | None:
+def source_of_objects(first: Any, own: Source) -> Source | None:
     """Return the source that the first object tells, or None."""
     if not isinstance(first, dict):
         return None
     if "title" not in first and {"movie", *OTHERS} & first.keys():
         return TRAKT
-    return Source(own, _own_object) if {*OWN.values()} & first.keys() else None
+    return own if {*OWN.values()} & first.keys() else None
