@@ -39,8 +39,12 @@ dev: prepared ## the same by flask's own server, which starts anew when a file c
 	@exec $(RUN) flask --app wsgi run --debug --host $(HOST) --port $(PORT)
 
 .PHONY: test
-test: .venv/dev ## run the tests; ARGS="-k refresh" hands words to pytest
-	@$(RUN) pytest $(ARGS)
+test: .venv/dev ## run all tests, in parallel; ARGS="-k refresh" goes to pytest
+	@$(RUN) pytest --numprocesses logical $(ARGS)
+
+.PHONY: quick
+quick: .venv/dev ## run the tests that need no server, on SQLite
+	@$(RUN) pytest --numprocesses logical --database sqlite -m "not slow" $(ARGS)
 
 .PHONY: check
 check: .venv/dev ## lint, formatting, types

@@ -52,12 +52,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# What takes a server, or seconds: `make quick` leaves out every test that asks for one of these
+SLOW_FIXTURES = {"mailbox", "restartable_server", "running_service", "server", "service"}
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare our marker; let a run that is told to end stop the servers it has started."""
+    """Declare the markers; let a run that is told to end stop the servers it has started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "only_on(kind): the promise exists on this kind of database only"
     )
+    config.addinivalue_line("markers", "slow: starts servers or takes seconds; not in `make quick`")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -70,7 +75,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, not skip, the kind of database that --database does not name."""
+    """Mark what starts servers; leave out, not skip, the kind that --database does not name."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
     chosen = config.getoption("--database")
     if chosen is None:
         return

@@ -1,10 +1,14 @@
 """The bench plays what the service answers: a figure of refused requests would be none."""
 
+import pytest
+
 from bench.profile import answer_of
 from bench.scenarios import SCENARIOS
 from bench.stage import stage
 from movies_api import create_app
 from movies_api.config import Config
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_scenario_gets_the_answer_it_expects():

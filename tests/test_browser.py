@@ -10,7 +10,7 @@ from .browser import NO_BROWSER, Frontend, ScriptError, chromium, has_browser, s
 from .readme import file_example
 from .servers import free_port, gunicorn
 
-pytestmark = pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]
 
 PAGE = """<!doctype html><title>A frontend</title><link rel="icon" href="data:,">
 <script type="module">import * as client from "/lib/api.js"; window.client = client;</script>"""

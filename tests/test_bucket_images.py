@@ -21,6 +21,8 @@ from .conftest import app_for, config_for
 from .pictures import data_url, opened, path_of, permit, picture
 from .servers import s3
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "movies-api-tests"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "an id",

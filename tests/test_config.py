@@ -293,6 +293,7 @@ def test_nothing_else_reads_the_environment():
     assert [path for path in sources if re.search(r"os\.environ|getenv", path.read_text())] == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_share_the_secret(tmp_path):
     code = "from movies_api.config import Config; print(*Config.from_environ({'INSTANCE_DIR': %r}).secret_keys)"
     command = [sys.executable, "-c", code % str(tmp_path)]

@@ -17,6 +17,8 @@ from .client import PASSWORD
 from .conftest import MAIL
 from .servers import gunicorn, mail_server
 
+pytestmark = pytest.mark.slow
+
 TRIES = 200
 AT_ONE_PERCENT = 2.576
 # Not as slow as by default, so that 800 tries take seconds; a difference would stand out more

@@ -32,6 +32,8 @@ from .conftest import app_for, config_for, migrate
 from .servers import CHEAP_ARGON2, Answer, OwnPostgres, Service, gunicorn, own_postgres
 from .together import until
 
+pytestmark = pytest.mark.slow
+
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 PATIENCE = 3  # seconds within which an answer must come, also when the database is away
 KILL_OTHERS = (

@@ -22,6 +22,8 @@ from werkzeug.test import create_environ
 
 from .client import PASSWORD
 
+pytestmark = pytest.mark.slow
+
 SEED = int(os.environ.get("FUZZ_SEED") or secrets.randbelow(2**32))
 IN_PROCESS, ON_THE_WIRE, A_LIFE = 5000, 300, 250
 

@@ -161,6 +161,7 @@ def test_says_that_pixels_are_too_many(alice, kind):
     assert "too many pixels" in response.json["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"), [("JPEG", 10), ("PNG", 10), ("GIF", 10), ("WEBP", 20), ("AVIF", 35)]
 )

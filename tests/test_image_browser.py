@@ -12,7 +12,7 @@ from .browser import NO_BROWSER, Frontend, chromium, has_browser, serve
 from .readme import file_example
 from .servers import free_port, gunicorn, s3
 
-pytestmark = pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 KEYS = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret"}

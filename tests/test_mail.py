@@ -31,6 +31,7 @@ def patient(monkeypatch):
     monkeypatch.setattr("movies_api.mail.PAUSES", (0,) * len(PAUSES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_silent", [True, False])
 def test_a_dead_mail_server_delays_nobody(make_app, is_silent, lines, patient, monkeypatch):
     monkeypatch.setattr("movies_api.mail.TIMEOUT", 0.2)
@@ -242,6 +243,7 @@ def test_every_process_sends_and_none_stops_before_it_has(database, app, mailbox
         assert "Traceback" not in service.log
 
 
+@pytest.mark.slow
 def test_a_mail_server_that_is_silent_holds_up_the_end_for_seconds_only(database, app):
     with socket.create_server(("127.0.0.1", 0)) as hole:
         url = f"smtp://127.0.0.1:{hole.getsockname()[1]}"

@@ -125,6 +125,7 @@ def test_the_app_makes_sqlite_enforce_keys_and_wait_for_locks(migrated_app, data
     assert found["busy_timeout"] >= 1000
 
 
+@pytest.mark.slow
 def test_two_releases_at_once_wait_for_each_other(empty_database, tmp_path):
     started = [upgrade_in_a_process(empty_database.url, tmp_path) for _ in range(3)]
 

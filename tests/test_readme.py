@@ -18,6 +18,8 @@ from movies_api.errors import CODES
 from .readme import README, STATED_URL, examples, file_example
 from .servers import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 TEXT = README.read_text(encoding="utf-8")
 needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."

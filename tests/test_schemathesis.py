@@ -14,6 +14,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from .client import PASSWORD, Client
 
+pytestmark = pytest.mark.slow
+
 # The same requests in every run: test_fuzz.py is where chance rules
 SETTINGS = settings(
     max_examples=20,

@@ -12,6 +12,8 @@ import pytest
 from .client import PASSWORD
 from .servers import CHECKOUT, gunicorn, wait_until
 
+pytestmark = pytest.mark.slow
+
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 
 
