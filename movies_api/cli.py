@@ -1,4 +1,4 @@
-"""Commands: flask --app wsgi seed, user promote, user reset-password, sessions purge, openapi."""
+"""Commands of flask, but for those of images: `flask --app wsgi --help` lists them."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from .auth.account import reset_link
 from .auth.models import promote_user, user_from_email
 from .auth.schemas import Email
 from .auth.sessions import purge_sessions
+from .config_docs import write_config_docs
 from .db import db
 
 sessions = AppGroup("sessions", help="Look after the sessions.")
@@ -22,7 +23,7 @@ user = AppGroup("user", help="Look after an account.")
 def init_cli(app: Flask) -> None:
     """Add our commands to flask."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes our file
-    for command in (seed, sessions, user, write_document):
+    for command in (seed, sessions, user, write_document, config_docs):
         app.cli.add_command(command)
 
 
@@ -79,3 +80,10 @@ def write_document(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(document(current_app), sort_keys=False, allow_unicode=True))
     click.echo(f"Wrote {path}.")
+
+
+@click.command()
+def config_docs() -> None:
+    """Write docs/configuration.md and .env.example from the settings in config.py."""
+    write_config_docs(Path(current_app.root_path).parent)
+    click.echo("Wrote docs/configuration.md and .env.example.")

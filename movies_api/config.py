@@ -161,38 +161,99 @@ def setting(variable: str, read: Callable[[str], Any], default: str | None) -> A
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything a deployment can choose; .env.example tells what each is for."""
+    """Everything a deployment can choose.
+
+    The text below a setting is its description in docs/configuration.md and .env.example, which
+    `flask --app wsgi config-docs` writes.
+    """
 
     instance_dir: Path = setting("INSTANCE_DIR", read_folder, "instance")
+    """Directory for files kept on disk: the SQLite database, the generated secret key and
+    images."""
     database_url: str = setting("DATABASE_URL", read_database_url, None)
+    """PostgreSQL: `postgresql://user:password@host:5432/name` (`postgres://` works too);
+    percent-encode special characters of the password. SQLite: `sqlite:///path`. Unset: the
+    SQLite file movies.db in `INSTANCE_DIR`."""
     secret_keys: tuple[str, ...] = setting("SECRET_KEY", read_secret_keys, None)
+    """Signs access tokens, refresh cookies and cursors. At least 32 characters, the same for
+    every process; required with PostgreSQL. Several keys are separated by commas, the newest
+    first. Unset: a key is generated and kept in `INSTANCE_DIR`."""
     cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", read_origins, "http://localhost:3000")
+    """Origins of the frontends (`scheme://host[:port]`, separated by commas). Their pages may
+    call the API with the refresh cookie and read its responses. `*` is not allowed."""
     proxy_hops: int = setting("PROXY_HOPS", whole_number(0, 10), "0")
+    """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
+    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto. Heroku: 1. If
+    the number is too high, clients can forge both."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", one_of("Strict", "Lax", "None"), "Strict")
+    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
+    does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", whole_number(1024, 1 << 30), "65536")
+    """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
+    get a 413."""
     argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", whole_number(8, 1 << 22), "19456")
+    """Memory of one password hash (Argon2id) in KiB. After a change of any `ARGON2_*` cost,
+    each password is rehashed at its next login."""
     argon2_time_cost: int = setting("ARGON2_TIME_COST", whole_number(1, 100), "2")
+    """Passes of one password hash."""
     argon2_parallelism: int = setting("ARGON2_PARALLELISM", whole_number(1, 16), "1")
+    """Lanes of one password hash."""
     argon2_concurrency: int = setting("ARGON2_CONCURRENCY", whole_number(1, 64), "2")
+    """Password hashes computed at the same time in one process; others wait. Each takes
+    `ARGON2_MEMORY_KIB`."""
     redis_url: str | None = setting("REDIS_URL", read_redis_url, None)
+    """Redis server in which all processes count rate limits together:
+    `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts for
+    itself."""
     ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", read_switch, "true")
+    """`false` turns all rate limits off, for tests and load tests."""
     frontend_url: str = setting("FRONTEND_URL", _read_origin, "http://localhost:3000")
+    """Origin of the frontend that emails link to. Required with `SMTP_URL`."""
     smtp_url: str | None = setting("SMTP_URL", read_smtp_url, None)
+    """Mail server: `smtps://user:password@host:465`, or `smtp://user:password@host:587` for
+    STARTTLS. Unset: with SQLite, emails are written to the log; with PostgreSQL, password reset
+    by email responds 501."""
     mail_from: str = setting("MAIL_FROM", read_mailbox, "Movies <no-reply@localhost>")
+    """Sender of emails."""
     db_pool_size: int = setting("DB_POOL_SIZE", whole_number(1, 200), "10")
+    """Largest number of PostgreSQL connections of one process. All processes together must stay
+    below the server's max_connections. A process never uses more than it has threads."""
     image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
+    """Directory for images when there is no bucket; it must persist. Unset: images in
+    `INSTANCE_DIR`."""
     image_base_url: str | None = setting("IMAGE_BASE_URL", read_base_url, None)
+    """What precedes /images/ in the URL of an image, such as a CDN: `https://cdn.example.com`.
+    Unset: the address the client calls."""
     image_max_bytes: int = setting("IMAGE_MAX_BYTES", whole_number(1024, 1 << 28), "10485760")
+    """Largest image in bytes."""
     image_max_pixels: int = setting("IMAGE_MAX_PIXELS", whole_number(1, 80_000_000), "30000000")
+    """Largest image in pixels, all frames together; docs/images.md says how formats count.
+    Decoding takes up to 12 bytes of memory per pixel."""
     image_concurrency: int = setting("IMAGE_CONCURRENCY", whole_number(1, 64), "1")
+    """Images decoded at the same time in one process; others wait."""
     s3_bucket: str | None = setting("S3_BUCKET", read_bucket, None)
+    """Bucket for images, on S3 or a compatible store. Needed where the disk does not persist,
+    as on Heroku. Credentials are found as boto3 finds them: `AWS_ACCESS_KEY_ID` and
+    `AWS_SECRET_ACCESS_KEY`, or the role of the machine. Unset: images are files in
+    `IMAGE_DIR`."""
     s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", read_base_url, None)
+    """Endpoint of an S3-compatible store, as browsers reach it too. Unset: AWS."""
     s3_region: str | None = setting("S3_REGION", str, None)
+    """Region of the bucket. Unset: as boto3 finds it."""
     s3_upload: str = setting("S3_UPLOAD", one_of("post", "put"), "post")
+    """How browsers upload to the bucket: `post` (a form), or `put` for stores that do not
+    accept forms."""
     import_max_bytes: int = setting("IMPORT_MAX_BYTES", whole_number(1024, 1 << 30), "33554432")
+    """Largest import file in bytes."""
     import_max_rows: int = setting("IMPORT_MAX_ROWS", whole_number(1, 10_000_000), "150000")
+    """Largest number of rows of an import file. A row takes up to 700 bytes of memory and 0.1
+    ms."""
     log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
+    """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
+    otherwise)."""
     log_level: str = setting("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+    """Lowest level that is logged: `DEBUG`, `INFO` (one line per request), `WARNING` or
+    `ERROR`."""
 
     @property
     def is_embedded(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from .browser import NO_BROWSER, Frontend, ScriptError, chromium, has_browser, serve
-from .readme import file_example
+from .examples import file_example
 from .servers import free_port, gunicorn
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]

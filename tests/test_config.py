@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 
@@ -259,31 +258,6 @@ sys.exit(run())
 
     assert started.returncode == 0, started.stderr
     assert re.search(r"worker_class += .*ThreadWorker", started.stdout)
-
-
-def test_the_example_file_documents_every_variable():
-    text = (CHECKOUT / ".env.example").read_text()
-    gunicorn, compose = (
-        set(re.findall(pattern, (CHECKOUT / name).read_text()))
-        for name, pattern in (
-            ("gunicorn.conf.py", r"os\.environ\.get\(.(\w+)"),
-            ("compose.yaml", r"\$\{(\w+)"),
-        )
-    )
-
-    documented = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)
-    assert len(documented) == len(set(documented))
-    known = {each.metadata["variable"] for each in fields(Config)} | gunicorn
-    assert known <= set(documented) <= known | compose
-
-
-def test_the_example_file_shows_the_defaults():
-    text = (CHECKOUT / ".env.example").read_text()
-
-    shown = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
-    for each in fields(Config):
-        if each.metadata["default"] is not None:
-            assert shown[each.metadata["variable"]].strip() == each.metadata["default"]
 
 
 def test_nothing_else_reads_the_environment():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from .browser import NO_BROWSER, Frontend, chromium, has_browser, serve
-from .readme import file_example
+from .examples import file_example
 from .servers import free_port, gunicorn, s3
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]
@@ -20,7 +20,7 @@ PAGE = """<!doctype html><title>Posters</title><link rel="icon" href="data:,">
 <h1>Posters</h1><input type="file" id="file"><p id="said"></p><p><img id="whole"></p><p><img id="small"></p>
 <script type="module">
 import * as client from "/lib/api.js";
-import { uploadPicture } from "/lib/images.js";
+import { uploadImage } from "/lib/images.js";
 const inside = (file) => new Promise((resolve) => {
   const reader = new FileReader();
   reader.onload = () => resolve(reader.result);
@@ -36,7 +36,7 @@ window.client = client;
 window.post = async (way) => {
   const [file] = document.getElementById("file").files;
   const steps = [];
-  const sent = way === "inside" ? await inside(file) : await uploadPicture(file, (part) => steps.push(part));
+  const sent = way === "inside" ? await inside(file) : await uploadImage(file, (part) => steps.push(part));
   const movie = await client.api("POST", "/movies", { title: "Alien", year: "1979", imageUrl: sent });
   document.getElementById("said").textContent = `${way}: ${movie.imageUrl}`;
   const whole = await loaded("whole", movie.imageUrl);

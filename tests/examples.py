@@ -1,0 +1,52 @@
+"""The examples of README.md and docs/, so that tests can run them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+from .servers import CHECKOUT
+
+PAGES = [
+    str(path.relative_to(CHECKOUT))
+    for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md")
+    for path in sorted(CHECKOUT.glob(pattern))
+]
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+STATED_URL = "localhost:3001"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A block of code: its page, the language it names, and its text."""
+
+    page: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        """Name it in the output of pytest."""
+        return f"{self.page}-{self.text.splitlines()[0][:30]}"
+
+
+def read(page: str) -> str:
+    """Return a page."""
+    return (CHECKOUT / page).read_text(encoding="utf-8")
+
+
+def examples(language: str = "", page: str = "") -> list[Example]:
+    """List the blocks of a language and a page, or of all."""
+    found = [
+        Example(each, block[2], textwrap.dedent(block[3]))
+        for each in PAGES
+        if page in {"", each}
+        for block in BLOCK.finditer(read(each))
+    ]
+    return [each for each in found if language in {"", each.language}]
+
+
+def file_example(path: str) -> str:
+    """Return the block whose first line is a comment that names the file."""
+    (found,) = [each for each in examples("js") if each.text.startswith(f"// {path}\n")]
+    return found.text
