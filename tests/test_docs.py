@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from configparser import ConfigParser
 
 import psycopg2
@@ -95,6 +96,56 @@ def test_commands_for_terminals_can_be_parsed(example):
 @pytest.mark.parametrize("example", examples("python"), ids=str)
 def test_python_examples_can_be_parsed(example):
     ast.parse(example.text)
+
+
+@pytest.mark.skipif(not is_renamed, reason="The page uses names to come.")
+def test_the_recipes_for_a_route_and_a_setting_work(tmp_path):
+    for folder in ("movies_api", "migrations"):
+        shutil.copytree(CHECKOUT / folder, tmp_path / folder)
+    *_, statement, view, setting = [
+        each.text for each in examples("python", "docs/architecture.md")
+    ]
+    with (tmp_path / "movies_api/movies/queries.py").open("a") as queries:
+        queries.write(statement)
+    with (tmp_path / "movies_api/movies/views.py").open("a") as views:
+        views.write(
+            "from ..api.errors import abort_with\nfrom .queries import latest_movie\n" + view
+        )
+    config = tmp_path / "movies_api/config.py"
+    new = textwrap.indent(setting, "    ")
+    config.write_text(re.sub(r"(?=    log_level: )", lambda _: new, config.read_text()))
+
+    code = """
+import flask_migrate
+from movies_api import create_app
+app = create_app()
+with app.app_context():
+    flask_migrate.upgrade("migrations")
+alice = app.test_client()
+body = {"name": "Alice", "email": "alice@example.com", "password": "correct horse battery"}
+token = alice.post("/auth/signup", json=body).json["accessToken"]
+headers = {"Authorization": f"Bearer {token}"}
+statuses = [alice.get("/movies/latest", headers=headers).status_code]
+alice.post("/movies", json={"title": "Alien"}, headers=headers)
+title = alice.get("/movies/latest", headers=headers).json["title"]
+statuses.append(alice.get("/movies/latest").status_code)
+print(statuses, title, app.extensions["movies_api"].max_tags)
+"""
+    environment = {
+        "INSTANCE_DIR": str(tmp_path / "instance"),
+        "MAX_TAGS": "7",
+        "LOG_LEVEL": "ERROR",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.endswith("[404, 401] Alien 7\n"), done.stderr
 
 
 def test_the_script_in_python_prints_the_collection(service, tmp_path):
@@ -442,10 +493,8 @@ def test_every_dependency_has_a_reason():
 @pytest.mark.skipif(not is_renamed, reason="The page describes the layout to come.")
 def test_the_layout_names_every_module():
     layout = examples("text", "docs/architecture.md")[0].text
-    named = {
-        line.split()[0]: set(re.findall(r"\w+", line.split(maxsplit=1)[1]))
-        for line in layout.splitlines()
-    }
+    lines = [line.split(maxsplit=1) for line in layout.splitlines()]
+    named = {line[0]: set(re.findall(r"\w+", line[-1])) for line in lines}
 
     for path in (CHECKOUT / "movies_api").rglob("*.py"):
         folder, name = path.parent.name, path.name
@@ -454,10 +503,13 @@ def test_the_layout_names_every_module():
         assert name in named if folder == "movies_api" else path.stem in named[f"{folder}/"], path
 
 
-@pytest.mark.skipif(not is_renamed, reason="The pages name modules by their names to come.")
-def test_paths_in_the_documents_exist():
+@pytest.mark.skipif(not is_renamed, reason="The pages use names to come.")
+def test_paths_and_names_in_the_documents_exist():
     for path in re.findall(r"`((?:docs|tests|bench|migrations|movies_api)/[\w./-]+)`", ALL_TEXT):
         assert (CHECKOUT / path).exists(), path
+    code = "\n".join(path.read_text() for path in (CHECKOUT / "movies_api").rglob("*.py"))
+    for name in re.findall(r"`@?(?:\w+\.)?([a-z]\w*_\w+)`", read("docs/architecture.md")):
+        assert re.search(rf"\b{name}\b", code), name
 
 
 def anchors(page):
