@@ -1,8 +1,9 @@
 """The API and its document: our error body, and what follows from what a view is, derived once."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow as ma
@@ -32,6 +33,17 @@ READING = (
 
 
 NOTHING = Input()
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def runs_in(pool: str) -> Callable[[View], View]:
+    """Have the server run a view in that pool of threads; see thread_pools.py."""
+
+    def decorate(view: View) -> View:
+        view._apidoc = {**getattr(view, "_apidoc", {}), "pool": pool}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 class ErrorBody(ma.Schema):

@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 CODES = {
@@ -76,9 +76,19 @@ def in_turn(queue: BoundedSemaphore, seconds: float, message: str) -> Iterator[N
 
 def init_errors(app: Flask) -> None:
     """Answer every error in the envelope."""
+    app.before_request(reject_for_server)
     app.register_error_handler(HTTPException, answer_http_error)
     for error in (DBAPIError, PoolTimeout):
         app.register_error_handler(error, answer_database_error)
+
+
+def reject_for_server() -> None:
+    """Abort when the server rejects the request: its body is too large, or a queue is full."""
+    status = request.environ.get("movies_api.reject_with")
+    if status == 413:
+        raise RequestEntityTooLarge
+    if status == 503:
+        refuse(503, message="The service is busy. Please try again.")
 
 
 def answer_http_error(error: HTTPException) -> Response:

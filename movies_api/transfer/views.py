@@ -6,7 +6,7 @@ from zlib import crc32
 from flask import current_app, g
 from flask.wrappers import Response
 
-from ..api import Blueprint
+from ..api import Blueprint, runs_in
 from ..db import db
 from ..images.keeping import public_base
 from ..movies.bulk import state_of
@@ -43,6 +43,7 @@ bp = Blueprint("transfer", __name__, description="Your whole collection as a fil
 
 
 @bp.get("/movies/export")
+@runs_in("exports")
 @bp.arguments(schemas.ExportQuery, location="query")
 @bp.response(200)
 @bp.doc(
@@ -64,6 +65,7 @@ def export_movies(query: dict[str, Any]) -> Response:
 
 
 @bp.post("/movies/import")
+@runs_in("imports")
 @bp.arguments(schemas.ImportQuery, location="query")
 @bp.response(200, schemas.ImportReport)
 @bp.doc(
