@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response
 
 CODES = {
@@ -29,6 +29,7 @@ CODES = {
     503: ("SERVICE_UNAVAILABLE", "The database is away: retry in a moment."),
 }
 PENDING = "Migrations are pending: run `flask --app wsgi db upgrade`."
+CUT_OFF = "The request body was cut off: send the whole request again."
 RETRY_SECONDS = 1
 DRAIN_BYTES = 64 << 20
 
@@ -90,6 +91,10 @@ def answer_http_error(error: HTTPException) -> Response:
     _drain_body()
     usual_code, message = CODES.get(status, (error.name.upper().replace(" ", "_"), error.name))
     code, details = usual_code, dict[str, Any]()
+    if status == 413:
+        message = f"The request body is too large: the limit is {request.max_content_length} bytes."
+    if isinstance(error, ClientDisconnected):
+        error = ApiError(400, code, f"body: {CUT_OFF}", {"body": [CUT_OFF]})
     if isinstance(error, ApiError):
         code, message, details = (
             error.error_code,
