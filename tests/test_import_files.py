@@ -104,6 +104,7 @@ def test_takes_an_array_of_nothing(alice):
         "counts": {"added": 0, "skipped": 0, "rejected": 0},
         "rows": [],
         "rejected": None,
+        "rejectedOmitted": 0,
     }
 
 

@@ -29,7 +29,7 @@ from .sources import (
 from .tables import DELIMITERS, head_of, names_in, rows_of
 
 ROW = schemas.RowFields()
-LONGEST_REASON = 500
+LONGEST_REASON = 200  # of which a response holds one for each row
 
 
 @dataclass(slots=True)
@@ -125,8 +125,8 @@ def _take(row: Row, source: Source, value: Any) -> None:
 def _reason(error: ValidationError) -> str:
     if not isinstance(error.messages, dict):
         return " ".join(error.messages)
-    named = list(error.messages.items())[:5]
+    named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flat(texts)) if name == "_schema" else f"{name[:40]}: {' '.join(flat(texts))}"
+        " ".join(flat(texts)) if name == "_schema" else f"{name[:20]}: {' '.join(flat(texts))}"
         for name, texts in named
     )
