@@ -65,6 +65,19 @@ def test_response_stays_small_when_all_rows_have_long_reasons(alice):
     assert len(response.data) - len(row) * 1000 < 20_000 * 250
 
 
+def test_reason_holds_no_control_characters(alice):
+    bell = chr(7)
+    tables = (
+        f"Const,Title,Title Type\ntt1,Alien,{bell * 40}game\n",
+        json.dumps({"title": 1, bell: 1}),
+    )
+
+    for file in tables:
+        (row,) = send(alice, file).json["rows"]
+        assert row["action"] in {"skipped", "rejected"}
+        assert bell not in row["reason"]
+
+
 class Clock:
     """A clock that each look at puts forward."""
 

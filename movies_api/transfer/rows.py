@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from marshmallow import ValidationError
 
 from ..config import settings
-from ..fields import InlineFile
+from ..fields import CONTROL, InlineFile
 from ..wire import flat
 from . import schemas
 from .objects import elements_of, lines_of
@@ -47,7 +47,8 @@ class Row:
 
     def settle(self, action: str, reason: str) -> None:
         """Say that the row is not added, and why."""
-        self.action, self.reason, self.image = action, reason[:LONGEST_REASON], None
+        self.action, self.image = action, None
+        self.reason = CONTROL.sub("", reason[:LONGEST_REASON])  # JSON takes six bytes for each
 
 
 class Reading(NamedTuple):

@@ -3,12 +3,13 @@
 from typing import Any
 from zlib import crc32
 
-from flask import current_app, g
+from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
 from ..api import Blueprint
 from ..db import db
 from ..images.keeping import public_base
+from ..memory import release_memory
 from ..movies.bulk import state_of
 from . import schemas
 from .adding import add_rows, settle_rows
@@ -63,6 +64,12 @@ def export_movies(query: dict[str, Any]) -> Response:
     return response
 
 
+def release_memory_when_sent(response: Response) -> Response:
+    """Release what the rows took, once the response is gone too."""
+    response.call_on_close(release_memory)
+    return response
+
+
 @bp.post("/movies/import")
 @bp.arguments(schemas.ImportQuery, location="query")
 @bp.response(200, schemas.ImportReport)
@@ -77,6 +84,7 @@ def export_movies(query: dict[str, Any]) -> Response:
 def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""
     is_dry = query["dry_run"]
+    after_this_request(release_memory_when_sent)
     with received_file() as file:
         reading = read_file(file)
         place_pictures(g.caller.id, reading.rows, is_dry=is_dry)
