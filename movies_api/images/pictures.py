@@ -85,8 +85,6 @@ def clean_picture(file: BinaryIO, media_type: str) -> Picture:
     with one_of_few():
         if ACTIVE.search(data := file.read()):
             raise PictureError("The file holds a script or a page.")
-        if media_type == "image/jpeg" and data.count(SCAN) > MAX_SCANS:
-            raise PictureError(f"The image has too many scans: the limit is {MAX_SCANS}.")
         try:
             return _cleaned(data, media_type, max_pixels)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -95,8 +93,6 @@ def clean_picture(file: BinaryIO, media_type: str) -> Picture:
             raise
         except Exception as error:  # decoders raise whatever hostile bytes drive them to
             raise PictureError(f"Not a whole picture: give {_listed()}.") from error
-        finally:
-            release_memory()
 
 
 def thumbnail(file: BinaryIO, width: int) -> bytes:
@@ -115,7 +111,10 @@ def thumbnail(file: BinaryIO, width: int) -> bytes:
 def one_of_few() -> Iterator[None]:
     """Wait for a place: each decoded picture takes its own memory, many must queue, not swap."""
     with in_turn(_queue(settings()), PATIENCE, "Too many pictures at once: retry in a moment."):
-        yield
+        try:
+            yield
+        finally:
+            release_memory()
 
 
 @lru_cache(maxsize=8)
@@ -131,6 +130,8 @@ def _cleaned(data: bytes, media_type: str, max_pixels: int) -> Picture:
         name = FORMATS[found]
         # The second picture of a phone's JPEG is no second frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
+        if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
+            raise PictureError(f"The image has too many scans: the limit is {MAX_SCANS}.")
         if count > MOST_FRAMES:
             raise PictureError(f"The image has too many frames: the limit is {MOST_FRAMES}.")
         max_size = _max_size(name, count, max_pixels)
