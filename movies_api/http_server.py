@@ -124,6 +124,7 @@ class Task(task.WSGITask):
         environ = super().get_environment()
         if self.request.reject_with:
             environ["movies_api.reject_with"] = self.request.reject_with
+            environ["movies_api.max_body_bytes"] = self.request.adj.max_request_body_size - 1
         return environ
 
     def build_response_header(self) -> bytes:

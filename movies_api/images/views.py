@@ -179,7 +179,7 @@ def _receive(file: IO[bytes], size: int) -> None:
     request.max_content_length = size + 1  # a stream of exactly the limit ends in an error, too
     copyfileobj(request.stream, file, CHUNK)
     if file.tell() > size:
-        refuse(413)
+        refuse(413, message=f"The request body is too large: the upload URL is for {size} bytes.")
     if file.tell() < size:
         refuse_fields({"size": [f"{file.tell()} bytes came; the permission is for {size}."]})
     file.seek(0)
