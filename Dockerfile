@@ -2,11 +2,6 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# gunicorn's parser is compiled; python3-dev for images whose Python is Debian's own
-# hadolint ignore=DL3008
-RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev >/dev/null \
-    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /venv
 COPY requirements.txt /app/
 RUN /venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \

@@ -98,17 +98,11 @@ prepared: .venv/runtime
 	@$(RUN) flask --app wsgi db upgrade
 	@$(RUN) flask --app wsgi seed
 
-# What is installed is that of the lock, byte for byte. gunicorn-h1c, a faster parser, has to be
-# compiled; where that cannot be done gunicorn parses by itself
-PIP := $(RUN) pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes
+# What is installed is that of the lock, byte for byte
 define install
 	@echo "Installing $< into .venv ..."
-	@$(PIP) -r $< >.venv/pip.log 2>&1 || { \
-		grep -q 'gunicorn.h1c' .venv/pip.log && \
-		awk '/^[a-z]/ { skip = /^gunicorn-h1c==/ } !skip' $< >.venv/uncompiled.txt && \
-		$(PIP) -r .venv/uncompiled.txt >>.venv/pip.log 2>&1 && \
-		echo "(without gunicorn-h1c: there is no C compiler, or no headers of Python)"; } || { \
-		cat .venv/pip.log >&2; exit 1; }
+	@$(RUN) pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
+		-r $< >.venv/pip.log 2>&1 || { cat .venv/pip.log >&2; exit 1; }
 	@touch $@
 endef
 

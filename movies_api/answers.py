@@ -96,8 +96,11 @@ ANSWERS: dict[str, tuple[str, dict[str, str]]] = {
         {"USER_EXISTS": "This email address has an account."},
     ),
     "PRECONDITION_FAILED": ("If-Match does not name the present version.", {}),
-    "REQUEST_ENTITY_TOO_LARGE": ("The body is too large.", {}),
-    "UNSUPPORTED_MEDIA_TYPE": ("The body is not application/json.", {}),
+    "REQUEST_ENTITY_TOO_LARGE": (
+        "The body is too large; the message names the limit.",
+        {"PAYLOAD_TOO_LARGE": "The request body is too large: the limit is 65536 bytes."},
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": ("The body has another media type, or a Content-Encoding.", {}),
     "INTERNAL_SERVER_ERROR": ("A fault of ours; our log has it under the request id.", {}),
     "SERVICE_UNAVAILABLE": ("The database is away.", {}),
 }

@@ -1,8 +1,9 @@
 """The API and its document: our error body, and what follows from what a view is, derived once."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow as ma
@@ -12,7 +13,7 @@ from flask.wrappers import Response
 from .answers import ANSWERS, INTRODUCTION, error_response
 from .errors import refuse, refuse_fields
 from .fields import Input
-from .wire import MAX_ID, OrjsonProvider, Parser, RowId
+from .wire import MAX_ID, OrjsonProvider, Parser, Request, RowId
 
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "The version of what is answered."}}
 IF_NONE_MATCH = {
@@ -32,6 +33,17 @@ READING = (
 
 
 NOTHING = Input()
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def runs_in(pool: str) -> Callable[[View], View]:
+    """Have the server run a view in that pool of threads; see thread_pools.py."""
+
+    def decorate(view: View) -> View:
+        view._apidoc = {**getattr(view, "_apidoc", {}), "pool": pool}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 class ErrorBody(ma.Schema):
@@ -82,8 +94,7 @@ class Blueprint(flask_smorest.Blueprint):
         doc["operationId"] = doc_info["name"]
         statuses = {400, 500, 503}
         if method in {"post", "put", "patch"} or "requestBody" in doc:
-            body = doc_info.get("manual_doc", {}).get("requestBody", {})
-            statuses |= {413} if "*/*" in body.get("content", {}) else {413, 415}
+            statuses |= {413, 415}
         if not doc_info.get("public"):
             statuses |= {401}
             doc["security"] = [{"accessToken": []}]
@@ -119,8 +130,10 @@ class Api(flask_smorest.Api):
 
 def init_api(app: Flask) -> Api:
     """Return the API that blueprints register with."""
+    app.request_class = Request
     app.json = OrjsonProvider(app)
     app.url_map.converters["row"] = RowId
+    app.before_request(reject_content_encoding)
     app.before_request(refuse_unknown_parameters)
     app.before_request(refuse_unknown_keys)
     app.after_request(answer_conditionally)
@@ -149,6 +162,13 @@ def init_api(app: Flask) -> Api:
         },
     )
     return api
+
+
+def reject_content_encoding() -> None:
+    """Abort with 415 when a body is compressed: no route decompresses one."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if request.method in {"POST", "PUT", "PATCH", "DELETE"} and encoding not in {"", "identity"}:
+        refuse(415, message="Send the body without compression: remove Content-Encoding.")
 
 
 def refuse_unknown_parameters() -> None:

@@ -1,7 +1,7 @@
 """Errors: the only builder of error bodies."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any, NoReturn
 
@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 CODES = {
@@ -29,8 +29,8 @@ CODES = {
     503: ("SERVICE_UNAVAILABLE", "The database is away: retry in a moment."),
 }
 PENDING = "Migrations are pending: run `flask --app wsgi db upgrade`."
+CUT_OFF = "The request body was cut off: send the whole request again."
 RETRY_SECONDS = 1
-DRAIN_BYTES = 64 << 20
 
 
 class ApiError(HTTPException):
@@ -76,9 +76,20 @@ def in_turn(queue: BoundedSemaphore, seconds: float, message: str) -> Iterator[N
 
 def init_errors(app: Flask) -> None:
     """Answer every error in the envelope."""
+    app.before_request(reject_for_server)
     app.register_error_handler(HTTPException, answer_http_error)
     for error in (DBAPIError, PoolTimeout):
         app.register_error_handler(error, answer_database_error)
+
+
+def reject_for_server() -> None:
+    """Abort when the server rejects the request: its body is too large, or a queue is full."""
+    status = request.environ.get("movies_api.reject_with")
+    if status == 413:
+        request.max_content_length = request.environ["movies_api.max_body_bytes"]
+        raise RequestEntityTooLarge
+    if status == 503:
+        refuse(503, message="The service is busy. Please try again.")
 
 
 def answer_http_error(error: HTTPException) -> Response:
@@ -87,9 +98,12 @@ def answer_http_error(error: HTTPException) -> Response:
     status = response.status_code
     if status < 400:
         return response
-    _drain_body()
     usual_code, message = CODES.get(status, (error.name.upper().replace(" ", "_"), error.name))
     code, details = usual_code, dict[str, Any]()
+    if status == 413:
+        message = f"The request body is too large: the limit is {request.max_content_length} bytes."
+    if isinstance(error, ClientDisconnected):
+        error = ApiError(400, code, f"body: {CUT_OFF}", {"body": [CUT_OFF]})
     if isinstance(error, ApiError):
         code, message, details = (
             error.error_code,
@@ -130,13 +144,3 @@ def answer_database_error(error: Exception) -> Response:
 def _is_empty(error: Any) -> bool:
     """Tell whether a driver's error says that a table is not there."""
     return getattr(error, "pgcode", "") == "42P01" or "no such table" in str(error)
-
-
-def _drain_body() -> None:
-    """Read what the client still sends: unread bytes would reset the connection, and our answer."""
-    if not request.environ.get("wsgi.input_terminated"):
-        return  # a server that does not mark the end would let us wait for more
-    stream, left = request.environ["wsgi.input"], DRAIN_BYTES
-    with suppress(OSError):
-        while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
-            left -= len(chunk)

@@ -8,7 +8,7 @@ from flask import current_app
 from marshmallow import fields, validate
 from sqlalchemy import Select, column, select, table
 
-from .api import Blueprint
+from .api import Blueprint, runs_in
 from .auth.guard import public
 from .db import fetch_one
 from .errors import PENDING, refuse
@@ -26,6 +26,7 @@ class Status(Output):
 
 
 @bp.get("/health")
+@runs_in("health")
 @public
 @bp.response(200, Status)
 def show_health() -> dict[str, str]:

@@ -63,6 +63,10 @@ def init_logs(app: Flask, config: Config) -> None:
         log.addHandler(handler)
         log.propagate = False
     log.setLevel(config.log_level)
+    for server_handler in logging.getLogger("gunicorn.error").handlers:  # lines like ours
+        if isinstance(server_handler, logging.StreamHandler):
+            server_handler.setStream(sys.stdout)
+            server_handler.setFormatter(formatter(config.log_format))
     # No line of ours tells where in the code it was written, by which thread of which process:
     # to find that out takes a third of the time of a line
     logging._srcfile = None  # noqa: SLF001  the way the standard library documents

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
+import flask
 import marshmallow as ma
 import orjson
-from flask import Request, current_app
+from flask import current_app
 from flask.json.provider import JSONProvider
 from flask.wrappers import Response
 from webargs.flaskparser import FlaskParser
 from werkzeug.routing import BaseConverter
+from werkzeug.utils import cached_property
+from werkzeug.wsgi import get_input_stream
 
 from .config import settings
 from .errors import refuse, refuse_fields
@@ -19,6 +22,19 @@ MAX_ID = 2**63 - 1
 MOST_NAMED = 20
 DATA_URL = re.compile(rb'"\s*data:[^"]*')
 JSON_OPTIONS = orjson.OPT_UTC_Z
+
+
+class Request(flask.Request):
+    """A request whose body, when it is cut off, is an error wherever it is read."""
+
+    @cached_property
+    def stream(self) -> IO[bytes]:
+        """Return the body; reading it raises ClientDisconnected if less came than was announced."""
+        environ = dict(self.environ)
+        if self.content_length is not None:
+            # With this flag werkzeug takes any end of the stream for the end of the body
+            environ.pop("wsgi.input_terminated", None)
+        return get_input_stream(environ, max_content_length=self.max_content_length)
 
 
 class OrjsonProvider(JSONProvider):
@@ -44,7 +60,7 @@ class Parser(FlaskParser):
     DEFAULT_VALIDATION_STATUS = 400
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012  as webargs has it
 
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         """Return the body, a JSON object."""
         has_body = req.content_length or req.mimetype or "Transfer-Encoding" in req.headers
         if req.mimetype != "application/json" and has_body:
@@ -53,7 +69,8 @@ class Parser(FlaskParser):
         if req.content_length is None:
             req.stream.read(1)  # a chunked body is cut at the limit: reading on raises the 413
         if is_bulky(data):
-            refuse(413)
+            limit = settings().max_body_bytes
+            refuse(413, message=f"The request body is too large: the limit is {limit} bytes.")
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -62,7 +79,7 @@ class Parser(FlaskParser):
             refuse(400, "INVALID_JSON", "The body must be a JSON object, such as {}.")
         return body
 
-    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
         """Return the parameters; one that is given twice has no one value."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:

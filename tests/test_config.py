@@ -240,26 +240,6 @@ def test_a_number_of_the_server_is_checked_as_well(variable, tmp_path):
     assert "Traceback" not in started.stderr
 
 
-def test_the_server_starts_on_systems_without_epoll(tmp_path):
-    code = """
-import select, sys
-del select.epoll, select.EPOLLIN, select.EPOLLONESHOT
-from gunicorn.app.wsgiapp import run
-sys.exit(run())
-"""
-    started = subprocess.run(
-        [sys.executable, "-c", code, "--print-config", "wsgi:app"],
-        cwd=CHECKOUT,
-        env={"INSTANCE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert started.returncode == 0, started.stderr
-    assert re.search(r"worker_class += .*ThreadWorker", started.stdout)
-
-
 def test_nothing_else_reads_the_environment():
     sources = [path for path in (CHECKOUT / "movies_api").rglob("*.py") if path.name != "config.py"]
 

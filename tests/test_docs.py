@@ -485,9 +485,7 @@ def test_every_dependency_has_a_reason():
         r"^\| ([a-z0-9-]+) \| [^|]+ \| [^|]+ \|$", read("docs/dependencies.md"), re.MULTILINE
     )
 
-    assert [name for name in rows if name not in {"package", "waitress"}] == [
-        name for name in required if name != "waitress"
-    ]
+    assert [name for name in rows if name != "package"] == required
 
 
 @pytest.mark.skipif(not is_renamed, reason="The page describes the layout to come.")

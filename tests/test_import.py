@@ -44,6 +44,7 @@ def test_adds_what_an_array_holds(alice):
         "counts": counts(added=3),
         "rows": [row(1), row(2), row(3)],
         "rejected": None,
+        "rejectedOmitted": 0,
     }
     added = alice.get("/movies").json["items"]
     assert [(each["title"], each["year"], each["imageUrl"]) for each in added] == [
@@ -68,6 +69,7 @@ def test_adds_what_lines_hold(alice):
         "counts": counts(added=2),
         "rows": [row(2), row(4)],
         "rejected": None,
+        "rejectedOmitted": 0,
     }
     assert titles(alice) == ["Alien", "Brazil"]
 
@@ -84,6 +86,7 @@ def test_adds_what_a_table_holds(alice):
         "counts": counts(added=2),
         "rows": [row(2), row(4)],
         "rejected": None,
+        "rejectedOmitted": 0,
     }
     added = alice.get("/movies").json["items"]
     assert [(each["title"], each["year"], each["imageUrl"]) for each in added] == [
@@ -216,6 +219,7 @@ def test_rejects_what_is_there_when_that_is_an_error(alice):
         "counts": counts(added=1, rejected=1),
         "rows": [row(2, "rejected", THERE), row(3)],
         "rejected": "title,year\r\nalien,1979\r\n",
+        "rejectedOmitted": 0,
     }
 
 

@@ -193,7 +193,7 @@ def test_many_who_come_and_go_at_once_get_clean_answers(service, database):
     assert "Traceback" not in service.log
 
 
-def test_a_client_who_waits_for_a_turn_holds_no_connection(make_app, alice, monkeypatch):
+def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
     rows = import_module("movies_api.transfer.views")
     real, is_reading, may_go_on = rows.read_file, Event(), Event()
 
@@ -219,17 +219,6 @@ def test_a_client_who_waits_for_a_turn_holds_no_connection(make_app, alice, monk
             may_go_on.set()
         assert [each.result().status_code for each in files] == [200, 200]
     assert sorted(titles(alice)) == ["Alien", "Brazil"]
-
-
-def test_who_waits_too_long_for_a_turn_may_come_again(alice, monkeypatch):
-    receiving = import_module("movies_api.transfer.receiving")
-    monkeypatch.setattr(receiving, "PATIENCE", 0.01)
-    with receiving._turn:  # noqa: SLF001  somebody else's file is being read
-        response = send(alice, "title\nAlien\n")
-
-    assert response.status_code == 503
-    assert response.headers["Retry-After"]
-    assert send(alice, "title\nAlien\n").status_code == 200
 
 
 # --- pictures

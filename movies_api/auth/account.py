@@ -6,7 +6,7 @@ from flask import g
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api import Blueprint
+from ..api import Blueprint, runs_in
 from ..config import settings
 from ..db import db
 from ..errors import refuse, refuse_fields
@@ -46,6 +46,7 @@ def show_me() -> dict[str, Any]:
 
 
 @bp.patch("/me")
+@runs_in("passwords")
 @bp.arguments(schemas.AccountEdit)
 @bp.response(200, schemas.User)
 @bp.alt_response(403, response="PEOPLE_ONLY")
@@ -74,6 +75,7 @@ def change_me(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.delete("/me")
+@runs_in("passwords")
 @bp.arguments(schemas.AccountEnd)
 @bp.response(204)
 @bp.alt_response(403, response="PEOPLE_ONLY")
@@ -98,6 +100,7 @@ def delete_me(fields: dict[str, Any]) -> None:
 
 
 @bp.put("/me/password")
+@runs_in("passwords")
 @bp.arguments(schemas.PasswordChange)
 @bp.response(204)
 @bp.alt_response(403, response="PEOPLE_ONLY")
@@ -131,6 +134,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post("/auth/password-reset/confirm")
+@runs_in("passwords")
 @public
 @bp.arguments(schemas.Reset)
 @bp.response(204)

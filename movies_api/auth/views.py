@@ -9,7 +9,7 @@ from flask.wrappers import Response
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api import Blueprint
+from ..api import Blueprint, runs_in
 from ..config import settings
 from ..db import db, now
 from ..errors import refuse
@@ -37,6 +37,7 @@ bp = Blueprint("auth", __name__, description="Accounts and sessions")
 
 
 @bp.post("/auth/signup")
+@runs_in("passwords")
 @public
 @bp.arguments(schemas.Signup)
 @bp.response(201, schemas.Grant, headers=SETS_COOKIE)
@@ -61,6 +62,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
 
 
 @bp.post("/auth/login")
+@runs_in("passwords")
 @public
 @bp.arguments(schemas.Login)
 @bp.response(200, schemas.Grant, headers=SETS_COOKIE)

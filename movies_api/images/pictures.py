@@ -14,6 +14,7 @@ from PIL import GifImagePlugin, Image, ImageCms, ImageOps, features
 
 from ..config import Config, settings
 from ..errors import in_turn
+from ..memory import release_memory
 
 FORMATS = {
     "image/jpeg": "JPEG",
@@ -29,9 +30,10 @@ NAMES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")[: len(FORMATS)]
 WIDTHS = (160, 320, 640)
 PATIENCE = 15  # seconds: less than routers wait for an answer
 # What only a file has that wants to be taken for a page or a script as well. Not one word of few
-# letters: those stand among compressed pixels by chance, and what is foreign is not written anew
+# letters: those stand among compressed pixels by chance, and what is foreign is not written anew.
+# No alternative runs past the next `<`, so that each byte is looked at a few times at most
 ACTIVE = re.compile(
-    rb"<(?:script[\s>]|\?php\s|!doctype\s|html[\s>]|body[\s>]|iframe\s|svg\s[^>]{0,200}xmlns)"
+    rb"<(?:script[\s>]|\?php\s|!doctype\s|html[\s>]|body[\s>]|iframe\s|svg\s[^<>]{0,200}xmlns)"
     rb"|\AGIF8[79]a(?:/\*|=[ -~])",
     re.IGNORECASE,
 )
@@ -43,12 +45,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "GIF": {},
     "AVIF": {"quality": 80, "speed": 10},
 }
-TOO_MANY = "The picture has too many pixels, or too many frames of so many pixels."
 SPEAKS_OF_PIXELS = {"transparency", "background"}
 MOST_FRAMES = 1000  # each takes its time, however small
-# What decoder and encoder take besides the frames, in frames of 12 bytes a pixel, as measured
-STILL, MOVING = {"WEBP": 1.4, "AVIF": 1.4}, {"PNG": 1, "GIF": 1, "WEBP": 4, "AVIF": 4}
-SEEN_THROUGH = 0.8  # of WebP and AVIF
+# A progressive JPEG has some 10; one of 60 bytes more costs as much time as all the pixels do
+MAX_SCANS, SCAN = 100, b"\xff\xda"
+# The share of IMAGE_MAX_PIXELS that a WebP or AVIF may have, and each frame of an animation: a
+# pixel takes up to 11 bytes of memory, of WebP and AVIF 37, of the frame in the encoder 120
+HEAVY_SHARE, FRAME_SHARE = 0.3, 0.05
 PLAIN_MODES = {"JPEG": {"L", "RGB"}, "WEBP": {"RGB", "RGBA"}, "AVIF": {"RGB", "RGBA"}}
 
 # Pillow's own limit, which it also checks in the middle of a GIF, would else only warn
@@ -78,13 +81,14 @@ def clean_picture(file: BinaryIO, media_type: str) -> Picture:
 
     Raise PictureError for what is no picture of that type, or has too many pixels in its frames.
     """
+    max_pixels = settings().image_max_pixels
     with one_of_few():
         if ACTIVE.search(data := file.read()):
             raise PictureError("The file holds a script or a page.")
         try:
-            return _cleaned(data, media_type, settings().image_max_pixels)
+            return _cleaned(data, media_type, max_pixels)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise PictureError(TOO_MANY) from error
+            raise PictureError(_too_many_pixels(max_pixels)) from error
         except PictureError:
             raise
         except Exception as error:  # decoders raise whatever hostile bytes drive them to
@@ -107,7 +111,10 @@ def thumbnail(file: BinaryIO, width: int) -> bytes:
 def one_of_few() -> Iterator[None]:
     """Wait for a place: each decoded picture takes its own memory, many must queue, not swap."""
     with in_turn(_queue(settings()), PATIENCE, "Too many pictures at once: retry in a moment."):
-        yield
+        try:
+            yield
+        finally:
+            release_memory()
 
 
 @lru_cache(maxsize=8)
@@ -123,31 +130,38 @@ def _cleaned(data: bytes, media_type: str, max_pixels: int) -> Picture:
         name = FORMATS[found]
         # The second picture of a phone's JPEG is no second frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
-        weight = _weight(image, name, count)
+        if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
+            raise PictureError(f"The image has too many scans: the limit is {MAX_SCANS}.")
         if count > MOST_FRAMES:
-            raise PictureError(TOO_MANY)
-        _check_size(image, max_pixels / weight)
+            raise PictureError(f"The image has too many frames: the limit is {MOST_FRAMES}.")
+        max_size = _max_size(name, count, max_pixels)
+        _check_size(image, max_size)
         out = BytesIO()
         if count == 1:
             still = _still(image, name)
         else:
-            _save_frames(image, name, count, max_pixels / weight, out)
+            _save_frames(image, name, count, max_size, out)
     if count == 1:
         del image  # it and its decoder take as much memory as the encoder will
         still.save(out, name, **OPTIONS[name])
     return Picture(out.getvalue(), found)
 
 
-def _weight(image: Image.Image, name: str, count: int) -> float:
-    """Return for how many frames it counts: formats differ in the memory they take."""
-    weight = count + (STILL if count == 1 else MOVING).get(name, 0)
-    return weight + SEEN_THROUGH if name in STILL and image.mode == "RGBA" else weight
+def _max_size(name: str, count: int, max_pixels: int) -> int:
+    """Return how many pixels each frame may have: formats differ in the memory they take."""
+    if count > 1:
+        return int(max_pixels * min(FRAME_SHARE, 1 / count))
+    return int(max_pixels * HEAVY_SHARE) if name in {"WEBP", "AVIF"} else max_pixels
 
 
-def _check_size(image: Image.Image, max_pixels: float) -> None:
-    """Refuse before decoding; a bomb is small until then."""
-    if image.width * image.height > max_pixels:
-        raise PictureError(TOO_MANY)
+def _check_size(image: Image.Image, max_size: int) -> None:
+    """Reject before decoding; a bomb is small until then."""
+    if image.width * image.height > max_size:
+        raise PictureError(_too_many_pixels(max_size))
+
+
+def _too_many_pixels(limit: int) -> str:
+    return f"The image has too many pixels: the limit is {limit} for an image like this."
 
 
 def _still(image: Image.Image, name: str) -> Image.Image:
@@ -186,16 +200,14 @@ def _in_mode(image: Image.Image, name: str) -> Image.Image:
     return copy
 
 
-def _save_frames(
-    image: Image.Image, name: str, count: int, max_pixels: float, out: BytesIO
-) -> None:
+def _save_frames(image: Image.Image, name: str, count: int, max_size: int, out: BytesIO) -> None:
     options = {key: value for key, value in image.info.items() if key == "loop"}
     if name == "PNG":
         options["default_image"] = image.info.get("default_image", False)
     frames, durations = [], []
     for number in range(count):
         image.seek(number)
-        _check_size(image, max_pixels)  # a frame of a GIF can be larger than the first
+        _check_size(image, max_size)  # a frame of a GIF can be larger than the first
         image.load()
         frames.append(_in_mode(image, name))
         durations.append(image.info.get("duration", 0))

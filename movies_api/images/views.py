@@ -10,7 +10,7 @@ from flask import current_app, g, request, send_file, url_for
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from ..api import Blueprint
+from ..api import Blueprint, runs_in
 from ..auth.guard import public
 from ..auth.limits import spend
 from ..config import settings
@@ -60,6 +60,7 @@ def ask_upload(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.put("/images/<name>")
+@runs_in("images")
 @public
 @bp.arguments(schemas.UploadQuery, location="query")
 @bp.response(201, schemas.Uploaded)
@@ -88,6 +89,7 @@ def upload_picture(query: dict[str, Any], name: str) -> dict[str, str]:
 
 
 @bp.get("/images/<name>", parameters=[NAME])
+@runs_in("thumbnails")
 @public
 @bp.arguments(schemas.PictureQuery, location="query")
 @bp.response(200)
@@ -177,7 +179,7 @@ def _receive(file: IO[bytes], size: int) -> None:
     request.max_content_length = size + 1  # a stream of exactly the limit ends in an error, too
     copyfileobj(request.stream, file, CHUNK)
     if file.tell() > size:
-        refuse(413)
+        refuse(413, message=f"The request body is too large: the upload URL is for {size} bytes.")
     if file.tell() < size:
         refuse_fields({"size": [f"{file.tell()} bytes came; the permission is for {size}."]})
     file.seek(0)

@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request, url_for
 from sqlalchemy.exc import IntegrityError
 
-from ..api import ETAG, Blueprint
+from ..api import ETAG, Blueprint, runs_in
 from ..errors import refuse, refuse_fields
 from ..fields import InlineFile
 from ..images.keeping import GONE, check_picture, keep_picture, show_pictures, takes_picture
@@ -59,6 +59,7 @@ def list_movies(query: dict[str, Any]) -> Answer:
 
 
 @bp.post("/movies")
+@runs_in("movies")
 @takes_picture
 @bp.arguments(MovieFields)
 @bp.response(201, schemas.Movie, headers=ETAG | LOCATION)
@@ -85,6 +86,7 @@ def show_movie(movie_id: int) -> Answer:
 
 
 @bp.route(ONE, methods=["PUT", "PATCH"])
+@runs_in("movies")
 @takes_picture
 @bp.arguments(schemas.MovieEdit)
 @bp.response(200, schemas.Movie, headers=ETAG)

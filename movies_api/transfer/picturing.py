@@ -1,5 +1,6 @@
 """Picturing: the pictures of rows, kept before there is a transaction, as POST /movies does."""
 
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,9 @@ from ..images.keeping import FOLDER, GONE, KEY, UPLOAD, keep_picture, name_in, t
 from ..images.models import hold_pictures, pictures_among, touch_pictures
 from .rows import Row
 
-MOST_PICTURES = 50  # each is decoded and written anew, and somebody waits for the answer
+MOST_PICTURES = 50  # each is decoded and encoded, while the client waits for the response
+MAX_SECONDS = 20  # for all of them: routers give up on a response after 30
+SLOW = f"The images before it took {MAX_SECONDS} seconds: send this row in another file."
 MANY = f"A file may bring {MOST_PICTURES} new pictures: send this row in another one."
 
 
@@ -28,8 +31,12 @@ def place_pictures(owner: UUID, rows: list[Row], *, is_dry: bool) -> None:
             new.append((row, UUID(name)))
         elif is_ours:
             row.settle("rejected", f"imageUrl: {GONE}")
+    end = monotonic() + MAX_SECONDS
     for row, value in new[:MOST_PICTURES]:
-        _keep(owner, row, value, is_dry=is_dry)
+        if monotonic() < end:
+            _keep(owner, row, value, is_dry=is_dry)
+        else:
+            row.settle("rejected", f"imageUrl: {SLOW}")
     for row, _ in new[MOST_PICTURES:]:
         row.settle("rejected", f"imageUrl: {MANY}")
 

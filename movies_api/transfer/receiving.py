@@ -5,21 +5,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from threading import BoundedSemaphore
 from typing import IO, NoReturn
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from ..config import settings
-from ..errors import in_turn, refuse, refuse_fields
+from ..errors import refuse, refuse_fields
 
 CHUNK = 1 << 16
 MOST_PARTS = 20  # of a form
-PATIENCE = 15  # seconds: less than routers wait for an answer
+# Bytes of one text field, and of what stands between parts; a file's go to disk
+MAX_FORM_MEMORY = 1 << 20
+ONE_FILE = "Send one file, in the form's field `file`, with its name."
 SAVE_AS = "save it as CSV or JSON, in UTF-8."
-# Each takes its own memory, and all of them one processor: many must queue
-_turn = BoundedSemaphore(1)
 
 
 def unreadable(message: str) -> NoReturn:
@@ -32,23 +32,29 @@ def received_file() -> Iterator[IO[bytes]]:
     """Give the file of this request, without a byte order mark, for as long as it is needed."""
     with TemporaryFile() as raw, TemporaryFile() as text:
         _receive(raw)
-        with in_turn(_turn, PATIENCE, "Too many imports at once: retry in a moment."):
-            _decode(raw, text)
-            yield text
+        _decode(raw, text)
+        yield text
 
 
 def _receive(target: IO[bytes]) -> None:
     limit = settings().import_max_bytes
     # One too many: a stream of exactly the limit ends in an error, too
     request.max_content_length = limit + 1
-    if request.mimetype == "multipart/form-data":
-        request.max_content_length += settings().max_body_bytes  # for what is around the file
-        with ExitStack() as parts:
-            copyfileobj(_file_of_form(parts), target, CHUNK)
-    else:
-        copyfileobj(request.stream, target, CHUNK)
+    try:
+        if request.mimetype == "multipart/form-data":
+            request.max_content_length += settings().max_body_bytes  # for what is around the file
+            with ExitStack() as parts:
+                copyfileobj(_file_of_form(parts), target, CHUNK)
+        else:
+            copyfileobj(request.stream, target, CHUNK)
+    except RequestEntityTooLarge:
+        _reject_size(limit)
     if target.tell() > limit:
-        refuse(413, message=f"The file is too large: at most {limit} bytes are taken. Divide it.")
+        _reject_size(limit)
+
+
+def _reject_size(limit: int) -> NoReturn:
+    refuse(413, message=f"The file is too large: at most {limit} bytes are taken. Divide it.")
 
 
 def _file_of_form(parts: ExitStack) -> IO[bytes]:
@@ -57,15 +63,20 @@ def _file_of_form(parts: ExitStack) -> IO[bytes]:
     def begin_part(*_: object, **__: object) -> IO[bytes]:  # werkzeug's own stay open at a fault
         return parts.enter_context(TemporaryFile())
 
-    parser = FormDataParser(begin_part, CHUNK, max_form_parts=MOST_PARTS)
-    kind, length = request.mimetype, request.content_length
-    _, form, files = parser.parse(request.stream, kind, length, request.mimetype_params)
+    parser = FormDataParser(begin_part, MAX_FORM_MEMORY, max_form_parts=MOST_PARTS)
+    stream, kind, length = request.stream, request.mimetype, request.content_length
+    try:
+        _, form, files = parser.parse(stream, kind, length, request.mimetype_params)
+    except RequestEntityTooLarge:
+        if stream.tell() == request.max_content_length:
+            raise  # not a part, but the whole of them
+        unreadable(ONE_FILE)
     # A part may lack a name
     fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
         refuse_fields({name: ["There is no such field."] for name in sorted(fields)})
     if len(found := files.getlist("file")) != 1 or "file" in form:
-        unreadable("Send one file, in the form's field `file`, with its name.")
+        unreadable(ONE_FILE)
     return found[0].stream
 
 

@@ -1,7 +1,8 @@
-"""Reporting: what became of each row, and the rejected ones as they came."""
+"""Reporting: what became of each row, and the first rejected ones as they came."""
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO, Any
 
 import orjson
@@ -10,17 +11,21 @@ from .rows import Reading, Row
 
 ACTIONS = ("added", "skipped", "rejected")
 BATCH = 1000
+MAX_REJECTED = 1000  # rows that come back
+MAX_REJECTED_BYTES = 16 << 20  # of them in the response: JSON takes 6 for a control character
 
 
 def report_of(reading: Reading, file: IO[bytes], *, is_dry: bool) -> dict[str, Any]:
     """Return the answer to an import."""
     counts = Counter(row.action for row in reading.rows)
+    shown = _rejected(reading, file)
     return {
         "format": reading.source.name,
         "dryRun": is_dry,
         "counts": {action: counts[action] for action in ACTIONS},
         "rows": orjson.Fragment(b"[" + b",".join(_entries(reading.rows)) + b"]"),
-        "rejected": _rejected(reading, file) if counts["rejected"] else None,
+        "rejected": _as_file(reading, shown) if counts["rejected"] else None,
+        "rejectedOmitted": counts["rejected"] - len(shown),
     }
 
 
@@ -34,16 +39,29 @@ def _entries(rows: list[Row]) -> Iterator[bytes]:
         yield orjson.dumps(entries)[1:-1]
 
 
-def _rejected(reading: Reading, file: IO[bytes]) -> Any:
-    """Return the header and the rejected rows of a table as text, the objects of JSON as a list."""
-    raw = [_raw(row, file) for row in reading.rows if row.action == "rejected"]
+def _rejected(reading: Reading, file: IO[bytes]) -> list[bytes]:
+    """Return the first rejected rows as they stand in JSON: objects, or lines of a table."""
+    shown, size = [], 0
+    rejected = (row for row in reading.rows if row.action == "rejected")
+    for row in islice(rejected, MAX_REJECTED):
+        file.seek(row.start)
+        raw = file.read(row.end - row.start)
+        shown.append(raw.strip() if reading.head is None else _as_text(raw.decode().rstrip("\r\n")))
+        size += len(shown[-1])
+        if size > MAX_REJECTED_BYTES:
+            return shown[:-1]
+    return shown
+
+
+def _as_file(reading: Reading, rows: list[bytes]) -> orjson.Fragment:
+    """Return rows as a JSON list; those of a table as one text, its header in front."""
     if reading.head is None:
-        return [orjson.Fragment(each.strip()) for each in raw]
+        return orjson.Fragment(b"[" + b",".join(rows) + b"]")
     head = reading.head.rstrip("\r\n")
-    end = reading.head[len(head) :] or "\n"
-    return end.join([head, *(each.decode().rstrip("\r\n") for each in raw), ""])
+    end = _as_text(reading.head[len(head) :] or "\n")
+    return orjson.Fragment(b'"' + end.join([_as_text(head), *rows, b""]) + b'"')
 
 
-def _raw(row: Row, file: IO[bytes]) -> bytes:
-    file.seek(row.start)
-    return file.read(row.end - row.start)
+def _as_text(text: str) -> bytes:
+    """Return the text as it stands inside the quotes of JSON."""
+    return orjson.dumps(text)[1:-1]

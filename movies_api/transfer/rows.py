@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from marshmallow import ValidationError
 
 from ..config import settings
-from ..fields import InlineFile
+from ..fields import CONTROL, InlineFile
 from ..wire import flat
 from . import schemas
 from .objects import elements_of, lines_of
@@ -29,7 +29,7 @@ from .sources import (
 from .tables import DELIMITERS, head_of, names_in, rows_of
 
 ROW = schemas.RowFields()
-LONGEST_REASON = 500
+LONGEST_REASON = 200  # of which a response holds one for each row
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class Row:
 
     def settle(self, action: str, reason: str) -> None:
         """Say that the row is not added, and why."""
-        self.action, self.reason, self.image = action, reason[:LONGEST_REASON], None
+        self.action, self.image = action, None
+        self.reason = CONTROL.sub("", reason[:LONGEST_REASON])  # JSON takes six bytes for each
 
 
 class Reading(NamedTuple):
@@ -125,8 +126,8 @@ def _take(row: Row, source: Source, value: Any) -> None:
 def _reason(error: ValidationError) -> str:
     if not isinstance(error.messages, dict):
         return " ".join(error.messages)
-    named = list(error.messages.items())[:5]
+    named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flat(texts)) if name == "_schema" else f"{name[:40]}: {' '.join(flat(texts))}"
+        " ".join(flat(texts)) if name == "_schema" else f"{name[:20]}: {' '.join(flat(texts))}"
         for name, texts in named
     )

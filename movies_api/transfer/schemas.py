@@ -96,8 +96,14 @@ class ImportReport(Output):
         required=True,
         metadata={
             "type": ["string", "array", "null"],
-            "description": "The rejected rows as they came, to be mended and sent again: of CSV a "
-            "text, the header in front; of JSON a list of the objects; null when there is none.",
+            "description": "The first 1000 rejected rows (at most 16 MiB) as they came, to be "
+            "corrected and sent again: of CSV a text, the header in front; of JSON a list of the "
+            "objects; null when there is none.",
             "example": None,
         },
+    )
+    rejected_omitted = fields.Integer(
+        required=True,
+        data_key="rejectedOmitted",
+        metadata={"description": "How many rejected rows `rejected` leaves out.", "example": 0},
     )

@@ -1,14 +1,16 @@
 """Your whole collection: out as a file, in from a file."""
 
+import gc
 from typing import Any
 from zlib import crc32
 
-from flask import current_app, g
+from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
-from ..api import Blueprint
+from ..api import Blueprint, runs_in
 from ..db import db
 from ..images.keeping import public_base
+from ..memory import release_memory
 from ..movies.bulk import state_of
 from . import schemas
 from .adding import add_rows, settle_rows
@@ -43,6 +45,7 @@ bp = Blueprint("transfer", __name__, description="Your whole collection as a fil
 
 
 @bp.get("/movies/export")
+@runs_in("exports")
 @bp.arguments(schemas.ExportQuery, location="query")
 @bp.response(200)
 @bp.doc(
@@ -63,7 +66,15 @@ def export_movies(query: dict[str, Any]) -> Response:
     return response
 
 
+def release_memory_when_sent(response: Response) -> Response:
+    """Release what the rows took, once the response is gone too."""
+    response.call_on_close(gc.collect)  # each error of marshmallow refers to itself
+    response.call_on_close(release_memory)
+    return response
+
+
 @bp.post("/movies/import")
+@runs_in("imports")
 @bp.arguments(schemas.ImportQuery, location="query")
 @bp.response(200, schemas.ImportReport)
 @bp.doc(
@@ -77,6 +88,7 @@ def export_movies(query: dict[str, Any]) -> Response:
 def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""
     is_dry = query["dry_run"]
+    after_this_request(release_memory_when_sent)
     with received_file() as file:
         reading = read_file(file)
         place_pictures(g.caller.id, reading.rows, is_dry=is_dry)
