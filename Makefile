@@ -74,13 +74,8 @@ lock: .venv/dev ## write the requirements anew; ARGS=--upgrade takes the newest 
 	@rm -rf movies_api.egg-info
 
 .PHONY: bench
-bench: .venv/dev ## measure requests a second, times and memory on PostgreSQL
+bench: .venv/dev ## measure requests per second, times, CPU and memory on PostgreSQL
 	@$(RUN) bench $(ARGS)
-
-SCENARIO ?= list
-.PHONY: profile
-profile: .venv/dev ## show where the time of one scenario goes: SCENARIO=list
-	@$(RUN) bench.profile $(SCENARIO) $(ARGS)
 
 define PORT_CHECK
 import socket, sys

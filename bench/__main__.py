@@ -1,83 +1,124 @@
-"""`python -m bench`: every scenario, on a real gunicorn and PostgreSQL, as a table and as JSON."""
+"""`python -m bench`: requests a second, times, CPU and memory of the service, on PostgreSQL."""
 
 import argparse
+import itertools
+import multiprocessing
+import os
 import sys
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from statistics import median
 
-from . import proc, report
-from .measure import CONNECTIONS, Figures, measure, medians
-from .scenarios import BY_NAME
-from .service import Target, remote, serve, serve_tutorial
-from .stage import stage
+from tests.servers import CHECKOUT
 
-OUTPUT = Path(__file__).with_name("results") / "bench.json"
-Results = dict[str, dict[str, Figures]]
+from . import crowd, proc
+from .scenarios import LANES, SCENARIOS, play
+from .service import Service, serve
+
+WARM_UP = 1.0
+CROWD = "crowd-"
+say = partial(print, file=sys.stderr, flush=True)  # not into the table
+NAMES = [*SCENARIOS, *(CROWD + name for name in crowd.NEIGHBOURS)]
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    add("--scenario", action="append", choices=BY_NAME, help="only this one; may be repeated")
-    add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=5, help="length of one load")
-    add("--workers", type=int, help="processes of each service (2; 4 with --pgbouncer)")
-    add("--pgbouncer", action="store_true", help="PgBouncer in transaction mode in between")
-    add("--tutorial", action="store_true", help="beside it the same movies the tutorial way")
-    add("--url", help="beside it a service that runs already; accounts are made on it")
-    add("--server-pid", type=int, action="append", default=[], help="its CPU counts with --url")
-    add("--database-pid", type=int, action="append", default=[], help="so does this one's")
-    add("--compare", type=Path, metavar="OLD.json", help="an earlier result")
-    add("--output", type=Path, default=OUTPUT)
-    return parser.parse_args()
+    add("--scenario", action="append", help="only those whose name begins so; may be repeated")
+    add("--rounds", type=int, default=3, help="of each scenario; crowd has one (default: 3)")
+    add("--seconds", type=float, default=5, help="of one round; crowd takes four times as long")
+    add("--people", type=int, default=50, help="accounts with 200 movies each (default: 50)")
+    add("--beside", type=Path, help="another checkout, measured in turns with this one")
+    options = parser.parse_args()
+    wanted = options.scenario or [""]
+    options.names = [name for name in NAMES if name.startswith(tuple(wanted))]
+    if not options.names:
+        parser.error(f"--scenario: choose from {', '.join(NAMES)}")
+    return options
+
+
+def measure(service: Service, name: str, seconds: float, apart: Executor) -> list[float]:
+    """Return the figures of one round of a scenario."""
+    world = service.world()
+    apart.submit(play, service.url, name, world, WARM_UP).result()
+    pids = service.server_pid, service.database_pid
+    before = [proc.cpu_seconds(pid) for pid in pids]
+    result = apart.submit(play, service.url, name, world, seconds).result()
+    cpu = [proc.cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True)]
+    count = len(result.times)
+    expected, _ = SCENARIOS[name]
+    for status, example in result.examples.items():
+        if status != expected:
+            say(f"{status} in place of {expected}: {example}")
+    return [
+        count / result.seconds,
+        result.ms(0.5),
+        result.ms(0.99),
+        *(seconds * 1000 / count for seconds in cpu),
+        max(map(proc.memory_mb, proc.tree(service.server_pid))),
+        count - result.statuses[expected],
+    ]
+
+
+def measure_all(services: list[Service], options: argparse.Namespace, apart: Executor) -> int:
+    """Measure the scenarios on the services in turns, print the table, and count the errors."""
+    heads, errors = ("req/s", "p50 ms", "p99 ms", "server ms", "pg ms", "RSS MB", "errors"), 0
+    print(f"\n{'':32}" + "".join(f"{head:>10}" for head in heads))
+    for name in [name for name in options.names if name in SCENARIOS]:
+        rounds = [
+            [measure(service, name, options.seconds, apart) for service in services]
+            for _ in range(options.rounds)
+        ]
+        for service, *found in zip(services, *rounds, strict=True):
+            *row, _ = (median(column) for column in zip(*found, strict=True))
+            failed = sum(figures[-1] for figures in found)
+            cells = zip([*row, failed], (0, 1, 1, 2, 2, 0, 0), strict=True)
+            row_text = "".join(f"{value:10.{digits}f}" for value, digits in cells)
+            print(f"{name + service.name:32}{row_text}", flush=True)
+            errors += int(failed)
+    return errors
+
+
+def measure_crowd(services: list[Service], options: argparse.Namespace, apart: Executor) -> int:
+    """Time another user's requests beside each kind of neighbours, and count those that failed."""
+    names, errors = [name for name in options.names if name.startswith(CROWD)], 0
+    if names:
+        print(f"\n{'':32}{'GET /movies, ms':>24}{'GET /health, ms':>24}{'errors':>8}  neighbours")
+        print(f"{'':32}" + "".join(f"{head:>8}" for head in ("p50", "p99", "max") * 2))
+    for name, service in itertools.product(names, services):
+        kind, world = name.removeprefix(CROWD), service.world()
+        results, met = crowd.measure(kind, service.url, world, options.seconds * 4, apart)
+        times = "".join(f"{each.ms(share):8.0f}" for each in results for share in (0.5, 0.99, 1))
+        failed = sum(len(each.times) - each.statuses[200] for each in results)
+        told = ", ".join(f"{count} {what}" for what, count in sorted(met.items()))
+        print(f"{name + service.name:32}{times}{failed:8}  {told}", flush=True)
+        errors += failed
+    return errors
 
 
 def main() -> int:
-    """Run the bench; the exit status tells whether every answer was the expected one."""
+    """Run the bench; the exit status tells whether every response was the expected one."""
     options = arguments()
-    workers = options.workers or (4 if options.pgbouncer else 2)
-    names = options.scenario or list(BY_NAME)
-    before = report.saved(options.compare)
+    apart = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     with ExitStack() as stack:
-        say("starting PostgreSQL and loading movies ...\n")
-        heavy = 100_000 if any(name.startswith("heavy") for name in names) else 0
-        on = stack.enter_context(stage(heavy=heavy, pooled=options.pgbouncer))
-        targets = [stack.enter_context(serve(on, workers))]
-        if options.tutorial:
-            targets.append(stack.enter_context(serve_tutorial(on, workers)))
-        if options.url:
-            targets.append(remote(options.url, options.server_pid, options.database_pid))
-        results = run(targets, names, options.rounds, options.seconds)
-        memory = proc.memory_mb(proc.children(targets[0].server_pids[0]))
-    told = {name: getattr(options, name) for name in ("rounds", "seconds", "pgbouncer")}
-    conditions = report.conditions(workers=workers, connections=CONNECTIONS, **told)
-    for name, rows in results.items():
-        print(report.table(name, rows, before.get(name, {})))
-    print(report.footer(conditions, memory))
-    report.save(options.output, {"conditions": conditions, "memory": memory, "targets": results})
-    return int(any(row.faults for rows in results.values() for row in rows.values()))
-
-
-def run(targets: list[Target], names: list[str], rounds: int, seconds: float) -> Results:
-    """Measure every scenario on every target, side by side, in rounds; return the medians."""
-    found: dict[str, dict[str, list[Figures]]] = {target.name: {} for target in targets}
-    plays = [(name, target) for name in names for target in targets if target.has(name)]
-    for number in range(1, rounds + 1):
-        for name, target in plays:
-            say(f"round {number}/{rounds}  {target.name:12} {name:20}")
-            figures = measure(target, BY_NAME[name], seconds)
-            say(f"{figures.rps:8.0f} req/s {figures.cpu:7.2f} ms\n")
-            found[target.name].setdefault(name, []).append(figures)
-    return {
-        target: {name: medians(figures) for name, figures in rows.items()}
-        for target, rows in found.items()
-    }
-
-
-def say(text: str) -> None:
-    """Tell how far it is, without getting into the table."""
-    print(text, end="", file=sys.stderr, flush=True)
+        stack.enter_context(apart)
+        say("starting PostgreSQL and the service, importing movies ...")
+        serving = [serve(CHECKOUT, "", options.people)]
+        if options.beside:
+            name = f" ({options.beside.resolve().name})"
+            serving.append(serve(options.beside, name, options.people))
+        services = [stack.enter_context(each) for each in serving]
+        for service in services:
+            say(f"{service.url}{service.name}: gunicorn is process {service.server_pid}")
+        errors = measure_all(services, options, apart) + measure_crowd(services, options, apart)
+    print(
+        f"\nmedians of {options.rounds} x {options.seconds:g} s; CPU per request with {LANES} "
+        f"connections; RSS of the largest process; load average {os.getloadavg()[1]:.1f}"
+    )
+    return int(errors > 0)
 
 
 if __name__ == "__main__":

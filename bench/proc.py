@@ -1,52 +1,42 @@
-"""What processes cost, read from /proc: CPU time and memory of a process and its descendants."""
+"""What processes cost, read from /proc: CPU time and resident memory."""
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PARENT, CPU = 1, slice(11, 15)  # after the name: the parent; utime, stime, cutime, cstime
 
 
-def _stat(pid: int) -> list[str]:
+def _read(pid: int, name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/{name}").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return ""
 
 
-def children(pid: int) -> list[int]:
-    """Return the living children of a process: the workers of a gunicorn."""
-    return _children().get(pid, [])
+def _stat(pid: int) -> list[str]:
+    return _read(pid, "stat").rpartition(")")[2].split()
 
 
-def _children() -> dict[int, list[int]]:
-    found = defaultdict(list)
+def tree(pid: int) -> list[int]:
+    """Return a process and its descendants."""
+    below = defaultdict(list)
     for path in Path("/proc").iterdir():
         if path.name.isdecimal() and (fields := _stat(int(path.name))):
-            found[int(fields[PARENT])].append(int(path.name))
+            below[int(fields[PARENT])].append(int(path.name))
+    found = [pid]
+    for each in found:  # grows as it goes
+        found += below[each]
     return found
 
 
-def cpu_seconds(roots: Iterable[int]) -> float:
-    """Return the CPU time of processes and all who descend from them, those who ended included."""
-    below, ticks, todo = _children(), 0, list(roots)
-    while todo:
-        pid = todo.pop()
-        ticks += sum(int(field) for field in _stat(pid)[CPU])
-        todo += below.get(pid, [])
-    return ticks / TICKS
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its descendants, those that ended included."""
+    return sum(int(ticks) for each in tree(pid) for ticks in _stat(each)[CPU]) / TICKS
 
 
-def memory_mb(pids: Iterable[int]) -> dict[str, float]:
-    """Return the memory of the processes together: pss (shared pages split), rss, peak_rss."""
-    total = {"pss": 0.0, "rss": 0.0, "peak_rss": 0.0}
-    names = {"Pss:": "pss", "Rss:": "rss", "VmHWM:": "peak_rss"}
-    for pid in pids:
-        for file in ("smaps_rollup", "status"):
-            for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-                words = line.split()
-                if words[0] in names:
-                    total[names[words[0]]] += int(words[1]) / 1024
-    return total
+def memory_mb(pid: int) -> float:
+    """Return the resident memory of a process; 0 if it has ended."""
+    fields = _read(pid, "statm").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20 if fields else 0

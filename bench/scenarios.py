@@ -1,152 +1,119 @@
-"""What is asked: each scenario plays one request, for 200 users in turn or for the heavy one."""
+"""The requests of each scenario, for many people in turn or for the one with a large collection."""
 
-import itertools
+import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, cycle, repeat
 
-from .load import Script
+from . import load
 
-LIMIT = 20  # of GET /movies, unless told otherwise
-PASSWORD = "a password nobody guesses"
-COMMON, RARE = "night", ("zanzibar", "quixote", "xylophone", "kyrgyz", "oubliette")
+LANES = 32  # connections
+PASSWORD = "a password that is hard to guess"
+WORDS = (
+    ("Silent", "Broken", "Golden", "Última", "Wild", "Lost", "Élan", "Crimson", "Hidden"),
+    ("River", "Garden", "Mirror", "Señorita", "Station", "Machine", "Night", "Daughter"),
+    ("Paris", "Brooklyn", "Málaga", "Kyoto", "Tomorrow", "Berlin", "Nowhere", "Åland", "Oz"),
+)
+COMMON = "night"  # one title in eight
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a session, and some of their movies."""
+    """An account, a session of it, and some of its movies."""
 
     email: str
     token: str
-    cookie: str
     movies: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class World:
-    """Who asks; the heavy one has `heavy_count` movies, and a cursor behind the deep page."""
+    """The accounts: small ones, a large one with a cursor deep inside it, and the neighbours."""
 
     people: list[Person]
-    heavy: Person | None = None
-    heavy_count: int = 0
-    cursor: str = ""
-    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-
-    @property
-    def deep_page(self) -> int:
-        """Return the page at four fifths of the heavy collection."""
-        return max(1, self.heavy_count * 4 // 5 // LIMIT)
+    neighbours: list[Person]
+    logins: list[Person]  # who only log in: an account keeps a limited number of sessions
+    heavy: Person
+    cursor: str
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A name, the status every answer must have, and what one of many connections plays."""
-
-    name: str
-    status: int
-    script: Callable[[World, int], Script]
+Script = Callable[[World, int], Iterator[bytes]]  # the requests of one of many connections
 
 
 def http(
-    method: str, path: str, who: Person | None = None, body: object = None, cookie: str = ""
+    method: str, path: str, person: Person | None = None, body: object = b"", length: int = 0
 ) -> bytes:
-    """Return the bytes of a request."""
+    """Return the bytes of a request; `length` announces a body that is sent later."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json"]
-    content = b"" if body is None else json.dumps(body).encode()
-    if who is not None:
-        head.append(f"Authorization: Bearer {who.token}")
-    if cookie:
-        head.append(f"Cookie: refreshToken={cookie}")
-    if content:
-        head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+    if person is not None:
+        head.append(f"Authorization: Bearer {person.token}")
+    if content or length:
+        kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        head += [f"Content-Type: {kind}", f"Content-Length: {len(content) or length}"]
     return "\r\n".join([*head, "", ""]).encode() + content
 
 
-def each(ask: Callable[[World, Person], bytes]) -> Callable[[World, int], Script]:
-    """Return a script that asks for every person in turn; each connection starts elsewhere."""
+def movies_file(size: int) -> bytes:
+    """Return so many movies with different titles, as a file for POST /movies/import."""
+    rows = []
+    for number in range(size):
+        first, thing, place = (words[number % len(words)] for words in WORDS)
+        title = f"The {first} {thing} of {place}, Part {number}"
+        image = f"https://images.example.com/{number}.jpg"
+        rows.append({"title": title, "year": str(1930 + number % 97), "imageUrl": image})
+    return "\n".join(map(json.dumps, rows)).encode()
 
-    def script(world: World, lane: int) -> Script:
-        first = lane * 7 % len(world.people)
-        for person in itertools.cycle(world.people[first:] + world.people[:first]):
-            yield ask(world, person)
+
+def login(person: Person) -> bytes:
+    """Return the request that logs in."""
+    return http("POST", "/auth/login", body={"email": person.email, "password": PASSWORD})
+
+
+def everyone(ask: Callable[[Person, int], bytes]) -> Script:
+    """Return a script that asks for each person in turn; each connection starts at another one."""
+
+    def script(world: World, lane: int) -> Iterator[bytes]:
+        for number in count(lane * 7):
+            yield ask(world.people[number % len(world.people)], number)
 
     return script
 
 
-def heavy(path: Callable[[World], str]) -> Callable[[World, int], Script]:
-    """Return a script that asks for the heavy user."""
-
-    def script(world: World, lane: int) -> Script:
-        while True:
-            yield http("GET", path(world), world.heavy)
-
-    return script
+def add(person: Person, number: int) -> bytes:
+    """Return the request that adds a movie."""
+    image = "https://images.example.com/1.jpg"
+    body = {"title": f"The Night Train No. {number}", "year": "1999", "imageUrl": image}
+    return http("POST", "/movies", person, body)
 
 
-def pick(world: World, choices: tuple[str, ...] | tuple[int, ...]) -> str:
-    """Return one of the choices, another one each time."""
-    return str(choices[next(world.numbers) % len(choices)])
+def show(person: Person, number: int) -> bytes:
+    """Return the request for one movie."""
+    return http("GET", f"/movies/{person.movies[number % len(person.movies)]}", person)
 
 
-def add(world: World, person: Person) -> bytes:
-    """Ask for a new movie."""
-    movie = {"title": f"The Night Train No. {next(world.numbers)}", "year": "1999"}
-    return http(
-        "POST", "/movies", person, {**movie, "imageUrl": "https://images.example.com/1.jpg"}
-    )
+def path(text: str) -> Script:
+    """Return a script that gets a path for each person."""
+    return everyone(lambda person, number: http("GET", text, person))
 
 
-def edit(world: World, person: Person) -> bytes:
-    """Ask for another title and year."""
-    number = next(world.numbers)
-    change = {"title": f"The Last Train No. {number}", "year": str(1950 + number % 70)}
-    return http("PUT", f"/movies/{pick(world, person.movies)}", person, change)
-
-
-def refresh(world: World, lane: int) -> Script:
-    """Ask for the next cookie, each connection for people of its own, as a browser would."""
-    own = world.people[lane::32] or world.people[:1]
-    cookies = [person.cookie for person in own]
-    for number in itertools.cycle(range(len(own))):
-        answer = yield http("POST", "/auth/refresh", cookie=cookies[number])
-        if b"refreshToken=" in answer:
-            cookies[number] = answer.split(b"refreshToken=")[1].split(b";")[0].decode()
-
-
-SCENARIOS = (
-    Scenario("health", 200, each(lambda world, person: http("GET", "/health"))),
-    Scenario("list", 200, each(lambda world, person: http("GET", "/movies", person))),
-    Scenario(
-        "get",
+SCENARIOS: dict[str, tuple[int, Script]] = {  # the expected status, the requests
+    "health": (200, path("/health")),
+    "list": (200, path("/movies")),
+    "get": (200, everyone(show)),
+    "create": (201, everyone(add)),
+    "search": (200, path(f"/movies?search={COMMON}")),
+    "heavy-list": (200, lambda world, lane: repeat(http("GET", "/movies", world.heavy))),
+    "heavy-cursor": (
         200,
-        each(lambda world, person: http("GET", f"/movies/{pick(world, person.movies)}", person)),
+        lambda world, lane: repeat(http("GET", f"/movies?cursor={world.cursor}", world.heavy)),
     ),
-    Scenario("create", 201, each(add)),
-    Scenario("update", 200, each(edit)),
-    Scenario(
-        "search-rare",
-        200,
-        each(lambda world, person: http("GET", f"/movies?search={pick(world, RARE)}", person)),
-    ),
-    Scenario(
-        "search-common",
-        200,
-        each(lambda world, person: http("GET", f"/movies?search={COMMON}", person)),
-    ),
-    Scenario("heavy-list", 200, heavy(lambda world: "/movies")),
-    Scenario("heavy-page", 200, heavy(lambda world: f"/movies?page={world.deep_page}")),
-    Scenario("heavy-cursor", 200, heavy(lambda world: f"/movies?cursor={world.cursor}")),
-    Scenario("heavy-search-rare", 200, heavy(lambda world: f"/movies?search={pick(world, RARE)}")),
-    Scenario("heavy-search-common", 200, heavy(lambda world: f"/movies?search={COMMON}")),
-    Scenario("refresh", 200, refresh),
-    Scenario(
-        "login",
-        200,
-        each(
-            lambda world, person: http(
-                "POST", "/auth/login", body={"email": person.email, "password": PASSWORD}
-            )
-        ),
-    ),
-)
-BY_NAME = {each.name: each for each in SCENARIOS}
+    "login": (200, lambda world, lane: cycle(map(login, world.logins))),
+}
+
+
+def play(url: str, name: str, world: World, seconds: float) -> load.Result:
+    """Play a scenario on all connections."""
+    _, script = SCENARIOS[name]
+    return asyncio.run(load.play(url, [script(world, lane) for lane in range(LANES)], seconds))

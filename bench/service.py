@@ -1,6 +1,5 @@
-"""Services under load: our own, started as in production, and those that run already."""
+"""The service under load, started as in production on a PostgreSQL of its own, with data in it."""
 
-import http.client
 import json
 import os
 import signal
@@ -8,105 +7,115 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-from tests.servers import CHECKOUT, free_port, wait_until
+from tests.servers import CHECKOUT, free_port, own_postgres, wait_until
 
-from . import load
-from .scenarios import BY_NAME, PASSWORD, Person, World
-from .stage import Stage
+from .load import ask
+from .scenarios import PASSWORD, Person, World, http, login, movies_file
 
-PEOPLE, MOVIES = 50, 200  # on a service that is only known by its URL
+GROUP = 8  # neighbours, and accounts for logins
+ROWS = 100_000
+TOKENS_LAST = 300  # seconds; well below the 15 minutes of an access token
 
 
 @dataclass
-class Target:
-    """A service under load: where it is, who may ask, and whose CPU counts."""
+class Service:
+    """A running service: where it listens, and the processes to watch."""
 
     name: str
     url: str
-    log_in: Callable[[], World]
-    server_pids: list[int] = field(default_factory=list)
-    database_pids: list[int] = field(default_factory=list)
-    lacks: tuple[str, ...] = ()  # beginnings of the names of scenarios it cannot play
+    environment: dict[str, str]
+    server_pid: int
+    database_pid: int
+    people: int
+    _world: World | None = None
+    _valid_until: float = 0
 
-    def has(self, name: str) -> bool:
-        """Tell whether it can play a scenario."""
-        return not name.startswith(self.lacks)
+    def ask(self, request: bytes) -> Any:
+        """Send one request and return the JSON of its response; raise unless it succeeds."""
+        status, body = ask(self.url, request)
+        if status >= 300:
+            raise RuntimeError(f"{request[:80]!r}: {status} {body.decode()}")
+        return json.loads(body)
+
+    def emails(self) -> list[str]:
+        """Return the accounts small ones, neighbours, those for logins, and the large one."""
+        groups = {"person": self.people, "neighbour": GROUP, "login": GROUP, "heavy": 1}
+        return [f"{name}{n}@example.com" for name, size in groups.items() for n in range(size)]
+
+    def fill(self, each: int, heavy: int) -> None:
+        """Create the accounts and import their movies."""
+        for email in self.emails():
+            body = {"name": "Bench", "email": email, "password": PASSWORD}
+            token = self.ask(http("POST", "/auth/signup", body=body))["accessToken"]
+            file = movies_file(heavy if email.startswith("heavy") else each)
+            self.ask(http("POST", "/movies/import", Person(email, token, ()), file))
+
+    def world(self) -> World:
+        """Return the accounts with sessions that are valid for long enough."""
+        if self._world is None or time.monotonic() > self._valid_until:
+            *people, heavy = map(self._person, self.emails())
+            total = self.ask(http("GET", "/movies", heavy))["meta"]["total"]
+            page = http("GET", f"/movies?page={max(1, total // 25)}", heavy)  # at four fifths
+            cursor = self.ask(page)["meta"]["nextCursor"]
+            groups = people[: self.people], people[-2 * GROUP : -GROUP], people[-GROUP:]
+            self._world = World(*groups, heavy, cursor)
+            self._valid_until = time.monotonic() + TOKENS_LAST
+        return self._world
+
+    def _person(self, email: str) -> Person:
+        token = self.ask(login(Person(email, "", ())))["accessToken"]
+        page = self.ask(http("GET", "/movies", Person(email, token, ())))
+        return Person(email, token, tuple(item["id"] for item in page["items"]))
 
 
 @contextmanager
-def serve(on: Stage, workers: int = 2, app: str = "wsgi:app") -> Iterator[Target]:
-    """Serve an app as in production: gunicorn, our gunicorn.conf.py, log lines to a file."""
+def serve(
+    checkout: Path = CHECKOUT, name: str = "", people: int = 50, each: int = 200, heavy: int = ROWS
+) -> Iterator[Service]:
+    """Serve a checkout with its gunicorn.conf.py: people with movies each, and one with many."""
     bind = f"127.0.0.1:{free_port()}"
-    url = f"http://{bind}"
-    own = {**on.environment, "WEB_CONCURRENCY": str(workers), "LOG_FORMAT": "json"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--bind", bind, app]
-    with tempfile.NamedTemporaryFile(prefix="movies-api-bench-") as output:
-        process = subprocess.Popen(
-            command, cwd=CHECKOUT, env={**os.environ, **own}, stdout=output, stderr=output
-        )
+    with (
+        own_postgres() as server,
+        tempfile.TemporaryDirectory(prefix="movies-api-bench-") as folder,
+    ):
+        environment = {
+            "WEB_CONCURRENCY": "2",
+            **os.environ,
+            "DATABASE_URL": server.create_database("bench"),
+            "PGOPTIONS": "-c synchronous_commit=on",  # commits wait for the log, as by default
+            "SECRET_KEY": "bench-only-5d1f0a7c9e3b4826a4c8e6f2b0d79135",
+            "INSTANCE_DIR": folder,
+            "RATELIMIT_ENABLED": "false",
+            "LOG_FORMAT": "json",
+        }
+        flask = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+        subprocess.run(flask, cwd=checkout, env=environment, check=True, capture_output=True)
+        command = [sys.executable, "-m", "gunicorn", "--bind", bind, "wsgi:app"]
+        log = Path(folder, "log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=checkout, env=environment, stdout=output, stderr=output
+            )
         try:
-            wait_until(lambda: _is_serving(url), process, Path(output.name))
-            yield Target("movies_api", url, on.log_in, [process.pid], on.database_pids)
+            assert server.process is not None
+            pids = process.pid, server.process.pid
+            service = Service(name, f"http://{bind}", environment, *pids, people)
+            wait_until(lambda: _is_serving(service), process, log)
+            service.fill(each, heavy)
+            yield service
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(35)
+            process.wait(40)
 
 
-@contextmanager
-def serve_tutorial(on: Stage, workers: int) -> Iterator[Target]:
-    """Serve the tutorial way of the same movies, in the same way."""
-    with serve(on, workers, "bench.tutorial:app") as target:
-        target.name, target.lacks = "tutorial", ("refresh", "login", "heavy-cursor")
-        yield target
-
-
-def remote(url: str, server_pids: list[int], database_pids: list[int]) -> Target:
-    """Return a service that runs already, with accounts and movies made over the wire."""
-    emails = [f"bench-{time.time_ns()}-{number}@example.com" for number in range(PEOPLE)]
-    for email in emails:
-        ask(url, "POST", "/auth/signup", body={"name": "Ann", "email": email, "password": PASSWORD})
-    create, world = BY_NAME["create"], World([_log_in(url, email) for email in emails])
-    scripts = [create.script(world, lane) for lane in range(8)]
-    done = load.run(url, scripts, create.status, 600, PEOPLE * MOVIES)
-    if done.faults:
-        raise load.LoadError(f"{url} takes no movies: {done.faults} {done.fault}")
-    log_in = lambda: World([_log_in(url, email) for email in emails])  # noqa: E731
-    return Target(url, url, log_in, server_pids, database_pids, ("heavy",))
-
-
-def ask(
-    url: str, method: str, path: str, token: str = "", body: object = None
-) -> tuple[http.client.HTTPMessage, bytes]:
-    """Return headers and body of one answer."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    connection.request(method, path, None if body is None else json.dumps(body), headers)
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    return response.headers, content
-
-
-def _is_serving(url: str) -> bool:
+def _is_serving(service: Service) -> bool:
     try:
-        return bool(ask(url, "GET", "/health"))
+        return bool(service.ask(http("GET", "/health")))
     except OSError:
         return False
-
-
-def _log_in(url: str, email: str) -> Person:
-    headers, answer = ask(url, "POST", "/auth/login", body={"email": email, "password": PASSWORD})
-    token = json.loads(answer).get("accessToken")
-    if token is None:
-        raise load.LoadError(f"{url} lets nobody in: {answer.decode()}")
-    cookie = headers.get("Set-Cookie", "").partition("refreshToken=")[2].partition(";")[0]
-    _, page = ask(url, "GET", "/movies", token)
-    return Person(email, token, cookie, tuple(item["id"] for item in json.loads(page)["items"]))

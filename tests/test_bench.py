@@ -1,22 +1,47 @@
-"""The bench plays what the service answers: a figure of refused requests would be none."""
+"""The bench measures what it says: responses with another status would be worthless figures."""
+
+import asyncio
+from itertools import islice
 
 import pytest
 
-from bench.profile import answer_of
+from bench import crowd, load
 from bench.scenarios import SCENARIOS
-from bench.stage import stage
-from movies_api import create_app
-from movies_api.config import Config
+from bench.service import serve
 
 pytestmark = pytest.mark.slow
 
 
-def test_every_scenario_gets_the_answer_it_expects():
-    with stage(people=3, each=21, heavy=41) as on:
-        app, world = create_app(Config.from_environ(on.environment)), on.log_in()
-        for scenario in SCENARIOS:
-            script = scenario.script(world, 0)
-            answer = answer_of(app, next(script))
-            again = answer_of(app, script.send(answer))
+@pytest.fixture(scope="module")
+def service():
+    with serve(people=2, each=21, heavy=41) as running:
+        yield running
 
-            assert {answer[9:12], again[9:12]} == {b"%d" % scenario.status}, scenario.name
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario_gets_the_response_it_expects(service, name):
+    status, script = SCENARIOS[name]
+
+    for request in islice(script(service.world(), 0), 3):
+        assert load.ask(service.url, request)[0] == status
+
+
+@pytest.mark.parametrize("name", crowd.NEIGHBOURS)
+def test_neighbours_reach_the_service(service, name, monkeypatch):
+    monkeypatch.setattr(crowd.service, "ROWS", 30)
+    world, seconds = service.world(), 5 if name == "idle" else 0.5
+
+    met = crowd.NEIGHBOURS[name](service.url, world, seconds)
+
+    assert met.keys() <= {"200", "201", "503", "connected"}
+    assert met or name == "none"
+
+
+def test_crowd_is_timed(service):
+    world = service.world()
+    request = crowd.http("GET", "/movies", world.people[0])
+
+    [result] = asyncio.run(crowd.time_requests(service.url, [request], 0.3))
+
+    assert result.statuses == {200: 3}
+    assert 0 < result.ms(0.5) <= result.ms(1)
