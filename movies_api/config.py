@@ -191,6 +191,12 @@ class Config:
     s3_upload: str = setting("S3_UPLOAD", one_of("post", "put"), "post")
     import_max_bytes: int = setting("IMPORT_MAX_BYTES", whole_number(1024, 1 << 30), "33554432")
     import_max_rows: int = setting("IMPORT_MAX_ROWS", whole_number(1, 10_000_000), "150000")
+    max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", whole_number(1, 10**9), "100000")
+    max_image_bytes_per_user: int = setting(
+        "MAX_IMAGE_BYTES_PER_USER", whole_number(1024, 10**12 - 1), "1000000000"
+    )
+    max_tokens_per_user: int = setting("MAX_TOKENS_PER_USER", whole_number(1, 10_000), "100")
+    max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", whole_number(1, 10_000), "100")
     log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
     log_level: str = setting("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 
