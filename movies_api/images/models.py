@@ -121,7 +121,7 @@ OLDEST = (
     .where(pictures.c.unused_since.is_(None), pictures.c.used_at <= bindparam("before"))
     .order_by(pictures.c.used_at)
     .limit(LOOKED_AT)
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
     .cte("oldest")
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
@@ -134,7 +134,7 @@ LOOK = (
 FREE = (
     select(pictures.c.key)
     .where(SOME, pictures.c.unused_since.is_(None), ~IS_SHOWN)
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
     .cte("free")
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
