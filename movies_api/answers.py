@@ -20,6 +20,12 @@ does not exist is one.
 **Everywhere.** Times are UTC. Every answer carries `X-Request-ID`, which is also in the \
 service's log. What is read has an ETag."""
 
+FULL = "Your account has reached its limit of 100000 movies: delete some to add more."
+FULL_OF_IMAGES = (
+    "Your account has reached its limit of 1000000000 bytes of images: delete movies with images; "
+    "the bytes are free a day later."
+)
+
 # By the name of the response: when it is given, and what it looks like if not as usual
 ANSWERS: dict[str, tuple[str, dict[str, str]]] = {
     "BAD_REQUEST": (
@@ -61,6 +67,22 @@ ANSWERS: dict[str, tuple[str, dict[str, str]]] = {
         {"FORBIDDEN": "A token for scripts may not do this: log in."},
     ),
     "ADMINS_ONLY": ("The caller is no admin.", {"FORBIDDEN": "This is for admins."}),
+    "QUOTA_EXCEEDED": (
+        "The account's limit of movies or image bytes is reached; the message names it.",
+        {"QUOTA_EXCEEDED": FULL},
+    ),
+    "NO_TOKEN": (
+        "The caller is an API token, or the account's limit of API tokens is reached.",
+        {
+            "FORBIDDEN": "A token for scripts may not do this: log in.",
+            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
+            "create another.",
+        },
+    ),
+    "NO_EDIT": (
+        "The movie is another user's, or the account's limit of image bytes is reached.",
+        {"FORBIDDEN": "This movie belongs to somebody else.", "QUOTA_EXCEEDED": FULL_OF_IMAGES},
+    ),
     "NO_SUCH_SESSION": ("It is not one of yours.", {"NOT_FOUND": "Session not found"}),
     "TOO_MANY_REQUESTS": (
         "Too many tries; Retry-After tells for how many seconds.",
@@ -72,8 +94,11 @@ ANSWERS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "NOT_FOUND": ("There is no such movie.", {"NOT_FOUND": "Movie not found"}),
     "NO_PERMISSION": (
-        "The permission is too old, was altered, or has been used.",
-        {"FORBIDDEN": "This permission is too old or was altered: ask for a new one."},
+        "The permission is too old, altered or used; or the account's limit of images is reached.",
+        {
+            "FORBIDDEN": "This permission is too old or was altered: ask for a new one.",
+            "QUOTA_EXCEEDED": FULL_OF_IMAGES,
+        },
     ),
     "OTHER_MEDIA_TYPE": (
         "The body is not of the type that was permitted.",

@@ -248,6 +248,17 @@ class Config:
     import_max_rows: int = setting("IMPORT_MAX_ROWS", whole_number(1, 10_000_000), "150000")
     """Largest number of rows of an import file. A row takes up to 700 bytes of memory and 0.1
     ms."""
+    max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", whole_number(1, 10**9), "100000")
+    """Quota of movies per account. Beyond a quota the response is a 403; docs/api.md has the
+    details."""
+    max_image_bytes_per_user: int = setting(
+        "MAX_IMAGE_BYTES_PER_USER", whole_number(1024, 10**12 - 1), "1000000000"
+    )
+    """Quota of image bytes per account: the stored size of all images that it uploaded."""
+    max_tokens_per_user: int = setting("MAX_TOKENS_PER_USER", whole_number(1, 10_000), "100")
+    """Quota of unexpired API tokens per account."""
+    max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", whole_number(1, 10_000), "100")
+    """Quota of logins per account; a new login ends the least recently used one."""
     log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
     otherwise)."""

@@ -50,6 +50,11 @@ def refuse(
     raise ApiError(status, code or usual_code, message or usual_message, details or {})
 
 
+def reject_quota(limit: str) -> NoReturn:
+    """Abort with 403: the account has reached a limit; the text names it and says what to do."""
+    refuse(403, "QUOTA_EXCEEDED", f"Your account has reached its limit of {limit}")
+
+
 def refuse_until(seconds: int) -> NoReturn:
     """End the request of somebody who asks too often; it may come again after the seconds."""
     error = ApiError(429, *CODES[429], {})

@@ -109,6 +109,12 @@ class Client(FlaskClient):
         self.user, self.token = response.json["user"], response.json["accessToken"]
         return self
 
+    def profile(self) -> dict[str, Any]:
+        """Return what GET /me says but for `usage`: what a login says of the user."""
+        response = self.get("/me")
+        assert response.status_code == 200, response.text
+        return {key: value for key, value in response.json.items() if key != "usage"}  # type: ignore[union-attr]
+
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Make a request and check its answer."""
         if "json" in kwargs:

@@ -21,7 +21,7 @@ def test_changes_the_name_alone(alice):
 
     assert response.status_code == 200
     assert response.json == {**alice.user, "name": "Alicia"}
-    assert alice.get("/me").json == response.json
+    assert alice.profile() == response.json
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_names_the_field_that_is_wrong(alice, body, field):
     assert response.status_code == 400
     assert response.json["error"]["code"] == "VALIDATION_ERROR"
     assert list(response.json["error"]["details"]) == [field]
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
 
 
 def test_takes_back_what_it_gave_and_ignores_what_only_we_write(alice):
@@ -113,7 +113,7 @@ def test_keeps_the_email_without_the_right_password(alice, password):
     assert response.status_code == 400
     assert response.json["error"]["code"] == "VALIDATION_ERROR"
     assert list(response.json["error"]["details"]) == ["currentPassword"]
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
 
 
 def test_the_same_email_in_another_form_needs_no_password(alice):
@@ -141,7 +141,7 @@ def test_the_password_before_does_not_change_the_email(alice, make_client, meanw
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["currentPassword"]
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
 
 
 def test_an_account_that_goes_meanwhile_changes_no_email(alice, make_client, meanwhile):
@@ -160,8 +160,8 @@ def test_refuses_an_email_that_is_taken(alice, bob, email):
 
     assert response.status_code == 409
     assert response.json["error"]["code"] == "USER_EXISTS"
-    assert alice.get("/me").json == alice.user
-    assert bob.get("/me").json == bob.user
+    assert alice.profile() == alice.user
+    assert bob.profile() == bob.user
 
 
 def test_tells_the_old_address_by_mail(mailing_app, mailbox):

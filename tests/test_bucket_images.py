@@ -59,7 +59,7 @@ def names(store):
 
 
 @pytest.fixture
-def make_app(database, store, endpoint, tmp_path):
+def make_app(migrated_app, database, store, endpoint, tmp_path):
     """A function that gives an app on an empty database that keeps pictures in the bucket."""
     apps = []
 
@@ -76,7 +76,7 @@ def make_app(database, store, endpoint, tmp_path):
 
 
 @pytest.fixture
-def app(migrated_app, make_app):
+def app(make_app):
     """The app, which keeps its pictures in the bucket."""
     return make_app()
 
@@ -160,6 +160,33 @@ def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, 
     found = alice.get(path_of(permission["imageUrl"]))
     assert (found.status_code, found.headers["Location"]) == (302, path_of(movie.json["imageUrl"]))
     assert add(alice, permission["imageUrl"]).json["imageUrl"] == movie.json["imageUrl"]
+
+
+def test_an_upload_past_us_is_charged_when_a_movie_shows_it(make_app, names, database):
+    alice = make_app(MAX_IMAGE_BYTES_PER_USER="1024").test_client().sign_up("Alice")
+    first, second = (permit(alice, picture()) for _ in range(2))
+    for permission in (first, second):
+        upload(permission, picture())
+    assert alice.get("/me").json["usage"]["imageBytes"] == 0
+
+    stored = alice.get(path_of(add(alice, first["imageUrl"]).json["imageUrl"])).content_length
+
+    assert alice.get("/me").json["usage"]["imageBytes"] == stored
+    database.execute("UPDATE uploads SET size = 1024")
+    response = add(alice, second["imageUrl"])
+    assert (response.status_code, response.json["error"]["code"]) == (403, "QUOTA_EXCEEDED")
+    assert len(names()) == 1, "what is rejected does not wait on"
+
+
+def test_an_upload_takes_unused_images_along_in_a_bucket_too(alice, names, clock):
+    movie = add(alice, data_url(picture())).json
+    alice.delete(f"/movies/{movie['id']}")
+    clock.advance(hours=25)
+    alice.log_in("alice@example.com")
+
+    kept = add(alice, data_url(picture(colour="red"))).json
+
+    assert names() == [path_of(kept["imageUrl"])[1:]]
 
 
 def test_the_form_fixes_place_type_and_size(alice):

@@ -83,7 +83,7 @@ def test_the_password_of_the_demo_is_no_password_for_others(client):
 def test_promote_makes_an_admin(run, alice, bob, email):
     run("user", "promote", email)
 
-    assert alice.get("/me").json == {**alice.user, "role": "admin"}
+    assert alice.profile() == {**alice.user, "role": "admin"}
     assert bob.get("/me").json["role"] == "user"
 
 

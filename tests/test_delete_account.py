@@ -73,7 +73,7 @@ def test_the_password_before_does_not_end_the_account(alice, make_client, meanwh
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["password"]
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
     assert alice.get("/movies").json["items"] == [movie]
 
 

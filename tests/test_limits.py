@@ -215,7 +215,7 @@ def test_the_password_of_a_session_that_was_left_open_cannot_be_guessed(alice, m
     found = [alice.open(path, method=method, json=body).status_code for _ in range(11)]
 
     assert found == [400] * 10 + [429]
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
 
 
 def test_a_change_of_the_email_cannot_be_used_to_send_mails(alice):

@@ -18,7 +18,7 @@ def test_gives_a_token_that_says_who_one_is(alice, client):
 
     assert response.status_code == 200
     assert response.json == {"user": alice.user, "accessToken": ANY}
-    assert client.take(response).get("/me").json == alice.user
+    assert client.take(response).profile() == alice.user
     assert client.refresh_token
 
 

@@ -68,6 +68,23 @@ def test_go_up_down_and_up_again(empty_database, empty_app):
     empty_app.test_client().sign_up("Alice")
 
 
+def test_images_of_an_older_release_are_not_charged(empty_database, empty_app, migrated_app):
+    with empty_app.app_context():
+        flask_migrate.upgrade(directory=str(CHECKOUT / "migrations"), revision="0003")
+    alice = empty_app.test_client().sign_up("Alice")
+    empty_database.execute(
+        "INSERT INTO pictures (key, media_type, used_at) VALUES ('x', 'image/png', '2026-01-01')"
+    )
+    empty_database.execute(
+        "INSERT INTO uploads (id, owner_id, key) SELECT id, id, 'x' FROM users"  # any UUID
+    )
+
+    migrate(empty_app)
+
+    assert alice.get("/me").json["usage"]["imageBytes"] == 0
+    down(empty_app)
+
+
 def test_going_up_twice_is_no_error(empty_database, empty_app):
     migrate(empty_app)
     empty_app.test_client().sign_up("Alice")

@@ -130,6 +130,7 @@ def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob
     never_given = [example for example in documented if example not in given]
     assert {example["error"]["code"] for example in never_given} == {
         "INTERNAL_ERROR",
+        "QUOTA_EXCEEDED",
         "RATE_LIMITED",
         "SERVICE_UNAVAILABLE",
         "SMTP_URL_NOT_SET",

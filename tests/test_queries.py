@@ -25,7 +25,7 @@ def movie(alice):
         ("PUT", "/movies/{id}", MOVIE, 2),
         ("DELETE", "/movies/{id}", None, 3),
         ("GET", "/movies/export", None, 3),
-        ("GET", "/me", None, 2),
+        ("GET", "/me", None, 3),
         ("PATCH", "/me", {"name": "Alicia"}, 3),
         ("GET", "/auth/sessions", None, 2),
         ("POST", "/auth/login", LOGIN, 4),

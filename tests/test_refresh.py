@@ -31,7 +31,7 @@ def test_trades_the_cookie_alone_for_a_new_token_and_a_new_cookie(alice):
     assert response.status_code == 200
     assert response.json["user"] == alice.user
     assert alice.refresh_token != before
-    assert alice.take(response).get("/me").json == alice.user
+    assert alice.take(response).profile() == alice.user
 
 
 def test_keeps_the_session_so_that_requests_under_way_succeed(alice):

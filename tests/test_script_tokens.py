@@ -49,7 +49,7 @@ def test_reads_and_writes_movies(script, alice):
     assert added.json["ownerId"] == alice.user["id"]
     assert script.get("/movies").json["items"] == alice.get("/movies").json["items"]
     assert script.delete(added.headers["Location"]).status_code == 204
-    assert script.get("/me").json == alice.user
+    assert script.profile() == alice.user
     assert script.patch("/me", json={"preferences": {"theme": "dark"}}).status_code == 200
 
 
@@ -74,7 +74,7 @@ def test_may_not_do_what_only_a_person_may(script, alice, method, path, body):
 
     assert response.status_code == 403
     assert response.json["error"]["code"] == "FORBIDDEN"
-    assert alice.get("/me").json == alice.user
+    assert alice.profile() == alice.user
     assert script.get("/me").status_code == 200
 
 

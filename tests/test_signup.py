@@ -26,7 +26,7 @@ def test_makes_an_account_and_logs_it_in(client):
     }
     assert response.json == {"user": user, "accessToken": ANY}
     client.take(response, 201)
-    assert client.get("/me").json == response.json["user"]
+    assert client.profile() == response.json["user"]
     assert client.post("/auth/refresh").status_code == 200
 
 

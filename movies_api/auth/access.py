@@ -6,13 +6,14 @@ from uuid import UUID
 from flask import g
 
 from ..api import Blueprint
+from ..config import settings
 from ..db import db
-from ..errors import refuse
+from ..errors import refuse, reject_quota
 from ..logs import audit
 from . import schemas
 from .guard import refuse_scripts
 from .models import hold_user
-from .sessions import add_script_token, end_sessions, is_alive, sessions_of
+from .sessions import add_script_token, count_tokens, end_sessions, is_alive, sessions_of
 
 bp = Blueprint("sessions", __name__, description="Where you are logged in, and tokens for scripts")
 
@@ -41,12 +42,15 @@ def end_session(session_id: UUID) -> None:
 @bp.post("/auth/tokens")
 @bp.arguments(schemas.NewToken)
 @bp.response(201, schemas.ScriptToken)
-@bp.alt_response(403, response="PEOPLE_ONLY")
+@bp.alt_response(403, response="NO_TOKEN")
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
     """Make a token for a script; it is shown this once."""
     refuse_scripts(g.caller)
     if hold_user(g.caller.id) is None or not is_alive(g.caller.session_id):
         refuse(401)  # the session ended while we waited
+    limit = settings().max_tokens_per_user
+    if count_tokens(g.caller.id) >= limit:
+        reject_quota(f"{limit} API tokens: end one to create another.")
     token = add_script_token(g.caller.id, fields["name"], fields["days"])
     db.session.commit()
     audit("token_made", g.caller.id, sessionId=token["id"])

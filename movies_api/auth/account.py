@@ -10,7 +10,7 @@ from ..api import Blueprint, runs_in
 from ..config import settings
 from ..db import db
 from ..errors import refuse, refuse_fields
-from ..images.models import pictures_of
+from ..images.models import charged_bytes, pictures_of
 from ..images.sweeping import drop_pictures
 from ..logs import audit
 from ..mail import send, soon
@@ -39,10 +39,19 @@ bp = Blueprint("account", __name__, description="Your own account")
 
 
 @bp.get("/me")
-@bp.response(200, schemas.User)
+@bp.response(200, schemas.Me)
 def show_me() -> dict[str, Any]:
-    """Return your own account."""
-    return user_answer(get_me())
+    """Return your own account, and how much it has of what is limited."""
+    me, limits = get_me(), settings()
+    usage = {
+        "movies": g.caller.movie_count,
+        "imageBytes": charged_bytes(me.id),
+        "limits": {
+            "movies": limits.max_movies_per_user,
+            "imageBytes": limits.max_image_bytes_per_user,
+        },
+    }
+    return {**user_answer(me), "usage": usage}
 
 
 @bp.patch("/me")
@@ -85,7 +94,7 @@ def delete_me(fields: dict[str, Any]) -> None:
     refuse_scripts(g.caller)
     me = get_me()
     check_password(me, fields["password"], "password")
-    # Before there is a transaction: what is added in between, the sweep takes
+    # Before there is a transaction: what is added in between, later uploads take along
     pictures = pictures_of(me.id)
     # Who removes a movie locks it and then its owner; who adds one locks the owner, twice. In this
     # order, and before anything is removed, neither can be in a deadlock with us

@@ -45,7 +45,7 @@ IS_USER = users.c.id == bindparam("user")
 USER = select(*PROFILE, users.c.password_hash).where(IS_USER)
 LOGIN = select(*PROFILE, users.c.password_hash).where(users.c.email == bindparam("email"))
 HOLD = select(users.c.password_hash).where(IS_USER).with_for_update(read=True)
-HOLD_COUNT = select(users.c.id).where(IS_USER).with_for_update(key_share=True)
+HOLD_COUNT = select(users.c.movie_count).where(IS_USER).with_for_update(key_share=True)
 HOLD_ALONE = select(users.c.id).where(IS_USER).with_for_update()
 PROMOTE = (
     update(users).where(users.c.email == bindparam("address")).values(role="admin")
@@ -137,12 +137,15 @@ def hold_user_alone(user: UUID) -> None:
     write(HOLD_ALONE, {"user": user})
 
 
-def hold_count(user: UUID) -> bool:
-    """Keep others from adding to the user's movies until the transaction ends; False if gone.
+def hold_count(user: UUID) -> int | None:
+    """Return how many movies the user has, and let it stay so until the transaction ends.
+
+    None if the user has gone.
 
     What only refers to the user, a session or an upload, need not wait.
     """
-    return write(HOLD_COUNT, {"user": user}).scalar_one_or_none() is not None
+    count: int | None = write(HOLD_COUNT, {"user": user}).scalar_one_or_none()
+    return count
 
 
 def remove_user(user: Row[Any]) -> bool:

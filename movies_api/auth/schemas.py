@@ -244,6 +244,37 @@ class User(Output):
     )
 
 
+class Limits(Output):
+    """What an account may have at most."""
+
+    movies = fields.Integer(required=True, metadata={"example": 100_000})
+    image_bytes = fields.Integer(
+        required=True, data_key="imageBytes", metadata={"example": 1_000_000_000}
+    )
+
+
+class Usage(Output):
+    """What the account has."""
+
+    movies = fields.Integer(required=True, metadata={"example": 312})
+    image_bytes = fields.Integer(
+        required=True,
+        data_key="imageBytes",
+        metadata={
+            "example": 48_120_334,
+            "description": "Of the images it uploaded, in full, also where another account has the "
+            "same; an image that no movie shows any more counts for about a day longer.",
+        },
+    )
+    limits = fields.Nested(Limits, required=True)
+
+
+class Me(User):
+    """Your own account, and how much it has."""
+
+    usage = fields.Nested(Usage, required=True)
+
+
 class Grant(Output):
     """Who you are, and the token to say so with."""
 

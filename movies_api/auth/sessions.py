@@ -4,9 +4,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, ForeignKey, Row, String, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    JSON,
+    ForeignKey,
+    Row,
+    String,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
+from ..config import settings
 from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
 from ..prepared import Prepared
 from .models import users
@@ -80,13 +93,38 @@ END = {
     "others": END_ALL.where(sessions.c.id != bindparam("session")),
     "all": END_ALL,
 }
+# Materialized: PostgreSQL may run a subselect once per row, and so delete more than the limit.
+# SKIP LOCKED: two logins at the same time do not wait for each other here
 EXPIRED = (
     select(sessions.c.id)
     .where(sessions.c.expires_at <= bindparam("now"))
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)  # two logins at once do not wait for each other here
+    .with_for_update(skip_locked=True)
+    .cte("expired")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
 )
-PURGE = delete(sessions).where(sessions.c.id.in_(EXPIRED.scalar_subquery()))
+SURPLUS = (
+    select(sessions.c.id)
+    .where(
+        sessions.c.user_id == bindparam("user"),
+        sessions.c.kind == "login",
+        sessions.c.expires_at > bindparam("now"),
+    )
+    .order_by(sessions.c.last_used_at.desc(), sessions.c.id)
+    .offset(bindparam("kept"))
+    .with_for_update(skip_locked=True)
+    .cte("surplus")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+PURGE = delete(sessions).where(sessions.c.id.in_(select(EXPIRED.c.id))).returning(sessions.c.id)
+MAKE_ROOM = delete(sessions).where(
+    sessions.c.id.in_(union_all(select(EXPIRED.c.id), select(SURPLUS.c.id)))
+)
+TOKENS = select(func.count()).where(
+    sessions.c.user_id == bindparam("user"),
+    sessions.c.kind == "token",
+    sessions.c.expires_at > bindparam("now"),
+)
 
 
 def caller_of(session: UUID) -> Row[Any] | None:
@@ -119,6 +157,11 @@ def end_sessions(user: UUID, session: UUID | None, scope: str) -> int:
     return write(END[scope], {"user": user, "session": session}).rowcount
 
 
+def count_tokens(user: UUID) -> int:
+    """Return how many unexpired API tokens the user has, in the request's transaction."""
+    return int(write(TOKENS, {"user": user, "now": now()}).scalar_one())
+
+
 def add_script_token(user: UUID, name: str, days: int) -> dict[str, Any]:
     """Add a token for scripts; return it as its owner sees it this once."""
     secret, started = new_secret(), now()
@@ -132,9 +175,14 @@ def add_script_token(user: UUID, name: str, days: int) -> dict[str, Any]:
 
 
 def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datetime]:
-    """Add a session; return its id, its refresh secret (kept only as a hash) and its end."""
+    """Add a session; return its id, its refresh secret (kept only as a hash) and its end.
+
+    Beyond MAX_SESSIONS_PER_USER the user's least recently used logins end in the same transaction.
+    Logins at the same time do not see each other; the next one makes up for it.
+    """
     secret, started = new_secret(), now()
-    purge_sessions(PURGED)
+    kept = settings().max_sessions_per_user - 1
+    write(MAKE_ROOM, {"user": user, "kept": kept, "now": started, "most": PURGED})
     until = started + SLIDING[remember]
     values = _session(user, name, secret, started) | {"remember": remember, "expires_at": until}
     write(ADD_SESSION, values)
@@ -158,4 +206,5 @@ def _session(user: UUID, name: str, secret: str, started: datetime) -> dict[str,
 
 def purge_sessions(most: int) -> int:
     """Remove sessions that have expired, so many at most; return how many."""
-    return write(PURGE, {"now": now(), "most": most}).rowcount
+    # SQLite's driver does not count the rows of a statement that begins with WITH
+    return len(write(PURGE, {"now": now(), "most": most}).all())

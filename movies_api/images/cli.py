@@ -5,9 +5,9 @@ from flask.cli import AppGroup
 
 from ..db import db
 from ..errors import ApiError
-from .keeping import storage
-from .models import note_use, unused_pictures
-from .sweeping import stray_files, sweep_picture
+from .models import note_use
+from .storage import storage
+from .sweeping import stray_files, sweep_next
 
 images = AppGroup("images", help="Look after the pictures.")
 
@@ -16,8 +16,9 @@ images = AppGroup("images", help="Look after the pictures.")
 def sweep() -> None:
     """Remove the pictures that no movie has shown for a day, and uploads that were never used.
 
-    The day begins when a sweep first sees that none does. Run it once a day, or more often; it may
-    run while the service serves.
+    The day begins when the movie goes, or when a sweep or an upload first sees that none shows it.
+    Each upload removes a few by itself; this removes all of them. It may run while the service
+    serves.
     """
     try:
         removed, strays = _sweep_pictures(), _sweep_strays()
@@ -29,8 +30,7 @@ def sweep() -> None:
 def _sweep_pictures() -> int:
     note_use()
     db.session.commit()
-    with click.progressbar(unused_pictures(), label="Pictures") as keys:
-        return sum(sweep_picture(key) for key in keys)
+    return sum(iter(sweep_next, None))
 
 
 def _sweep_strays() -> int:

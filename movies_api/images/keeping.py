@@ -11,33 +11,30 @@ from io import BytesIO
 from typing import Any, BinaryIO, TypeVar
 from uuid import UUID, uuid5
 
-from flask import current_app, request
+from flask import request
 from sqlalchemy.exc import IntegrityError
 
+from ..auth.limits import spend
 from ..config import settings
 from ..db import db
-from ..errors import ApiError, refuse, refuse_fields
+from ..errors import ApiError, refuse, refuse_fields, reject_quota
 from ..fields import InlineFile
 from .models import (
     add_picture,
     add_upload,
+    charged_bytes,
     touch_picture,
     type_of,
     upload_from_id,
 )
 from .pictures import Picture, PictureError, clean_picture, one_of_few, thumbnail
-from .storage import Storage
+from .storage import storage
+from .sweeping import take_along
 
 FOLDER = "/images/"
 KEY, UPLOAD = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 View = TypeVar("View", bound=Callable[..., Any])
 GONE = "There is no such picture (any more): upload it again."
-
-
-def storage() -> Storage:
-    """Return the storage of the app at work."""
-    found: Storage = current_app.extensions["images"]
-    return found
 
 
 def public_base() -> str:
@@ -65,12 +62,14 @@ def show_pictures(rows: Iterable[dict[str, Any]], base: str = "") -> None:
 def keep_picture(owner: UUID, fields: dict[str, Any]) -> None:
     """Put in the place of what was sent as imageUrl what the table holds of it.
 
-    A picture inside the request is stored; the URL of one of ours is known again, and an upload
-    is taken up; any other URL stays what it is, and nobody ever fetches it.
+    A picture inside the request is stored, and counts as POST /images does; the URL of one of ours
+    is known again, and an upload is taken up; any other URL stays what it is, and nobody ever
+    fetches it.
     """
     value = fields.get("image_url")
     if isinstance(value, InlineFile):
         check_size(len(value.data))
+        spend("image", owner.hex)
         file = BytesIO(value.data)
         fields["image_url"] = FOLDER + store(file, value.media_type, "imageUrl", owner)
     elif value is not None:
@@ -115,24 +114,44 @@ def check_size(size: int) -> None:
         refuse(413, message=f"The picture is too large: at most {limit} bytes are taken.")
 
 
+def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
+    """Abort with 403 when so many more bytes exceed what an account may upload.
+
+    An upload that is stored already is not charged twice. Nothing is locked: requests at the same
+    time may exceed the limit by what they bring. Who has reached it removes unused images too.
+    """
+    limit = settings().max_image_bytes_per_user
+    if charged_bytes(owner, upload) + size <= limit:
+        return
+    take_along()
+    if charged_bytes(owner, upload) + size > limit:
+        reject_quota(
+            f"{limit} bytes of images: delete movies with images; the bytes are free a day later."
+        )
+
+
 def store(
     file: BinaryIO, media_type: str, field: str, owner: UUID, upload: UUID | None = None
 ) -> str:
     """Verify and keep a picture of the owner's; return its key. The field is the one to blame.
 
     From then on the picture goes by the id of its upload too; one that came in a request has an id
-    that follows from it, so that the account takes it along.
+    that follows from it, so that the account takes it along. The owner is charged the bytes that
+    are stored.
     """
     picture = _cleaned(file, media_type, field)
-    key = picture.key
+    key, size = picture.key, len(picture.data)
+    upload_id = upload or uuid5(owner, key)
+    check_quota(owner, size, upload_id)
     try:
         add_picture(key, picture.media_type)
-        if not add_upload(upload or uuid5(owner, key), owner, key):
+        if not add_upload(upload_id, owner, key, size):
             refuse(403, message="This permission has been used: ask for a new one.")
         storage().put(f"images/{key}", picture.data, picture.media_type)
     except IntegrityError:
         refuse(403 if upload else 401, message="This account has been deleted.")
     db.session.commit()
+    take_along()
     return key
 
 

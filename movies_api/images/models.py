@@ -1,11 +1,24 @@
 """Pictures: the tables, and which of them no movie shows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String, bindparam, delete, exists, select, union, update
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    String,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    union,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,15 +28,25 @@ from ..movies.models import movies
 BATCH = 500
 GRACE = timedelta(days=1)
 IN_USE = timedelta(minutes=1)  # between a picture's being stored and the movie's that shows it
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # unused since then: removed first, without the grace
+LOOKED_AT = 20  # images that each stored one looks at
 
 
 class Picture(db.Model):  # type: ignore[name-defined]
-    """A picture in the storage: when it was added or last put into a movie.
+    """A picture in the storage: when it was added, last put into a movie, or last looked at.
 
-    unused_since is when a sweep first saw that no movie shows it, and None before.
+    unused_since is when it was first known that no movie shows it, and None before.
     """
 
     __tablename__ = "pictures"
+    __table_args__ = (
+        Index(
+            "ix_pictures_used_at",
+            "used_at",
+            sqlite_where=text("unused_since IS NULL"),
+            postgresql_where=text("unused_since IS NULL"),
+        ),
+    )
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(10))
@@ -32,19 +55,27 @@ class Picture(db.Model):  # type: ignore[name-defined]
 
 
 class Upload(db.Model):  # type: ignore[name-defined]
-    """An upload that was permitted, has come and is a picture; its id is a name of the picture."""
+    """An upload that was permitted, has come and is a picture; its id is a name of the picture.
+
+    size is the bytes that are stored, as the owner is charged for them; 0 for uploads older than
+    the column.
+    """
 
     __tablename__ = "uploads"
+    # With the size, so that the sum reads the index alone
+    __table_args__ = (Index("ix_uploads_owner_size", "owner_id", "size"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     key: Mapped[str] = mapped_column(ForeignKey("pictures.key", ondelete="CASCADE"), index=True)
+    size: Mapped[int] = mapped_column(server_default="0")
 
 
 pictures, uploads = Picture.__table__, Upload.__table__
 IS_SHOWN = exists().where(movies.c.picture_key == pictures.c.key)
 IS_UPLOADED = exists().where(uploads.c.key == pictures.c.key)
 ONE = pictures.c.key == bindparam("picture")
+AT = bindparam("at", type_=UtcDateTime)  # a CASE tells it no type
 
 TYPE = select(pictures.c.media_type).where(ONE)
 UPLOAD = select(uploads.c.owner_id, uploads.c.key).where(uploads.c.id == bindparam("upload"))
@@ -54,15 +85,26 @@ OF_USER = union(
     ),
     select(uploads.c.key).where(uploads.c.owner_id == bindparam("user")),
 )
+CHARGED = select(func.coalesce(func.sum(uploads.c.size), 0)).where(
+    uploads.c.owner_id == bindparam("owner")
+)
+CHARGED_OTHERS = CHARGED.where(uploads.c.id != bindparam("upload"))
 NOTE_SHOWN = (
     update(pictures).where(pictures.c.unused_since.is_not(None), IS_SHOWN).values(unused_since=None)
 )
+NOTE_ONE_SHOWN = NOTE_SHOWN.where(ONE)
 NOTE_UNUSED = (
     update(pictures)
     .where(pictures.c.unused_since.is_(None), ~IS_SHOWN)
     .values(unused_since=bindparam("at"))
 )
-UNUSED = select(pictures.c.key).where(pictures.c.unused_since <= bindparam("before"), ~IS_SHOWN)
+NEXT_UNUSED = (
+    select(pictures.c.key)
+    .where(pictures.c.unused_since <= bindparam("before"))
+    .order_by(pictures.c.unused_since)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 REMOVE_UNUSED = delete(pictures).where(
     ONE, pictures.c.unused_since <= bindparam("before"), ~IS_SHOWN
 )
@@ -73,6 +115,40 @@ KNOWN = select(pictures.c.key)
 SOME = pictures.c.key.in_(bindparam("keys", expanding=True))
 AMONG = KNOWN.where(SOME)
 HOLD = AMONG.with_for_update(read=True, key_share=True)
+# Materialized: PostgreSQL may run a subselect once per row, and so lock more than the limit
+OLDEST = (
+    select(pictures.c.key)
+    .where(pictures.c.unused_since.is_(None), pictures.c.used_at <= bindparam("before"))
+    .order_by(pictures.c.used_at)
+    .limit(LOOKED_AT)
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("oldest")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+LOOK = (
+    update(pictures)
+    .where(pictures.c.key.in_(select(OLDEST.c.key)))
+    .values(used_at=AT, unused_since=case((~IS_SHOWN, AT), else_=None))
+    .returning(pictures.c.key)
+)
+FREE = (
+    select(pictures.c.key)
+    .where(SOME, pictures.c.unused_since.is_(None), ~IS_SHOWN)
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("free")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+LET_GO = (
+    update(pictures)
+    .where(pictures.c.key.in_(select(FREE.c.key)))
+    .values(
+        unused_since=case(
+            (IS_UPLOADED | (pictures.c.used_at > bindparam("recent")), AT),
+            else_=bindparam("since", type_=UtcDateTime),
+        )
+    )
+    .returning(pictures.c.key)
+)
 TOUCH = (
     update(pictures)
     .where(SOME)
@@ -148,12 +224,12 @@ def add_picture(key: str, media_type: str) -> None:
     write(ADD[db.engine.dialect.name], values)
 
 
-def add_upload(upload: UUID, owner: UUID, key: str) -> bool:
+def add_upload(upload: UUID, owner: UUID, key: str, size: int) -> bool:
     """Name a picture after its upload; False when the upload was another picture.
 
     IntegrityError when the owner's account has gone.
     """
-    values = {"id": upload, "owner_id": owner, "key": key}
+    values = {"id": upload, "owner_id": owner, "key": key, "size": size}
     return bool(write(ADD_UPLOAD[db.engine.dialect.name], values).scalar_one() == key)
 
 
@@ -168,9 +244,40 @@ def note_use() -> None:
     write(NOTE_UNUSED, {"at": now()})
 
 
-def unused_pictures() -> list[str]:
-    """Return the keys of the pictures whose grace is over."""
-    return [row["key"] for row in fetch_all(UNUSED, {"before": now() - GRACE})]
+def charged_bytes(owner: UUID, but: UUID | None = None) -> int:
+    """Return the bytes of the images that the owner uploaded, but for one upload."""
+    statement, values = (CHARGED_OTHERS, {"upload": but}) if but else (CHARGED, {})
+    row: Any = fetch_one(statement, {"owner": owner, **values})
+    return int(row[0])
+
+
+def look_at_oldest() -> None:
+    """Note of the images not looked at for longest, a day at least, whether a movie shows them."""
+    at = now()
+    fetch_all(LOOK, {"at": at, "before": at - GRACE})
+
+
+def let_go(keys: Iterable[str], *, at_once: bool = False) -> None:
+    """Note that movies have stopped showing these images, unless others still do.
+
+    With at_once those go first and without the grace that nobody else uploaded or has just put
+    into a movie. An image that another request holds is left to look_at_oldest: nothing waits.
+    """
+    at, ordered = now(), sorted(keys)
+    values = {"at": at, "since": LONG_AGO if at_once else at, "recent": at - IN_USE}
+    for start in range(0, len(ordered), BATCH):
+        fetch_all(LET_GO, {**values, "keys": ordered[start : start + BATCH]})
+
+
+def lock_next_unused() -> str | None:
+    """Return the key of the image unused for longest whose grace is over, and lock it; or None."""
+    key: str | None = write(NEXT_UNUSED, {"before": now() - GRACE}).scalar_one_or_none()
+    return key
+
+
+def note_shown(key: str) -> None:
+    """Note that a movie shows the image after all."""
+    write(NOTE_ONE_SHOWN, {"picture": key})
 
 
 def known_pictures() -> set[str]:

@@ -11,6 +11,8 @@ from stat import S_ISREG
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from flask import current_app
+
 from ..config import Config
 from ..errors import refuse
 from ..logs import log
@@ -264,6 +266,12 @@ def on_disk() -> Iterator[None]:
     except OSError as error:
         log.error("picture storage: %s", error)
         refuse(503, message="The storage of pictures cannot be written: retry later.")
+
+
+def storage() -> Storage:
+    """Return the storage of the app at work."""
+    found: Storage = current_app.extensions["images"]
+    return found
 
 
 def storage_for(config: Config) -> Storage:

@@ -1,17 +1,39 @@
 """Sweeping: when pictures go, and what else lies in the storage.
 
+No cron job is needed: each stored image takes a few others along. Deleting a movie, or putting
+another image into one, notes that its image is unused; what that misses (an image that no movie
+ever showed, one that an edit replaced by a URL) is found because each stored image also looks at
+those not looked at for longest. A day later they go; images of deleted accounts go first and
+without that day. `images sweep` does the same for all of them, and removes stray files.
+
 A row is locked while its files go, and the view or command does not commit: see keeping.py.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
+from time import monotonic
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..db import db, now
 from ..errors import ApiError
-from .keeping import storage
-from .models import GRACE, known_pictures, remove_left, remove_unused
+from ..logs import log
+from .models import (
+    GRACE,
+    known_pictures,
+    let_go,
+    lock_next_unused,
+    look_at_oldest,
+    note_shown,
+    remove_left,
+    remove_unused,
+)
 from .pictures import WIDTHS
-from .storage import PERMISSION, Stored
+from .storage import PERMISSION, Stored, storage
+
+TAKEN_ALONG = 3  # images that each stored one removes
+MAX_SECONDS = 1  # for these: somebody waits for the response
+MAX_SECONDS_AT_END = 5  # for the images of a deleted account
 
 OURS = re.compile(
     r"images/((?P<key>[0-9a-f]{64})(-(160|320|640)\.webp)?|\.draft-\w+)"
@@ -19,30 +41,62 @@ OURS = re.compile(
 )
 
 
-def drop_pictures(keys: Iterable[str]) -> None:
+def drop_pictures(keys: Collection[str]) -> None:
     """Remove at once the pictures that nobody shows any more; call it when the movies are gone.
 
-    What the storage does not let go now is left to the sweep.
+    What the storage does not let go now, or takes too long, is taken along by later uploads.
     """
-    for key in keys:
-        try:
+    end = monotonic() + MAX_SECONDS_AT_END
+    try:
+        let_go(keys, at_once=True)
+        for key in keys:
+            if monotonic() > end:
+                return
             _drop(key, remove_left(key))
-        except ApiError:  # the log has it
-            db.session.rollback()
-            return
+    except (ApiError, SQLAlchemyError) as error:
+        _give_up(error)
 
 
-def sweep_picture(key: str) -> bool:
-    """Remove a picture whose grace is over; False if a movie has come to show it."""
-    return _drop(key, remove_unused(key))
+def take_along() -> None:
+    """Remove a few unused images and look for more; never fail because of them."""
+    end = monotonic() + MAX_SECONDS
+    try:
+        look_at_oldest()
+        for _ in range(TAKEN_ALONG):
+            if monotonic() > end or sweep_next() is None:
+                return
+    except (ApiError, SQLAlchemyError) as error:
+        _give_up(error)
 
 
-def _drop(key: str, is_removed: bool) -> bool:
+def _give_up(error: Exception) -> None:
+    db.session.rollback()
+    if not isinstance(error, ApiError):  # the storage has logged its own
+        log.error("unused images stay: %s", type(getattr(error, "orig", error)).__name__)
+
+
+def sweep_next() -> bool | None:
+    """Remove the image unused for longest whose grace is over.
+
+    Return False if a movie has come to show it, and None if there is no such image, or only such as
+    another request is removing.
+    """
+    key = lock_next_unused()
+    if key is None:
+        db.session.rollback()
+        return None
+    is_removed = remove_unused(key)
+    if not is_removed:
+        note_shown(key)
+    _drop(key, is_removed)
+    return is_removed
+
+
+def _drop(key: str, is_removed: bool) -> None:
     if is_removed:
         widths = (f"images/{key}-{width}.webp" for width in WIDTHS)
         storage().remove([*widths, f"images/{key}"])
     db.session.commit()
-    return is_removed
 
 
 def stray_files() -> list[Stored]:

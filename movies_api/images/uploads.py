@@ -10,8 +10,8 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from ..auth.tokens import exact
 from ..config import settings
 from ..db import now
-from .keeping import FOLDER, own_base, public_base, storage
-from .storage import PERMISSION
+from .keeping import FOLDER, own_base, public_base
+from .storage import PERMISSION, storage
 
 
 class Promise(NamedTuple):

@@ -21,15 +21,15 @@ from .keeping import (
     GONE,
     KEY,
     UPLOAD,
+    check_quota,
     check_size,
     public_base,
-    storage,
     store,
     thumbnail_of,
 )
 from .models import type_of, upload_from_id
 from .pictures import FORMATS
-from .storage import on_disk
+from .storage import on_disk, storage
 from .uploads import permit_upload, read_permission
 
 CHUNK = 1 << 16
@@ -51,11 +51,13 @@ bp = Blueprint("images", __name__, description="Pictures of movies")
 @bp.post("/images")
 @bp.arguments(schemas.UploadFields)
 @bp.response(201, schemas.Permission)
+@bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def ask_upload(fields: dict[str, Any]) -> dict[str, Any]:
     """Ask for permission to upload a picture, straight to where pictures are kept."""
     check_size(fields["size"])
     spend("image", g.caller.id.hex)
+    check_quota(g.caller.id, fields["size"])
     return permit_upload(g.caller.id, fields["content_type"], fields["size"])
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Row,
     String,
     Text,
     bindparam,
@@ -99,7 +100,7 @@ EDIT = (
 )
 HOLD_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
 REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
-REMOVE = delete(movies).where(MINE).returning(movies.c.id)
+REMOVE = delete(movies).where(MINE).returning(movies.c.picture_key)
 
 
 def movie_from_id(movie: int) -> dict[str, Any] | None:
@@ -145,13 +146,16 @@ def remove_movies_of(owner: UUID) -> None:
     write(REMOVE_ALL, {"owner": owner})
 
 
-def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> bool:
-    """Remove the owner's movie; False when no row has id, owner and version."""
+def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> Row[Any] | None:
+    """Remove the owner's movie; return its picture_key, or None when there is no such movie.
+
+    The movie has the id, the owner and one of the versions.
+    """
     values: dict[str, Any] = {"owner": owner, "movie": movie}
     statement = REMOVE
     if versions is not None:
         statement, values["versions"] = statement.where(AT_VERSION), list(versions)
-    return fetch_one(statement, values) is not None
+    return fetch_one(statement, values)
 
 
 def columns_of(fields: Mapping[str, Any]) -> dict[str, Any]:

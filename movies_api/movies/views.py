@@ -9,9 +9,18 @@ from flask import g, request, url_for
 from sqlalchemy.exc import IntegrityError
 
 from ..api import ETAG, Blueprint, runs_in
-from ..errors import refuse, refuse_fields
+from ..config import settings
+from ..errors import refuse, refuse_fields, reject_quota
 from ..fields import InlineFile
-from ..images.keeping import GONE, check_picture, keep_picture, show_pictures, takes_picture
+from ..images.keeping import (
+    FOLDER,
+    GONE,
+    check_picture,
+    keep_picture,
+    show_pictures,
+    takes_picture,
+)
+from ..images.models import let_go
 from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
 from .fields import MovieFields
@@ -63,8 +72,13 @@ def list_movies(query: dict[str, Any]) -> Answer:
 @takes_picture
 @bp.arguments(MovieFields)
 @bp.response(201, schemas.Movie, headers=ETAG | LOCATION)
+@bp.alt_response(403, response="QUOTA_EXCEEDED")
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def create_movie(fields: dict[str, Any]) -> Answer:
     """Add a movie."""
+    limit = settings().max_movies_per_user
+    if g.caller.movie_count >= limit:
+        reject_quota(f"{limit} movies: delete some to add more.")
     keep_picture(g.caller.id, fields)
     try:
         movie = add_movie(g.caller.id, fields)
@@ -90,15 +104,17 @@ def show_movie(movie_id: int) -> Answer:
 @takes_picture
 @bp.arguments(schemas.MovieEdit)
 @bp.response(200, schemas.Movie, headers=ETAG)
-@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(403, response="NO_EDIT")
 @bp.alt_response(404, response="NOT_FOUND")
 @bp.alt_response(412, response="PRECONDITION_FAILED")
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.doc(parameters=[IF_MATCH])
 def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
     """Change what is sent of one of your movies; the rest keeps its value."""
-    versions = _versions()
+    versions, replaced = _versions(), None
     if isinstance(fields.get("image_url"), InlineFile):
-        get_movie(movie_id, versions)  # no file is kept for a change that is refused
+        # no file is kept for a change that is refused
+        replaced = get_movie(movie_id, versions)["imageUrl"]
     keep_picture(g.caller.id, fields)
     try:
         movie = edit_movie(g.caller.id, movie_id, fields, versions)
@@ -107,6 +123,8 @@ def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
     if movie is None:
         get_movie(movie_id)
         refuse(412)
+    if replaced and replaced.startswith(FOLDER):
+        let_go([replaced.removeprefix(FOLDER)])
     return _answer(movie)
 
 
@@ -118,9 +136,12 @@ def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
 @bp.doc(parameters=[IF_MATCH])
 def delete_movie(movie_id: int) -> None:
     """Remove one of your movies."""
-    if not remove_movie(g.caller.id, movie_id, _versions()):
+    removed = remove_movie(g.caller.id, movie_id, _versions())
+    if removed is None:
         get_movie(movie_id)
         refuse(412)
+    if removed.picture_key:
+        let_go([removed.picture_key])
 
 
 def get_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any]:

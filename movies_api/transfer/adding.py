@@ -4,6 +4,7 @@ from collections import Counter
 from uuid import UUID
 
 from ..auth.models import hold_count
+from ..config import settings
 from ..errors import refuse
 from ..movies.bulk import add_movies, keys_of
 from ..movies.titles import fold
@@ -15,16 +16,18 @@ BEFORE = "It stands in this file before."
 
 
 def settle_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
-    """Settle the rows that are there already, or whose picture is not there any more.
+    """Settle the rows that are there already, or whose picture is not there any more, or too many.
 
     From here to the end of the transaction another import of the owner waits, so that none adds
     what both have.
     """
-    if not hold_count(owner):
+    count = hold_count(owner)
+    if count is None:
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
     if on_duplicate != "allow":
         _settle_duplicates(owner, reading, "skipped" if on_duplicate == "skip" else "rejected")
     hold_places(reading.rows)
+    _settle_quota(reading, count)
 
 
 def add_rows(owner: UUID, reading: Reading) -> None:
@@ -33,6 +36,14 @@ def add_rows(owner: UUID, reading: Reading) -> None:
     add_movies(
         owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)
     )
+
+
+def _settle_quota(reading: Reading, count: int) -> None:
+    """Reject the last rows, those beyond the movies that the account may have."""
+    limit = settings().max_movies_per_user
+    rows = [row for row in reading.rows if row.action == "added"]
+    for row in rows[max(limit - count, 0) :]:
+        row.settle("rejected", f"Your account has reached its limit of {limit} movies.")
 
 
 def _settle_duplicates(owner: UUID, reading: Reading, action: str) -> None:

@@ -63,7 +63,7 @@ def _keep(owner: UUID, row: Row, value: InlineFile | UUID, *, is_dry: bool) -> N
         else:
             keep_picture(owner, fields)
     except ApiError as error:
-        if error.code not in {400, 403, 413}:
+        if error.code not in {400, 403, 413, 429}:  # beyond a limit: the row, not the import
             raise
         row.settle("rejected", error.description or GONE)
     else:
