@@ -4,6 +4,7 @@ from collections import Counter
 from uuid import UUID
 
 from ..auth.models import hold_count
+from ..db import begin_long_transaction
 from ..errors import refuse
 from ..movies.bulk import add_movies, keys_of
 from ..movies.titles import fold
@@ -20,6 +21,7 @@ def settle_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
     From here to the end of the transaction another import of the owner waits, so that none adds
     what both have.
     """
+    begin_long_transaction()
     if not hold_count(owner):
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
     if on_duplicate != "allow":
