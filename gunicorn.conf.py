@@ -70,8 +70,11 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
 forwarder_headers = ""
 
 
-def when_ready(_server: Any) -> None:
-    """Keep what is imported out of the garbage collector, so that workers go on sharing it."""
+def when_ready(server: Arbiter) -> None:
+    """Log whether the database can serve; share with the workers what has been imported."""
+    from movies_api.health import check_at_boot  # noqa: PLC0415  only now is the path set up
+
+    check_at_boot(server.app.wsgi())
     gc.collect()
     gc.freeze()
 
