@@ -20,7 +20,7 @@ from .fields import Output
 from .outages import CAUSES, Cause, cause_of, log_cause
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
-IS_READ_ONLY = select(func.current_setting("transaction_read_only") == "on")
+VERSION_ON_SERVER = VERSION.add_columns(func.current_setting("transaction_read_only"))
 FREE_BYTES = 1 << 20  # under which SQLite's next write may fail
 
 bp = Blueprint("service", __name__, description="The service itself")
@@ -53,28 +53,25 @@ def show_readiness() -> dict[str, str]:
 def check_database() -> Cause | None:
     """Return why the database cannot serve requests, which the log tells too, or None."""
     try:
-        row = fetch_one(VERSION, {})
-        is_writable = _is_file_writable if settings().is_embedded else _is_server_writable
-        cause = is_writable()
-    except SQLAlchemyError as error:
+        row: Any = fetch_one(VERSION if settings().is_embedded else VERSION_ON_SERVER, {})
+        if settings().is_embedded:
+            cause = _fault_of_file()
+        else:
+            cause = CAUSES["server_read_only"] if row and row[1] == "on" else None
+    except (SQLAlchemyError, OSError) as error:
         cause = cause_of(error) or CAUSES["unavailable"]
         log_cause(cause, error)
         return cause
     # A revision that this release does not know is that of a newer one, before or after it
-    if row is None or row.version_num in _older(current_app.extensions["migrate"].directory):
+    if row is None or row[0] in _older(current_app.extensions["migrate"].directory):
         cause = CAUSES["migrations_pending"]
     if cause:
         log_cause(cause)
     return cause
 
 
-def _is_server_writable() -> Cause | None:
-    row = fetch_one(IS_READ_ONLY, {})
-    return CAUSES["server_read_only"] if row and row[0] else None
-
-
-def _is_file_writable() -> Cause | None:
-    """Take the write lock, unless another writer has it, and write nothing."""
+def _fault_of_file() -> Cause | None:
+    """Return why the file takes no writes: take the lock, unless a writer has it, and let it go."""
     folder = Path(db.engine.url.database or "").parent
     if disk_usage(folder).free < FREE_BYTES:
         return CAUSES["disk_full"]
