@@ -125,7 +125,7 @@ MESSAGES = [
     (re.compile(pattern, re.IGNORECASE), name)
     for pattern, name in [
         ("no such (table|column):", "migrations_pending"),
-        ("password authentication failed|no password supplied", "password_rejected"),
+        ("authentication failed|no password supplied", "password_rejected"),
         (r"role \"[^\"\n]*\" does not exist|no such user", "unknown_role"),
         (r"database \"[^\"\n]*\" does not exist|no such database", "unknown_database"),
         (
@@ -153,6 +153,8 @@ def cause_of(error: Exception) -> Cause | None:
     """Return why the database cannot serve a request, or None for an error of our own."""
     if isinstance(error, PoolTimeout):
         return CAUSES["pool_exhausted"]
+    if isinstance(error, OSError):
+        return CAUSES["file_unusable"]
     driver: Any = getattr(error, "orig", None) or error
     state = getattr(driver, "pgcode", None) or ""
     sqlite = "_".join((getattr(driver, "sqlite_errorname", None) or "").split("_")[:2])

@@ -167,34 +167,6 @@ def ready_and_log(url, tmp_path, lines, **variables):
     return response.json["error"]["message"], [line for line in lines() if "cause" in line]
 
 
-@pytest.mark.only_on("postgresql")
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
-        ({"host": "no-such-host.invalid"}, "host_unknown"),
-        ({"port": None}, "connection_refused"),
-        ({"host": "", "query": {"host": "/nowhere"}}, "connection_refused"),
-        ({"username": "nobody_here"}, "unknown_role"),
-        ({"database": "no_such_database"}, "unknown_database"),
-        ({"query": {"sslmode": "verify-full"}}, "tls_failed"),
-        ({"query": {"nonsense": "1"}}, "invalid_option"),
-    ],
-)
-def test_a_wrong_url_is_told_with_the_cure(database, app, tmp_path, lines, changes, cause):
-    url = make_url(database.url).set(password="s3cr3t-pw", **changes)
-    if "port" in changes:
-        url = url.set(port=free_port())
-
-    message, logged = ready_and_log(url.render_as_string(hide_password=False), tmp_path, lines)
-
-    assert message == CAUSES[cause].text
-    assert "DATABASE_URL" in message
-    [line] = logged  # for four requests
-    assert (line["cause"], line["level"]) == (cause, "ERROR")
-    assert line["driver"]
-    assert "s3cr3t-pw" not in json.dumps(lines())
-
-
 @pytest.fixture(scope="module")
 def strict_server():
     """A server that asks for passwords, lets in few, and has a role for each kind of trouble."""
@@ -203,9 +175,10 @@ def strict_server():
         cursor = connection.cursor()
         cursor.execute("CREATE ROLE ann LOGIN PASSWORD 's3cr3t-pw'")
         cursor.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
+        cursor.execute("CREATE ROLE guest LOGIN")
         cursor.execute("CREATE ROLE stranger LOGIN")
         file = server.folder / "data" / "pg_hba.conf"
-        file.write_text("host all ann 127.0.0.1/32 scram-sha-256\nhost all few,postgres 127.0.0.1/32 trust\n")  # fmt: skip
+        file.write_text("host all ann 127.0.0.1/32 scram-sha-256\nhost all few,guest,nobody_here,postgres 127.0.0.1/32 trust\n")  # fmt: skip
         cursor.execute("SELECT pg_reload_conf()")
         until(lambda: not _is_let_in(server, "stranger"))
         yield server
@@ -219,6 +192,39 @@ def _is_let_in(server, user):
     return True
 
 
+@pytest.fixture
+def log_lines(stream):
+    """A function that returns the lines so far, parsed; it needs no database of the run."""
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"host": "no-such-host.invalid"}, "host_unknown"),
+        ({"port": None}, "connection_refused"),
+        ({"host": "", "query": {"host": "/nowhere"}}, "connection_refused"),
+        ({"username": "nobody_here"}, "unknown_role"),
+        ({"database": "no_such_database"}, "unknown_database"),
+        ({"query": {"sslmode": "verify-full"}}, "tls_failed"),
+        ({"query": {"nonsense": "1"}}, "invalid_option"),
+    ],
+)
+def test_a_wrong_url_is_told_with_the_cure(strict_server, tmp_path, log_lines, changes, cause):
+    url = make_url(strict_server.url).set(password="s3cr3t-pw", **changes)
+    if "port" in changes:
+        url = url.set(port=free_port())
+
+    message, logged = ready_and_log(url.render_as_string(hide_password=False), tmp_path, log_lines)
+
+    assert message == CAUSES[cause].text
+    assert "DATABASE_URL" in message
+    [line] = logged  # for four requests
+    assert (line["cause"], line["level"]) == (cause, "ERROR")
+    assert line["driver"]
+    assert "s3cr3t-pw" not in json.dumps(log_lines())
+
+
 @pytest.mark.parametrize(
     ("user", "cause"),
     [
@@ -229,18 +235,25 @@ def _is_let_in(server, user):
     ],
 )
 def test_a_server_that_lets_nobody_in_is_told_with_the_cure(
-    strict_server, tmp_path, stream, user, cause
+    strict_server, tmp_path, log_lines, user, cause
 ):
     url = strict_server.url.replace("postgres@", f"{user}@")
 
-    def lines():
-        return [json.loads(line) for line in stream.getvalue().splitlines()]
-
-    message, [line] = ready_and_log(url, tmp_path, lines)
+    message, [line] = ready_and_log(url, tmp_path, log_lines)
 
     assert message == CAUSES[cause].text
     assert line["cause"] == cause
-    assert "wr0ng-pw" not in stream.getvalue()
+    assert "wr0ng-pw" not in json.dumps(log_lines())
+
+
+def test_tables_that_may_not_be_used_are_told(strict_server, tmp_path, log_lines):
+    url = strict_server.create_database("owned")
+    migrate(app_for(config_for(url, tmp_path)))
+
+    message, [line] = ready_and_log(url.replace("postgres@", "guest@"), tmp_path, log_lines)
+
+    assert message == CAUSES["permission_denied"].text
+    assert line["cause"] == "permission_denied"
 
 
 def test_the_boot_tells_an_outage_once_and_requests_do_not_repeat_it():
@@ -264,9 +277,10 @@ def test_the_boot_with_a_database_that_serves_says_nothing(app, database):
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_table_that_is_locked_costs_503s_and_nothing_else(app, database):
+def test_a_table_that_is_locked_costs_503s_and_nothing_else(short_app, empty_database):
     """The real service; other routes, and /health, go on."""
-    with gunicorn(database.url, workers=1, DB_LOCK_TIMEOUT_MS="500") as service:
+    database = empty_database
+    with gunicorn(database.url, workers=1, **SHORT) as service:
         token = service.request("POST", "/auth/signup", ANN).json["accessToken"]
         ask = partial(service.request, "GET", "/movies", token=token, timeout=PATIENCE)
         with closing(database.engine.raw_connection()) as other, ThreadPoolExecutor(3) as threads:
@@ -294,18 +308,6 @@ def test_a_database_that_is_full_is_a_503(caller, short_app, lines):
 
     assert_unavailable(response)
     assert causes(lines) == [("disk_full", "ERROR")]
-
-
-@pytest.mark.only_on("postgresql")
-def test_tables_that_may_not_be_used_are_told(database, app, request, tmp_path, lines):
-    request.addfinalizer(lambda: database.execute("DROP ROLE movies_api_stranger"))
-    database.execute("CREATE ROLE movies_api_stranger LOGIN PASSWORD 'x'")
-    url = make_url(database.url).set(username="movies_api_stranger", password="x")
-
-    message, [line] = ready_and_log(url.render_as_string(hide_password=False), tmp_path, lines)
-
-    assert message == CAUSES["permission_denied"].text
-    assert line["cause"] == "permission_denied"
 
 
 def test_an_error_of_our_own_is_no_outage(app, database):

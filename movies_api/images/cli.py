@@ -3,7 +3,7 @@
 import click
 from flask.cli import AppGroup
 
-from ..db import db
+from ..db import begin_long_transaction, db
 from ..errors import ApiError
 from .keeping import storage
 from .models import note_use, unused_pictures
@@ -27,6 +27,7 @@ def sweep() -> None:
 
 
 def _sweep_pictures() -> int:
+    begin_long_transaction()
     note_use()
     db.session.commit()
     with click.progressbar(unused_pictures(), label="Pictures") as keys:
