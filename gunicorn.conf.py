@@ -44,8 +44,11 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
 
 
-def when_ready(_server: Any) -> None:
-    """Keep what is imported out of the garbage collector, so that workers go on sharing it."""
+def when_ready(server: Any) -> None:
+    """Log whether the database can serve; share with the workers what has been imported."""
+    from movies_api.health import check_at_boot  # noqa: PLC0415  only now is the path set up
+
+    check_at_boot(server.app.wsgi())
     gc.collect()
     gc.freeze()
 

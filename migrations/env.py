@@ -1,25 +1,49 @@
 """How Alembic runs our migrations: one at a time, whole or not at all."""
 
-from typing import Any
+import random
+from collections.abc import Iterable
+from time import sleep
 
+import click
 from alembic import context
 from flask import current_app
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
 
 LOCK = 4_815_162_342  # any number that nobody else on the database server uses
+# Below PostgreSQL's deadlock_timeout of 1 s: we give up before it ends a request of the service
+LOCK_TIMEOUT_MS = 500
+SQLITE_TIMEOUT_MS = 600_000
+ATTEMPTS = 60
+LOCKED = {"55P03", "57014", "40P01"}  # lock timeout, statement timeout, deadlock
 # Only on PostgreSQL, the first only where pg_trgm could be created; see the migrations
 OPTIONAL_INDEXES = {"ix_movies_search", "ix_movies_created"}
 
 
-def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     """Tell autogenerate what to compare."""
     return not (kind == "index" and name in OPTIONAL_INDEXES)
 
 
 def run() -> None:
+    """Migrate; while the service holds locks that a migration needs, wait and try again."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return migrate()
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) not in LOCKED or attempt == ATTEMPTS:
+                raise
+        click.echo(f"The tables are in use: attempt {attempt} of {ATTEMPTS} failed.")
+        sleep(random.uniform(0.2, 1))  # noqa: S311  no secret
+    return None
+
+
+def migrate() -> None:
     """Migrate in one transaction, behind a lock: two releases at once wait for each other."""
     database = current_app.extensions["migrate"].db
     with current_app.extensions["writer"].connect() as connection:
+        is_postgresql = connection.dialect.name == "postgresql"
+        connection.execution_options(long_timeout_ms=0 if is_postgresql else SQLITE_TIMEOUT_MS)
         context.configure(
             connection=connection,
             target_metadata=database.metadata,
@@ -28,9 +52,31 @@ def run() -> None:
             **current_app.extensions["migrate"].configure_args,
         )
         with context.begin_transaction():
-            if connection.dialect.name == "postgresql":  # on SQLite a transaction is a lock
+            if is_postgresql:  # on SQLite a transaction is a lock
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+            command = context.get_context().opts["fn"].__name__
+            found, script = set(context.get_context().get_current_heads()), context.script
+            if command == "upgrade" and found - {each.revision for each in script.walk_revisions()}:
+                click.echo(f"The database is newer than this release: {found}. Nothing to upgrade.")
+                return
+            is_moving = command == "downgrade" or found != set(script.get_heads())
+            if is_postgresql and command in {"upgrade", "downgrade"} and is_moving:
+                lock_tables(connection, database.metadata.tables)
             context.run_migrations()
+
+
+def lock_tables(connection: Connection, names: Iterable[str]) -> None:
+    """Keep writers out before anything is changed, so that there is no deadlock with one.
+
+    All tables in one statement of bounded time; what a migration locks later it waits for as long.
+    """
+    there = sorted(set(inspect(connection).get_table_names()) & set(names))
+    if there:
+        connection.execute(text(f"SET LOCAL statement_timeout = {LOCK_TIMEOUT_MS}"))
+        connection.execute(text(f"LOCK TABLE {', '.join(there)} IN EXCLUSIVE MODE"))
+    connection.execute(
+        text(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+    )
 
 
 if context.is_offline_mode():

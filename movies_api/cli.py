@@ -14,7 +14,7 @@ from .auth.models import promote_user, user_from_email
 from .auth.schemas import Email
 from .auth.sessions import purge_sessions
 from .config_docs import write_config_docs
-from .db import db
+from .db import begin_long_transaction, db
 
 sessions = AppGroup("sessions", help="Look after the sessions.")
 user = AppGroup("user", help="Look after an account.")
@@ -39,6 +39,7 @@ def seed() -> None:
 @sessions.command()
 def purge() -> None:
     """Remove the sessions that have expired."""
+    begin_long_transaction()
     count = purge_sessions(most=2**31)
     db.session.commit()
     click.echo(f"Removed {count} expired sessions.")

@@ -58,6 +58,8 @@ def read_folder(text: str) -> Path:
 def read_database_url(text: str) -> str:
     """Return a URL that names its driver: platforms hand out postgres://, which has none."""
     text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", text)
+    if not text.startswith("sqlite"):
+        _check_userinfo(text)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
@@ -69,6 +71,22 @@ def read_database_url(text: str) -> str:
     if not 0 < (url.port or 5432) < 65536:
         raise ValueError("there is no such port")
     return text
+
+
+def _check_userinfo(text: str) -> None:
+    """Raise a ValueError if the user or the password ends where another part of a URL begins.
+
+    A `:` in the password, or an `@` in the query as in `?user=ann@example.com`, does no harm.
+    """
+    rest = text.partition("://")[2]
+    userinfo = re.match(r"[^:/?]*(:[^@]*)?@", rest)  # what make_url takes for it
+    if "@" in rest[userinfo.end() if userinfo else 0 :].partition("?")[0] or (
+        userinfo and re.search(r"[/?#\[\]\s]|%(?![0-9A-Fa-f]{2})", userinfo[0])
+    ):
+        raise ValueError(
+            "percent-encode special characters of the user and the password: "
+            "@ is %40, / is %2F, # is %23, ? is %3F, % is %25"
+        )
 
 
 def read_secret_keys(text: str) -> tuple[str, ...]:
@@ -218,6 +236,18 @@ class Config:
     db_pool_size: int = setting("DB_POOL_SIZE", whole_number(1, 200), "10")
     """Largest number of PostgreSQL connections of one process. All processes together must stay
     below the server's max_connections. A process never uses more than it has threads."""
+    db_statement_timeout_ms: int = setting(
+        "DB_STATEMENT_TIMEOUT_MS", whole_number(10, 3_600_000), "10000"
+    )
+    """Milliseconds that one SQL statement may take; beyond that the response is a 503. Behind
+    PgBouncer in transaction mode, set this and the next for the role in PostgreSQL
+    (docs/operations.md)."""
+    db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", whole_number(10, 3_600_000), "2000")
+    """Milliseconds that a statement may wait for a lock, on SQLite for another writer."""
+    db_import_timeout_ms: int = setting(
+        "DB_IMPORT_TIMEOUT_MS", whole_number(10, 3_600_000), "30000"
+    )
+    """Milliseconds that a statement of an import may take, waiting for locks included."""
     image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
     """Directory for images when there is no bucket; it must persist. Unset: images in
     `INSTANCE_DIR`."""

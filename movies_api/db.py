@@ -1,9 +1,11 @@
 """The database: naming, UTC times, connections that heal, and the one way to read rows."""
 
+import math
 import select
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from flask import Flask, current_app
@@ -25,8 +27,11 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
 
-from .config import Config
+from .config import Config, settings
 from .prepared import Prepared
+
+IDLE_SECONDS = 60  # in a transaction; nothing of ours takes half of that between two statements
+PROGRESS_STEPS = 100_000  # of SQLite's virtual machine, some milliseconds
 
 
 class Base(DeclarativeBase):
@@ -89,7 +94,7 @@ def engine_options(config: Config) -> dict[str, Any]:
     # hide_parameters: an error in the log must not show emails and hashes
     common = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if config.is_embedded:
-        return {**common, "connect_args": {"timeout": 10}}
+        return {**common, "connect_args": {"timeout": config.db_lock_timeout_ms / 1000}}
     return {
         **common,
         "pool_size": config.db_pool_size,
@@ -107,31 +112,76 @@ def init_db(app: Flask, config: Config) -> None:
     migrate.init_app(app, db, folder, compare_type=True, render_as_batch=config.is_embedded)
     with app.app_context():
         prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
-        prepare(db.engine)
+        prepare(db.engine, config)
         level = "SERIALIZABLE" if config.is_embedded else "READ COMMITTED"
         writer = app.extensions["writer"] = db.engine.execution_options(isolation_level=level)
-        if config.is_embedded:
-            event.listen(writer, "begin", _lock_sqlite)
+        event.listen(writer, "begin", _begin_sqlite if config.is_embedded else _begin_postgresql)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, config: Config) -> None:
     @event.listens_for(engine, "connect")
-    def set_pragmas(connection: Any, _record: Any) -> None:
-        """Enforce foreign keys and let readers and a writer work side by side."""
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "busy_timeout = 10000"):
+    def set_pragmas(connection: Any, record: Any) -> None:
+        """Enforce foreign keys, let readers and a writer work side by side, bound statements."""
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL"):
             connection.execute(f"PRAGMA {pragma}").close()
+        connection.set_progress_handler(
+            lambda: monotonic() > record.info.get("deadline", math.inf), PROGRESS_STEPS
+        )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def set_deadline(connection: Connection, *_: Any) -> None:
+        """Interrupt the statement when its time is over, as PostgreSQL does by itself."""
+        timeout = _long_timeout(connection) or config.db_statement_timeout_ms
+        connection.info["deadline"] = monotonic() + timeout / 1000
 
 
-def _lock_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     """Lock from the start: SELECT FOR UPDATE locks nothing there, and late locks may not wait."""
-    connection.connection.cursor().execute("BEGIN IMMEDIATE")
+    timeout = _long_timeout(connection)
+    if timeout is None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {settings().db_lock_timeout_ms}")
 
 
-def _prepare_postgresql(engine: Engine) -> None:
+def _begin_postgresql(connection: Connection) -> None:
+    """Set the limits of a long transaction, which also hold behind PgBouncer."""
+    timeout = _long_timeout(connection)
+    if timeout is not None:
+        connection.exec_driver_sql(
+            f"SET LOCAL statement_timeout = {timeout}; SET LOCAL lock_timeout = {timeout}"
+        )
+
+
+def _long_timeout(connection: Connection) -> int | None:
+    timeout: int | None = connection.get_execution_options().get("long_timeout_ms")
+    return timeout
+
+
+def begin_long_transaction() -> None:
+    """Begin the request's transaction with the time limits of an import; roll back an open one."""
+    db.session.rollback()
+    options = {"long_timeout_ms": settings().db_import_timeout_ms}
+    db.session.connection(execution_options=options)
+
+
+def _prepare_postgresql(engine: Engine, config: Config) -> None:
+    # One round trip. Times come in UTC whatever the server's zone: orjson writes them as they are
+    setup = f"""
+        SET TIME ZONE 'UTC';
+        SET statement_timeout = {config.db_statement_timeout_ms};
+        SET lock_timeout = {config.db_lock_timeout_ms};
+        SET idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}
+    """.strip()
+
     @event.listens_for(engine, "connect")
-    def speak_utc(connection: Any, _record: Any) -> None:
-        """Have times come in UTC whatever the server's zone: orjson writes them as they are."""
-        connection.cursor().execute("SET TIME ZONE 'UTC'")
+    def set_up(connection: Any, _record: Any) -> None:
+        """Set the zone and the limits of the session."""
+        connection.cursor().execute(setup)
         connection.commit()
 
     @event.listens_for(engine, "checkout")

@@ -6,11 +6,13 @@ from threading import BoundedSemaphore
 from typing import Any, NoReturn
 
 import orjson
-from flask import Flask, current_app, g, request
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from flask import Flask, g, request
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response
+
+from .outages import cause_of, log_cause
 
 CODES = {
     400: ("VALIDATION_ERROR", "The request cannot be understood."),
@@ -28,7 +30,6 @@ CODES = {
     501: ("NOT_IMPLEMENTED", "This service is not set up for that."),
     503: ("SERVICE_UNAVAILABLE", "The database is away: retry in a moment."),
 }
-PENDING = "Migrations are pending: run `flask --app wsgi db upgrade`."
 CUT_OFF = "The request body was cut off: send the whole request again."
 RETRY_SECONDS = 1
 
@@ -133,19 +134,10 @@ def answer_http_error(error: HTTPException) -> Response:
 
 
 def answer_database_error(error: Exception) -> Response:
-    """Answer 503 when the database is away or has no tables; else it is a fault of ours."""
-    if _is_empty(getattr(error, "orig", None)):
-        current_app.logger.error("the database has no tables: %s", PENDING)
-        return answer_http_error(ApiError(503, CODES[503][0], PENDING, {}))
-    is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
-    if not is_away:
+    """Respond with 503 if the database cannot serve the request; else it is an error of ours."""
+    cause = cause_of(error)
+    if cause is None:
         raise error
-    current_app.logger.error("database away: %s", type(getattr(error, "orig", error)).__name__)
-    return answer_http_error(ApiError(503, *CODES[503], {}))
-
-
-def _is_empty(error: Any) -> bool:
-    """Tell whether a driver's error says that a table is not there."""
-    return getattr(error, "pgcode", "") == "42P01" or "no such table" in str(error)
+    log_cause(cause, error)
+    message = cause.text if cause.name == "migrations_pending" else CODES[503][1]
+    return answer_http_error(ApiError(503, CODES[503][0], message, {}))

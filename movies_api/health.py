@@ -1,20 +1,27 @@
 """Whether the process lives, and whether it can serve."""
 
 from functools import lru_cache
+from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from alembic.script import ScriptDirectory
-from flask import current_app
+from flask import Flask, current_app
 from marshmallow import fields, validate
-from sqlalchemy import Select, column, select, table
+from sqlalchemy import Select, column, func, select, table
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .api import Blueprint, runs_in
 from .auth.guard import public
-from .db import fetch_one
-from .errors import PENDING, refuse
+from .config import settings
+from .db import db, fetch_one
+from .errors import refuse
 from .fields import Output
+from .outages import CAUSES, Cause, cause_of, log_cause
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
+VERSION_ON_SERVER = VERSION.add_columns(func.current_setting("transaction_read_only"))
+FREE_BYTES = 1 << 20  # under which SQLite's next write may fail
 
 bp = Blueprint("service", __name__, description="The service itself")
 
@@ -38,14 +45,60 @@ def show_health() -> dict[str, str]:
 @public
 @bp.response(200, Status)
 def show_readiness() -> dict[str, str]:
-    """Tell whether requests can be served: the database answers and is migrated."""
-    row = fetch_one(VERSION, {})
-    wanted = _head(current_app.extensions["migrate"].directory)
-    if row is None or row.version_num != wanted:
-        refuse(503, message=PENDING)
+    """Tell whether requests can be served: the database takes writes and is migrated."""
+    if cause := check_database():
+        refuse(503, message=cause.text)
     return {"status": "ok"}
 
 
+def check_database() -> Cause | None:
+    """Return why the database cannot serve requests, which the log tells too, or None."""
+    try:
+        row: Any = fetch_one(VERSION if settings().is_embedded else VERSION_ON_SERVER, {})
+        if settings().is_embedded:
+            cause = _fault_of_file()
+        else:
+            cause = CAUSES["server_read_only"] if row and row[1] == "on" else None
+    except (SQLAlchemyError, OSError) as error:
+        cause = cause_of(error) or CAUSES["unavailable"]
+        log_cause(cause, error)
+        return cause
+    # A revision that this release does not know is that of a newer one, before or after it
+    if row is None or row[0] in _older(current_app.extensions["migrate"].directory):
+        cause = CAUSES["migrations_pending"]
+    if cause:
+        log_cause(cause)
+    return cause
+
+
+def _fault_of_file() -> Cause | None:
+    """Return why the file takes no writes: take the lock, unless a writer has it, and let it go."""
+    folder = Path(db.engine.url.database or "").parent
+    if disk_usage(folder).free < FREE_BYTES:
+        return CAUSES["disk_full"]
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("ROLLBACK")
+        except OperationalError as error:
+            if cause_of(error) != CAUSES["lock_timeout"]:
+                raise
+        finally:
+            timeout = settings().db_lock_timeout_ms
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
+    return None
+
+
 @lru_cache(maxsize=1)
-def _head(directory: str) -> str | None:
-    return ScriptDirectory(directory).get_current_head()
+def _older(directory: str) -> set[str]:
+    """Return the revisions before the newest one of this release."""
+    script = ScriptDirectory(directory)
+    return {each.revision for each in script.walk_revisions()} - set(script.get_heads())
+
+
+def check_at_boot(app: Flask) -> None:
+    """Try the database once and log why it cannot serve; the service starts in any case."""
+    with app.app_context():
+        check_database()
+        db.engine.dispose()  # workers that are forked must not share a connection

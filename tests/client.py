@@ -47,7 +47,9 @@ def _record_postgresql(connection: Any, _record: Any) -> None:
 
 @event.listens_for(Engine, "before_cursor_execute")
 def _record_sqlite(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite" and not statement.startswith(
+        ("BEGIN", "PRAGMA", "ROLLBACK")
+    ):
         recorded.append(statement)
 
 

@@ -94,7 +94,7 @@ def _kind_of(item: pytest.Item) -> str | None:
     if isinstance(item, pytest.Function):
         if hasattr(item, "callspec") and "database" in item.callspec.params:
             return str(item.callspec.params["database"])
-        if {"server", "restartable_server"} & set(item.fixturenames):
+        if {"server", "restartable_server", "strict_server"} & set(item.fixturenames):
             return "postgresql"
     return None
 

@@ -115,6 +115,56 @@ def test_a_url_of_another_kind_is_refused_and_not_shown(faults, url):
 
 
 @pytest.mark.parametrize(
+    "password",
+    ["p@ss-w0rd", "p@ss/w0rd", "p/ss-w0rd", "p#ss-w0rd", "p?ss-w0rd", "p?s=s@w0rd", "p[ss-w0rd", "12/w0rd", "p%ss-w0rd", "w0rd%", "p:@ss-w0rd", "@w0rd"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", ":5432", "/movies", ":5432/movies?sslmode=require"])
+def test_a_password_with_an_unescaped_character_is_rejected_and_not_shown(faults, password, end):
+    [_, line] = faults(DATABASE_URL=f"postgres://ann:{password}@db{end}", SECRET_KEY=SECRET_KEY)
+
+    assert line.startswith("DATABASE_URL=(not shown): percent-encode")
+    assert "w0rd" not in line
+    assert "ss-" not in line
+
+
+def test_a_user_with_an_unescaped_character_is_rejected(faults):
+    [_, line] = faults(DATABASE_URL="postgres://a/nn:secret@db/movies", SECRET_KEY=SECRET_KEY)
+
+    assert "percent-encode" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.example.com/movies",
+        "postgresql://ann@db.example.com/movies",
+        "postgresql://ann:p%40ss%2Fw%23rd%3F%25%5B@db.example.com:5432/movies?sslmode=require",
+        "postgresql://ann:pass:word@db.example.com/movies",
+        "postgresql://ann:p!$&'()*+,;=~._-@db.example.com/movies",
+        "postgresql://ann:@db.example.com/movies",
+        "postgresql://ann:secret@[::1]:5432/movies",
+        "postgresql:///movies",
+        "postgresql:///movies?host=/var/run/postgresql",
+        "postgresql://ann:secret@/movies?host=/cloudsql/project:region:movies",
+        "postgresql:///movies?host=/var/run/postgresql&user=ann@example.com",
+        "postgresql://db.example.com/movies?user=ann@example.com",
+        "postgresql://%2Fvar%2Frun/movies",
+        "postgresql://ann:secret@db/movies?options=-csearch_path%3Dmovies&application_name=movies@web",
+    ],
+)
+def test_a_valid_url_is_taken(read, url):
+    config = read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
+
+    assert config.database_url == url.replace("postgresql", "postgresql+psycopg2", 1)
+
+
+@pytest.mark.parametrize("name", ["a@b#c%d.db", "[movies].db"])
+def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
+    assert read(DATABASE_URL=f"sqlite:///{tmp_path}/{name}").is_embedded
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("CORS_ORIGIN", "*"),
@@ -135,6 +185,9 @@ def test_a_url_of_another_kind_is_refused_and_not_shown(faults, url):
         ("ARGON2_MEMORY_KIB", "0"),
         ("ARGON2_TIME_COST", "x"),
         ("DB_POOL_SIZE", "0"),
+        ("DB_STATEMENT_TIMEOUT_MS", "0"),
+        ("DB_LOCK_TIMEOUT_MS", "2s"),
+        ("DB_IMPORT_TIMEOUT_MS", "-1"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("RATELIMIT_ENABLED", "yes"),

@@ -156,7 +156,9 @@ def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, data
 
 def test_an_account_that_ends_meanwhile_gets_no_movies(alice, make_client, act_before, database):
     other = make_client().log_in("alice@example.com")
-    act_before("adding", "hold_count", lambda: other.delete("/me", json={"password": PASSWORD}))
+    act_before(
+        "adding", "begin_long_transaction", lambda: other.delete("/me", json={"password": PASSWORD})
+    )
 
     response = send(alice, FILE)
 
@@ -286,7 +288,7 @@ def test_a_picture_that_goes_meanwhile_costs_its_row(alice, act_before, database
         for table in ("uploads", "pictures"):
             database.execute(f"delete from {table}")
 
-    act_before("adding", "hold_count", remove)
+    act_before("adding", "begin_long_transaction", remove)
 
     response = send(alice, file)
 

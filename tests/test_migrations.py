@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Event
 
 import flask_migrate
 import psycopg2
@@ -36,6 +39,12 @@ def down(app):
     """Undo all migrations."""
     with app.app_context():
         flask_migrate.downgrade(directory=str(CHECKOUT / "migrations"), revision="base")
+
+
+def step_down(app):
+    """Undo the last migration."""
+    with app.app_context():
+        flask_migrate.downgrade(directory=str(CHECKOUT / "migrations"))
 
 
 def upgrade_in_a_process(url, tmp_path):
@@ -151,6 +160,71 @@ def test_two_releases_at_once_wait_for_each_other(empty_database, tmp_path):
     assert [process.returncode for process in started] == [0, 0, 0], outputs
     assert tables(empty_database) == TABLES
     assert len(empty_database.execute("SELECT version_num FROM alembic_version")) == 1
+
+
+def test_a_newer_database_is_no_error(empty_database, empty_app, tmp_path):
+    migrate(empty_app)
+    empty_database.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    output = (process := upgrade_in_a_process(empty_database.url, tmp_path)).communicate(
+        timeout=60
+    )[0]
+
+    assert process.returncode == 0, output
+    assert "newer" in output
+    assert empty_database.execute("SELECT version_num FROM alembic_version") == [("9999",)]
+    assert tables(empty_database) == TABLES
+
+
+@pytest.mark.only_on("postgresql")
+def test_wait_for_a_transaction_that_uses_the_tables(empty_database, empty_app, tmp_path):
+    migrate(empty_app)
+    step_down(empty_app)
+    with closing(empty_database.engine.raw_connection()) as other:
+        other.cursor().execute("UPDATE movies SET title = title")
+        process = upgrade_in_a_process(empty_database.url, tmp_path)
+        first = process.stdout.readline()
+        while "attempt 2" not in first:
+            assert first, "it ended"
+            first = process.stdout.readline()
+        other.rollback()
+
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 0, output
+    assert tables(empty_database) == TABLES
+
+
+@pytest.mark.only_on("postgresql")
+def test_end_no_request_of_a_service_at_work(empty_database, empty_app, tmp_path):
+    """Up and down again and again, while people add and delete."""
+    migrate(empty_app)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    is_over = Event()
+
+    def write(number):
+        with closing(psycopg2.connect(empty_database.url)) as connection:
+            count, cursor = 0, connection.cursor()
+            while not is_over.is_set():  # the order of locks of DELETE /me, and the other one
+                for table in ("users", "movies")[:: (-1) ** number]:
+                    cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+                    cursor.execute("SELECT pg_sleep(0.01)")
+                connection.commit()
+                count += 1
+                is_over.wait(0.1)
+            return count
+
+    with ThreadPoolExecutor(2) as threads:
+        writers = [threads.submit(write, number) for number in range(2)]
+        try:
+            for _ in range(3):
+                step_down(empty_app)
+                migrate(empty_app)
+        finally:
+            is_over.set()
+
+        assert all(writer.result() > 0 for writer in writers)  # none was ended
+    assert empty_database.execute(deadlocks) == [(0,)]
 
 
 def test_run_from_any_spelling_of_the_url(empty_database, tmp_path):

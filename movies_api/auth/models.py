@@ -32,15 +32,8 @@ class User(db.Model):  # type: ignore[name-defined]
 
 
 users = User.__table__
-PROFILE = (
-    users.c.id,
-    users.c.name,
-    users.c.email,
-    users.c.role,
-    users.c.theme,
-    users.c.language,
-    users.c.created_at,
-)
+NOT_SHOWN = {"password_hash", "movie_count"}
+PROFILE = tuple(column for column in users.c if column.name not in NOT_SHOWN)
 IS_USER = users.c.id == bindparam("user")
 USER = select(*PROFILE, users.c.password_hash).where(IS_USER)
 LOGIN = select(*PROFILE, users.c.password_hash).where(users.c.email == bindparam("email"))

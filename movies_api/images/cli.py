@@ -3,7 +3,7 @@
 import click
 from flask.cli import AppGroup
 
-from ..db import db
+from ..db import begin_long_transaction, db
 from ..errors import ApiError
 from .models import note_use
 from .storage import storage
@@ -28,6 +28,7 @@ def sweep() -> None:
 
 
 def _sweep_pictures() -> int:
+    begin_long_transaction()
     note_use()
     db.session.commit()
     return sum(iter(sweep_next, None))

@@ -5,10 +5,20 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, bindparam, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    String,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+)
 
 from ..db import db, fetch_one, now, write
-from .models import columns_of, movies
+from .models import ADDED, movies, new_row
 
 BATCH = 1000
 OWN = movies.c.owner_id == bindparam("owner")
@@ -17,10 +27,18 @@ STATE = select(
 ).where(OWN)
 # A large collection is not held in memory to be looked through
 KEYS = select(movies.c.search_key, movies.c.year).where(OWN).execution_options(yield_per=BATCH)
-SENT = ("title", "year", "image_url", "search_key", "title_key")
 COMMON = ("owner_id", "created_at", "updated_at")
+SENT = tuple(name for name in ADDED if name not in COMMON)
+
+
+def _array(name: str) -> ColumnElement[Any]:
+    kind = movies.c[name].type
+    values = ARRAY(Text() if isinstance(kind, String) else kind)
+    return cast(bindparam(name, type_=values), values)
+
+
 SENT_ROWS = (
-    func.unnest(*(bindparam(name, type_=ARRAY(Text)) for name in SENT))
+    func.unnest(*map(_array, SENT))
     .table_valued(*SENT, with_ordinality="place", name="sent")
     .render_derived()
 )
@@ -60,8 +78,8 @@ def add_movies(owner: UUID, films: Iterable[Mapping[str, Any]]) -> None:
     """
     at, left, kind = now(), iter(films), db.engine.dialect.name
     common = dict(zip(COMMON, (owner, at, at), strict=True))
-    while batch := [columns_of(film) for film in islice(left, BATCH)]:
-        values: Any = [{**film, **common} for film in batch]
+    while batch := [new_row(film) | common for film in islice(left, BATCH)]:
+        values: Any = batch
         if kind == "postgresql":
             values = {**common, **{name: [film[name] for film in batch] for name in SENT}}
         write(ADD_ALL[kind], values).close()

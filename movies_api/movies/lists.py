@@ -24,6 +24,7 @@ KEYS = tuple(f"key_{number}" for number in range(len(COLUMNS)))
 DEEP = 1000
 # So many rows are sooner read than found by the index of words, which knows everybody's titles
 FEW = 1000
+MAX_WORDS = 16  # each is compared with every title that has the others
 OLDEST, NEWEST = "0000", "9999"
 
 
@@ -70,12 +71,16 @@ def is_filtered(query: dict[str, Any]) -> bool:
     return any(query[name] for name in ("search", "year", "year_from", "year_to"))
 
 
+def words_of(search: str) -> list[str]:
+    """Return the folded words that a title must have, each once."""
+    # What folds to nothing, a lone accent, is looked for as it is
+    return list(dict.fromkeys((fold(search) or search).split()))
+
+
 def _question(
     owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
 ) -> tuple[Shape, dict[str, Any]]:
-    search = query["search"] or ""
-    # What folds to nothing, a lone accent, is looked for as it is
-    words = list(dict.fromkeys((fold(search) or search).split()))
+    words = words_of(query["search"] or "")
     has_years = any(query[name] for name in ("year", "year_from", "year_to"))
     values: dict[str, Any] = {"owner": owner.id}
     for number, word in enumerate(words):

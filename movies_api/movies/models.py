@@ -86,12 +86,10 @@ MINE = (movies.c.id == bindparam("movie")) & (movies.c.owner_id == bindparam("ow
 AT_VERSION = movies.c.version.in_(bindparam("versions", expanding=True))
 
 ONE = Prepared(select(*WIRE).where(movies.c.id == bindparam("movie")))
-ADDED = ("owner_id", "title", "year", "image_url", "search_key", "title_key", "created_at")
-ADD = Prepared(
-    insert(movies)
-    .values({name: bindparam(name) for name in (*ADDED, "updated_at")})
-    .returning(*WIRE)
-)
+# What the database does not supply itself: a column added to the table is in each INSERT
+ADDED = tuple(column.name for column in movies.c if column.server_default is None)
+UNKNOWN = {**dict.fromkeys(ADDED), "year": ""}
+ADD = Prepared(insert(movies).values({name: bindparam(name) for name in ADDED}).returning(*WIRE))
 EDIT = (
     update(movies)
     .where(MINE)
@@ -112,9 +110,8 @@ def movie_from_id(movie: int) -> dict[str, Any] | None:
 def add_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Add a movie; IntegrityError when the owner's account has gone meanwhile."""
     at = now()
-    values = {"year": "", "image_url": None, **columns_of(fields)}
-    values |= {"owner_id": owner, "created_at": at, "updated_at": at}
-    return fetch_all(ADD, values)[0]
+    common = {"owner_id": owner, "created_at": at, "updated_at": at}
+    return fetch_all(ADD, new_row(fields) | common)[0]
 
 
 def edit_movie(
@@ -156,6 +153,13 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> R
     if versions is not None:
         statement, values["versions"] = statement.where(AT_VERSION), list(versions)
     return fetch_one(statement, values)
+
+
+def new_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all columns that an INSERT sets, those that were not sent at their unknown value."""
+    row = UNKNOWN | columns_of(fields)
+    assert len(row) == len(UNKNOWN), f"not columns of a movie: {row.keys() - UNKNOWN.keys()}"
+    return row
 
 
 def columns_of(fields: Mapping[str, Any]) -> dict[str, Any]:

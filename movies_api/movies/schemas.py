@@ -6,11 +6,17 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from ..fields import Output, Query, Text, WholeNumber, Year
 from .fields import MovieFields, SentBack
-from .lists import COLUMNS
+from .lists import COLUMNS, MAX_WORDS, words_of
 
 MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
+
+
+def check_words(search: str) -> None:
+    """Reject a search of too many words."""
+    if len(words_of(search)) > MAX_WORDS:
+        raise ValidationError(f"Must have at most {MAX_WORDS} words.")
 
 
 def nothing() -> None:
@@ -47,9 +53,11 @@ class MovieQuery(Query):
     )
     search = Text(
         max=255,
+        validate=check_words,
         load_default=nothing,
         metadata={
-            "description": "Words of the title, or parts of them, whatever case and accents."
+            "description": "Words of the title, or parts of them, whatever case and accents; "
+            f"at most {MAX_WORDS}."
         },
     )
     year = Year(load_default=nothing, metadata={**YEAR, "description": "Of this year alone."})

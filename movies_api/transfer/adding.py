@@ -5,6 +5,7 @@ from uuid import UUID
 
 from ..auth.models import hold_count
 from ..config import settings
+from ..db import begin_long_transaction
 from ..errors import refuse
 from ..movies.bulk import add_movies, keys_of
 from ..movies.titles import fold
@@ -21,6 +22,7 @@ def settle_rows(owner: UUID, reading: Reading, on_duplicate: str) -> None:
     From here to the end of the transaction another import of the owner waits, so that none adds
     what both have.
     """
+    begin_long_transaction()
     count = hold_count(owner)
     if count is None:
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
