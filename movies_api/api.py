@@ -183,12 +183,10 @@ def refuse_unknown_keys() -> None:
 
 def answer_conditionally(response: Response) -> Response:
     """Give what was read an ETag, and answer 304 to a client that has it."""
-    if "Cache-Control" not in response.headers:
-        response.headers.add("Cache-Control", "no-store")
     if request.method in {"GET", "HEAD"} and response.status_code == 200:
         if "ETag" not in response.headers and not response.is_streamed:
             response.add_etag()
-        if "If-None-Match" in request.headers:
+        if "HTTP_IF_NONE_MATCH" in request.environ:
             # If-Match is for writes: on a read werkzeug would answer a 412 without the envelope
             response.make_conditional({**request.environ, "HTTP_IF_MATCH": ""})
     return response
