@@ -7,6 +7,7 @@ from typing import Any
 import flask_smorest
 import marshmallow as ma
 from flask import Flask, current_app, request
+from flask.sessions import NullSession, SessionInterface
 from flask.wrappers import Response
 
 from .answers import ANSWERS, INTRODUCTION, error_response
@@ -117,8 +118,19 @@ class Api(flask_smorest.Api):
         self.spec.components.response("NOT_MODIFIED", unchanged, lazy=True)
 
 
+class NoSessions(SessionInterface):
+    """Stands for Flask's own sessions, which are not used, but would cost each request 16 µs."""
+
+    session = NullSession()
+
+    def open_session(self, *_: Any) -> NullSession:
+        """Return the one that holds nothing."""
+        return self.session
+
+
 def init_api(app: Flask) -> Api:
     """Return the API that blueprints register with."""
+    app.session_interface = NoSessions()
     app.json = OrjsonProvider(app)
     app.url_map.converters["row"] = RowId
     app.before_request(refuse_unknown_parameters)

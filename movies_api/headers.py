@@ -35,7 +35,7 @@ def init_headers(app: Flask, config: Config) -> None:
         max_age=86400,
     )
     share = app.after_request_funcs[None].pop()
-    # To say nothing to who names no origin takes it 20 us
+    # Without an Origin it adds nothing, in 20 µs
     app.after_request(lambda answer: share(answer) if "HTTP_ORIGIN" in request.environ else answer)
 
 
