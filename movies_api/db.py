@@ -1,9 +1,10 @@
 """The database: naming, UTC times, connections that heal, and the one way to read rows."""
 
 import math
-import select
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,7 +29,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
 
 from .config import Config, settings
-from .prepared import Prepared
+from .prepared import Prepared, is_dead, read_uuids
 
 IDLE_SECONDS = 60  # in a transaction; nothing of ours takes half of that between two statements
 PROGRESS_STEPS = 100_000  # of SQLite's virtual machine, some milliseconds
@@ -113,6 +114,7 @@ def init_db(app: Flask, config: Config) -> None:
     with app.app_context():
         prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
         prepare(db.engine, config)
+        app.extensions["reader"] = db.engine  # which db looks up again each time
         level = "SERIALIZABLE" if config.is_embedded else "READ COMMITTED"
         writer = app.extensions["writer"] = db.engine.execution_options(isolation_level=level)
         event.listen(writer, "begin", _begin_sqlite if config.is_embedded else _begin_postgresql)
@@ -184,38 +186,49 @@ def _prepare_postgresql(engine: Engine, config: Config) -> None:
         connection.cursor().execute(setup)
         connection.commit()
 
+    @event.listens_for(engine, "connect")
+    def read_uuids_once(connection: Any, _record: Any) -> None:
+        """Parse the ids that come with each request once."""
+        read_uuids(connection)
+
     @event.listens_for(engine, "checkout")
     def refuse_dead(connection: Any, record: Any, _proxy: Any) -> None:
-        """Replace a connection whose server went away; unlike a ping it asks nobody."""
+        """Replace a connection whose server went away."""
         if "is_used" not in record.info:  # just made: SQLAlchemy gives up when that is dead too
             record.info["is_used"] = True
-            return
-        # An idle connection has nothing to read, unless the server has said goodbye
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        if poll.poll(0):
+        elif is_dead(connection):
             raise DisconnectionError
 
 
 def fetch_all(statement: Executable | Prepared, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Execute a statement that is its own transaction; return its rows as dicts, by label."""
-    rows = _rows(statement, values)
-    return [dict(zip(rows[0]._fields, row, strict=True)) for row in rows] if rows else []
+    labels, rows = _rows(statement, values)
+    return [dict(zip(labels, row, strict=True)) for row in rows]
 
 
 def fetch_one(statement: Executable | Prepared, values: Mapping[str, Any]) -> Row[Any] | None:
     """Execute a statement that is its own transaction; return its row, or None."""
-    rows = _rows(statement, values)
-    return rows[0] if rows else None
+    labels, rows = _rows(statement, values)
+    return _row_type(labels)._make(rows[0]) if rows else None
 
 
-def _rows(statement: Executable | Prepared, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    engine = db.engine
-    if isinstance(statement, Prepared) and engine.dialect.name == "postgresql":
-        return statement.rows(engine, values)
+@lru_cache(maxsize=256)
+def _row_type(labels: tuple[str, ...]) -> Any:
+    return namedtuple("Row", labels)  # noqa: PYI024  known only now
+
+
+def _rows(
+    statement: Executable | Prepared, values: Mapping[str, Any]
+) -> tuple[tuple[str, ...], Sequence[Any]]:
+    engine: Engine = current_app.extensions["reader"]
+    if isinstance(statement, Prepared):
+        statement.check(values)
+        if engine.dialect.name == "postgresql":
+            return statement.rows(engine, values)
     plain = statement.statement if isinstance(statement, Prepared) else statement
     with engine.connect() as connection:
-        return connection.execute(plain, values).all()
+        result = connection.execute(plain, values)
+        return tuple(result.keys()), result.all()
 
 
 def write(

@@ -82,7 +82,8 @@ def audit(event: str, user: UUID | None, **fields: Any) -> None:
 
 def start_request() -> None:
     """Take the caller's request id when it is sane; else make one."""
-    given = request.headers.get("X-Request-ID", "")
+    # To ask werkzeug for a header that is not there raises and catches an error
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(16)
     g.started = perf_counter()
 
@@ -91,6 +92,9 @@ def log_request(response: Response) -> Response:
     """Write the line of this request and hand its id to the caller."""
     request_id, caller = g.request_id, g.get("caller")
     response.headers.add("X-Request-ID", request_id)
+    level = logging.ERROR if response.status_code >= 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return response
     fields = {
         "requestId": request_id,
         "method": request.method,
@@ -99,6 +103,5 @@ def log_request(response: Response) -> Response:
         "ms": round((perf_counter() - g.started) * 1000, 2),
         "userId": caller.id if caller else None,
     }
-    level = logging.ERROR if response.status_code >= 500 else logging.INFO
     log.log(level, "request", extra={"fields": fields})
     return response

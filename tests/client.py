@@ -34,7 +34,7 @@ class RecordingCursor(psycopg2.extensions.cursor):
             sent = [self.mogrify("%s", [value]).decode() for value in values]
             text = _prepared[rest.partition("(")[0]]
             recorded.append(re.sub(r"\$(\d+)", lambda found: sent[int(found[1]) - 1], text))
-        elif verb != "SET":
+        elif verb not in {"SET", "DEALLOCATE"}:
             recorded.append(self.mogrify(statement, values).decode())
         super().execute(statement, values)
 

@@ -306,7 +306,7 @@ def test_a_new_connection_is_not_taken_for_a_dead_one(alice, database, tmp_path,
         def poll(self, _: float) -> list[tuple[int, int]]:
             return [(0, 1)]
 
-    monkeypatch.setattr("movies_api.db.select.poll", Poll)
+    monkeypatch.setattr("movies_api.prepared.poll", Poll)
 
     assert alice.get("/movies").status_code == 200
     assert alice.get("/movies").status_code == 200

@@ -171,6 +171,8 @@ def name_in(url: str) -> tuple[str, bool]:
 
 def _known(owner: UUID, url: str) -> str:
     """Return the path of a picture of ours, or the URL as it is."""
+    if FOLDER not in url:
+        return url
     name, is_ours = name_in(url)
     key: str | None = None
     if KEY.fullmatch(name):

@@ -91,15 +91,15 @@ def _question(
         values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
     for number, value in enumerate(after or ()):
         values[f"after_{number}"] = value
-    is_small = bool(words) and owner.movie_count <= FEW
+    is_small = bool(words or has_years) and owner.movie_count <= FEW
     return Shape(query["sort"], len(words), has_years, after is not None, is_small), values
 
 
 @lru_cache(maxsize=512)
 def _page(shape: Shape) -> Select[Any] | Prepared:
     statement = _page_statement(shape)
-    # How rare a word is, and how deep a page, decides how it is best found
-    is_one_plan = shape.is_small or not (shape.words or shape.is_deep)
+    # How rare a word is, how many years, and how deep a page, decides how it is best found
+    is_one_plan = shape.is_small or not (shape.words or shape.has_years or shape.is_deep)
     return Prepared(statement) if is_one_plan else statement
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
 
-from flask import g, request, url_for
+from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
 from ..api import ETAG, Blueprint, runs_in
@@ -85,8 +85,7 @@ def create_movie(fields: dict[str, Any]) -> Answer:
     except IntegrityError:
         check_picture(fields)
         refuse(401, "INVALID_TOKEN", "This account has been deleted.")
-    location = url_for("movies.show_movie", movie_id=movie["id"])
-    return _answer(movie, Location=location)
+    return _answer(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
 
 
 @bp.get(ONE)
