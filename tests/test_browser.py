@@ -171,7 +171,7 @@ def test_a_reload_logs_in_again_by_the_cookie(page, seen):
     user = page.run("return client.signUp(args[0])", ANN)
     page.command("POST", f"{page.session}/refresh")
 
-    assert page.run("return client.api('GET', '/me')") == user
+    assert page.run("return client.api('GET', '/me')")["id"] == user["id"]
     assert seen("GET", "/me") == [401, 200]
     assert seen("POST", "/auth/refresh") == [200]
 
@@ -193,7 +193,7 @@ def test_calls_that_meet_an_old_token_share_one_refresh(page, seen, clock, make_
 
     answers = page.run("return Promise.all([1, 2, 3].map(() => client.api('GET', '/me')))")
 
-    assert answers == [user] * 3
+    assert [answer["id"] for answer in answers] == [user["id"]] * 3
     assert sorted(seen("GET", "/me")) == [200, 200, 200, 401, 401, 401]
     assert seen("POST", "/auth/refresh") == [200]
 
@@ -234,7 +234,7 @@ def test_a_page_of_another_site_is_allowed_but_keeps_no_cookie(browser, app, dat
         browser.open(other)
 
         user = browser.run("return client.signUp(args[0])", ANN)
-        assert browser.run("return client.api('GET', '/me')") == user
+        assert browser.run("return client.api('GET', '/me')")["id"] == user["id"]
         with pytest.raises(ScriptError, match="There is no refresh cookie"):
             browser.run("await client.refresh()")
 
@@ -249,7 +249,7 @@ def test_rewrites_make_the_cookie_first_party(browser, app, database, port):
         user = browser.run("return client.signUp(args[0])", ANN)
         browser.command("POST", f"{browser.session}/refresh")
 
-        assert browser.run("return client.api('GET', '/me')") == user
+        assert browser.run("return client.api('GET', '/me')")["id"] == user["id"]
         movie = browser.run("return client.api('POST', '/movies', { title: 'Alien' })")
         assert movie["title"] == "Alien"
         assert '"OPTIONS"' not in service.log
