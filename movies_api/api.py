@@ -178,8 +178,9 @@ def init_api(app: Flask) -> Api:
 
 def reject_content_encoding() -> None:
     """Abort with 415 when a body is compressed: no route decompresses one."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if request.method in {"POST", "PUT", "PATCH"} and encoding not in {"", "identity"}:
+    if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
+        return
+    if request.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
         refuse(415, message="Send the body without compression: remove Content-Encoding.")
 
 
