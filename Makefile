@@ -47,10 +47,11 @@ quick: .venv/dev ## run the tests that need no server, on SQLite
 	@$(RUN) pytest --numprocesses logical --database sqlite -m "not slow" $(ARGS)
 
 .PHONY: check
-check: .venv/dev ## lint, formatting, types
+check: .venv/dev ## lint, formatting, types, import layers
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
+	@.venv/bin/lint-imports --cache-dir .venv/import-linter
 
 .PHONY: format
 format: .venv/dev ## mend what ruff can mend

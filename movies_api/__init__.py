@@ -5,28 +5,28 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .account.views import bp as account_bp
 from .admin.views import bp as admin_bp
-from .api import init_api
-from .auth.access import bp as sessions_bp
-from .auth.account import bp as account_bp
-from .auth.devices import prepare_devices
-from .auth.guard import check_caller
-from .auth.limits import init_limits
-from .auth.passwords import prepare_passwords
+from .api.blueprint import init_api
+from .api.errors import init_errors
+from .api.headers import init_headers
+from .auth.devices import warm_up_devices
+from .auth.guard import require_auth
+from .auth.passwords import warm_up_passwords
+from .auth.rate_limits import init_rate_limits
+from .auth.session_views import bp as sessions_bp
 from .auth.views import bp as auth_bp
 from .cli import init_cli
 from .config import Config
 from .db import engine_options, init_db
 from .docs import bp as docs_bp
-from .errors import init_errors
-from .headers import init_headers
 from .health import bp as service_bp
 from .images import init_images
 from .images.views import bp as images_bp
+from .import_export.views import bp as import_export_bp
 from .logs import init_logs
 from .mail import init_mail
 from .movies.views import bp as movies_bp
-from .transfer.views import bp as transfer_bp
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -55,14 +55,17 @@ def create_app(config: Config | None = None) -> Flask:
     init_headers(app, config)
     init_errors(app)
     init_db(app, config)
-    init_limits(app, config)
+    init_rate_limits(app, config)
     init_mail(app)
-    prepare_passwords(config)
-    prepare_devices()
+    warm_up_passwords(config)
+    warm_up_devices()
     init_images(app, config)
-    app.before_request(check_caller)
+    app.before_request(require_auth)
     api = init_api(app)
-    people, collections = (auth_bp, account_bp, sessions_bp), (movies_bp, transfer_bp, images_bp)
+    people, collections = (
+        (auth_bp, account_bp, sessions_bp),
+        (movies_bp, import_export_bp, images_bp),
+    )
     for bp in (*people, *collections, admin_bp, service_bp):
         api.register_blueprint(bp)
     app.register_blueprint(docs_bp)

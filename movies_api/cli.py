@@ -8,11 +8,11 @@ from flask.cli import AppGroup
 from marshmallow import ValidationError
 
 from . import demo
-from .api import document
-from .auth.account import reset_link
-from .auth.models import promote_user, user_from_email
+from .api.blueprint import openapi_spec
 from .auth.schemas import Email
 from .auth.sessions import purge_sessions
+from .auth.tokens import reset_link
+from .auth.users import promote_user, user_from_email
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db
 
@@ -23,14 +23,14 @@ user = AppGroup("user", help="Look after an account.")
 def init_cli(app: Flask) -> None:
     """Add our commands to flask."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes our file
-    for command in (seed, sessions, user, write_document, config_docs):
+    for command in (seed, sessions, user, write_openapi, config_docs):
         app.cli.add_command(command)
 
 
 @click.command()
 def seed() -> None:
     """Add the demo account and its movies to an empty database."""
-    if demo.seed():
+    if demo.add_demo_data():
         click.echo(f"Added {demo.EMAIL} / {demo.PASSWORD} with {len(demo.MOVIES)} movies.")
     else:
         click.echo("The database holds data: nothing was added.")
@@ -49,8 +49,8 @@ def purge() -> None:
 @click.argument("email")
 def promote(email: str) -> None:
     """Make EMAIL an admin."""
-    if not promote_user(address(email)):
-        raise click.ClickException(f"Nobody has the address {email}.")
+    if not promote_user(parse_email(email)):
+        raise click.ClickException(f"No account has the email address {email}.")
     click.echo(f"{email} is an admin.")
 
 
@@ -58,13 +58,13 @@ def promote(email: str) -> None:
 @click.argument("email")
 def reset_password(email: str) -> None:
     """Print a link with which EMAIL can set a new password within 30 minutes."""
-    found = user_from_email(address(email))
+    found = user_from_email(parse_email(email))
     if found is None:
-        raise click.ClickException(f"Nobody has the address {email}.")
+        raise click.ClickException(f"No account has the email address {email}.")
     click.echo(reset_link(found))
 
 
-def address(email: str) -> str:
+def parse_email(email: str) -> str:
     """Return the address in the form in which it is stored."""
     try:
         return str(Email().deserialize(email))
@@ -74,12 +74,12 @@ def address(email: str) -> str:
 
 @click.command("openapi")
 @click.argument("path", default="docs/openapi.yml", type=click.Path(path_type=Path))
-def write_document(path: Path) -> None:
+def write_openapi(path: Path) -> None:
     """Write the OpenAPI document to a file (needs PyYAML: the extra `dev`)."""
     import yaml  # noqa: PLC0415  only who works on the service has it
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(document(current_app), sort_keys=False, allow_unicode=True))
+    path.write_text(yaml.safe_dump(openapi_spec(current_app), sort_keys=False, allow_unicode=True))
     click.echo(f"Wrote {path}.")
 
 

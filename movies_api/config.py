@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 MINIMUM_KEY_LENGTH = 32
-MAKE_KEY = "make one by `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
 SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"}
 
 
@@ -25,37 +25,37 @@ class ConfigError(Exception):
     """The environment cannot be used; the message names every fault and its cure."""
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
+def integer_between(low: int, high: int) -> Callable[[str], int]:
     """Return a reader of whole numbers from low to high."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"give a whole number from {low} to {high}")
+            raise ValueError(f"must be an integer between {low} and {high}")
         return int(text)
 
     return read
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def choice(*choices: str) -> Callable[[str], str]:
     """Return a reader of one word out of a few, whatever its case."""
 
     def read(text: str) -> str:
         for choice in choices:
             if text.lower() == choice.lower():
                 return choice
-        raise ValueError(f"give one of {', '.join(choices)}")
+        raise ValueError(f"must be one of: {', '.join(choices)}")
 
     return read
 
 
-def read_folder(text: str) -> Path:
+def parse_folder(text: str) -> Path:
     """Return an absolute path."""
     if "\0" in text:
-        raise ValueError("give the path of a folder")
+        raise ValueError("must be the path of a directory")
     return Path(text).absolute()
 
 
-def read_database_url(text: str) -> str:
+def parse_database_url(text: str) -> str:
     """Return a URL that names its driver: platforms hand out postgres://, which has none."""
     text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", text)
     if not text.startswith("sqlite"):
@@ -63,13 +63,13 @@ def read_database_url(text: str) -> str:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
-        raise ValueError("give a URL such as postgresql://user:password@host/name") from error
+        raise ValueError("must be a URL such as postgresql://user:password@host/name") from error
     if url.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg2"}:
         raise ValueError("give a postgresql:// or a sqlite:/// URL, without another driver")
     if (url.database or ":memory:").startswith((":memory:", "file:")):
         raise ValueError("name a database: postgresql://.../name or sqlite:///path")
     if not 0 < (url.port or 5432) < 65536:
-        raise ValueError("there is no such port")
+        raise ValueError("the port must be between 1 and 65535")
     return text
 
 
@@ -89,7 +89,7 @@ def _check_userinfo(text: str) -> None:
         )
 
 
-def read_secret_keys(text: str) -> tuple[str, ...]:
+def parse_secret_keys(text: str) -> tuple[str, ...]:
     """Return the keys, newest first; each must be long and not a placeholder."""
     keys = tuple(key.strip() for key in text.split(","))
     for number, key in enumerate(keys, 1):
@@ -101,17 +101,19 @@ def read_secret_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
-def read_origins(text: str) -> tuple[str, ...]:
+def parse_origins(text: str) -> tuple[str, ...]:
     """Return exact origins; a wildcard with credentials would let any site act for the user."""
-    origins = tuple(_read_origin(part.strip()) for part in text.split(",") if part.strip())
+    origins = tuple(_parse_origin(part.strip()) for part in text.split(",") if part.strip())
     if not origins:
         raise ValueError("list at least one origin, such as https://app.example.com")
     return origins
 
 
-def _read_origin(text: str) -> str:
+def _parse_origin(text: str) -> str:
     if "*" in text:
-        raise ValueError("`*` is refused: list the exact origins, such as https://app.example.com")
+        raise ValueError(
+            "`*` is not allowed: list the exact origins, such as https://app.example.com"
+        )
     url = urlsplit(text.rstrip("/").lower())
     is_origin = re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", url.geturl())
     if not is_origin or not 0 < (url.port or 1) < 65536:
@@ -129,26 +131,26 @@ def _is_url(text: str, *schemes: str) -> bool:
         return False
 
 
-def read_switch(text: str) -> bool:
+def parse_switch(text: str) -> bool:
     """Return whether the text says true."""
-    return one_of("true", "false")(text) == "true"
+    return choice("true", "false")(text) == "true"
 
 
-def read_redis_url(text: str) -> str:
+def parse_redis_url(text: str) -> str:
     """Return the URL of a Redis server."""
     if not _is_url(text, "redis", "rediss"):
-        raise ValueError("give a URL such as redis://:password@host:6379/0")
+        raise ValueError("must be a URL such as redis://:password@host:6379/0")
     return text
 
 
-def read_smtp_url(text: str) -> str:
+def parse_smtp_url(text: str) -> str:
     """Return the URL of a mail server, with the credentials in it."""
     if not _is_url(text, "smtp", "smtps"):
-        raise ValueError("give a URL such as smtps://user:password@host:465")
+        raise ValueError("must be a URL such as smtps://user:password@host:465")
     return text
 
 
-def read_mailbox(text: str) -> str:
+def parse_mailbox(text: str) -> str:
     """Return a sender such as `Movies <movies@example.com>`."""
     header: Any = default.header_factory("From", text)
     if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
@@ -156,7 +158,7 @@ def read_mailbox(text: str) -> str:
     return text
 
 
-def read_base_url(text: str) -> str:
+def parse_base_url(text: str) -> str:
     """Return an http or https URL without a slash at its end."""
     url = urlsplit(text.rstrip("/"))
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
@@ -164,7 +166,7 @@ def read_base_url(text: str) -> str:
     return url.geturl()
 
 
-def read_bucket(text: str) -> str:
+def parse_bucket(text: str) -> str:
     """Return the name of a bucket, which needs the library that speaks to it."""
     if find_spec("boto3") is None:
         raise ValueError("a bucket needs boto3: pip install 'movies_api[s3]'")
@@ -185,114 +187,114 @@ class Config:
     `flask --app wsgi config-docs` writes.
     """
 
-    instance_dir: Path = setting("INSTANCE_DIR", read_folder, "instance")
+    instance_dir: Path = setting("INSTANCE_DIR", parse_folder, "instance")
     """Directory for files kept on disk: the SQLite database, the generated secret key and
     images."""
-    database_url: str = setting("DATABASE_URL", read_database_url, None)
+    database_url: str = setting("DATABASE_URL", parse_database_url, None)
     """PostgreSQL: `postgresql://user:password@host:5432/name` (`postgres://` works too);
     percent-encode special characters of the password. SQLite: `sqlite:///path`. Unset: the
     SQLite file movies.db in `INSTANCE_DIR`."""
-    secret_keys: tuple[str, ...] = setting("SECRET_KEY", read_secret_keys, None)
+    secret_keys: tuple[str, ...] = setting("SECRET_KEY", parse_secret_keys, None)
     """Signs access tokens, refresh cookies and cursors. At least 32 characters, the same for
     every process; required with PostgreSQL. Several keys are separated by commas, the newest
     first. Unset: a key is generated and kept in `INSTANCE_DIR`."""
-    cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", read_origins, "http://localhost:3000")
+    cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", parse_origins, "http://localhost:3000")
     """Origins of the frontends (`scheme://host[:port]`, separated by commas). Their pages may
     call the API with the refresh cookie and read its responses. `*` is not allowed."""
-    proxy_hops: int = setting("PROXY_HOPS", whole_number(0, 10), "0")
+    proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
     """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
     and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto. Heroku: 1. If
     the number is too high, clients can forge both."""
-    cookie_samesite: str = setting("COOKIE_SAMESITE", one_of("Strict", "Lax", "None"), "Strict")
+    cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
     """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
     does not work in Safari) when they are on two sites."""
-    max_body_bytes: int = setting("MAX_BODY_BYTES", whole_number(1024, 1 << 30), "65536")
+    max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
     get a 413."""
-    argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", whole_number(8, 1 << 22), "19456")
+    argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", integer_between(8, 1 << 22), "19456")
     """Memory of one password hash (Argon2id) in KiB. After a change of any `ARGON2_*` cost,
     each password is rehashed at its next login."""
-    argon2_time_cost: int = setting("ARGON2_TIME_COST", whole_number(1, 100), "2")
+    argon2_time_cost: int = setting("ARGON2_TIME_COST", integer_between(1, 100), "2")
     """Passes of one password hash."""
-    argon2_parallelism: int = setting("ARGON2_PARALLELISM", whole_number(1, 16), "1")
+    argon2_parallelism: int = setting("ARGON2_PARALLELISM", integer_between(1, 16), "1")
     """Lanes of one password hash."""
-    argon2_concurrency: int = setting("ARGON2_CONCURRENCY", whole_number(1, 64), "2")
+    argon2_concurrency: int = setting("ARGON2_CONCURRENCY", integer_between(1, 64), "2")
     """Password hashes computed at the same time in one process; others wait. Each takes
     `ARGON2_MEMORY_KIB`."""
-    redis_url: str | None = setting("REDIS_URL", read_redis_url, None)
+    redis_url: str | None = setting("REDIS_URL", parse_redis_url, None)
     """Redis server in which all processes count rate limits together:
     `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts for
     itself."""
-    ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", read_switch, "true")
+    ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", parse_switch, "true")
     """`false` turns all rate limits off, for tests and load tests."""
-    frontend_url: str = setting("FRONTEND_URL", _read_origin, "http://localhost:3000")
+    frontend_url: str = setting("FRONTEND_URL", _parse_origin, "http://localhost:3000")
     """Origin of the frontend that emails link to. Required with `SMTP_URL`."""
-    smtp_url: str | None = setting("SMTP_URL", read_smtp_url, None)
+    smtp_url: str | None = setting("SMTP_URL", parse_smtp_url, None)
     """Mail server: `smtps://user:password@host:465`, or `smtp://user:password@host:587` for
     STARTTLS. Unset: with SQLite, emails are written to the log; with PostgreSQL, password reset
     by email responds 501."""
-    mail_from: str = setting("MAIL_FROM", read_mailbox, "Movies <no-reply@localhost>")
+    mail_from: str = setting("MAIL_FROM", parse_mailbox, "Movies <no-reply@localhost>")
     """Sender of emails."""
-    db_pool_size: int = setting("DB_POOL_SIZE", whole_number(1, 200), "10")
+    db_pool_size: int = setting("DB_POOL_SIZE", integer_between(1, 200), "10")
     """Largest number of PostgreSQL connections of one process. All processes together must stay
     below the server's max_connections. A process never uses more than it has threads."""
     db_statement_timeout_ms: int = setting(
-        "DB_STATEMENT_TIMEOUT_MS", whole_number(10, 3_600_000), "10000"
+        "DB_STATEMENT_TIMEOUT_MS", integer_between(10, 3_600_000), "10000"
     )
     """Milliseconds that one SQL statement may take; beyond that the response is a 503. Behind
     PgBouncer in transaction mode, set this and the next for the role in PostgreSQL
     (docs/operations.md)."""
-    db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", whole_number(10, 3_600_000), "2000")
+    db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", integer_between(10, 3_600_000), "2000")
     """Milliseconds that a statement may wait for a lock, on SQLite for another writer."""
     db_import_timeout_ms: int = setting(
-        "DB_IMPORT_TIMEOUT_MS", whole_number(10, 3_600_000), "30000"
+        "DB_IMPORT_TIMEOUT_MS", integer_between(10, 3_600_000), "30000"
     )
     """Milliseconds that a statement of an import may take, waiting for locks included."""
     image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
     """Directory for images when there is no bucket; it must persist. Unset: images in
     `INSTANCE_DIR`."""
-    image_base_url: str | None = setting("IMAGE_BASE_URL", read_base_url, None)
+    image_base_url: str | None = setting("IMAGE_BASE_URL", parse_base_url, None)
     """What precedes /images/ in the URL of an image, such as a CDN: `https://cdn.example.com`.
     Unset: the address the client calls."""
-    image_max_bytes: int = setting("IMAGE_MAX_BYTES", whole_number(1024, 1 << 28), "10485760")
+    image_max_bytes: int = setting("IMAGE_MAX_BYTES", integer_between(1024, 1 << 28), "10485760")
     """Largest image in bytes."""
-    image_max_pixels: int = setting("IMAGE_MAX_PIXELS", whole_number(1, 80_000_000), "30000000")
+    image_max_pixels: int = setting("IMAGE_MAX_PIXELS", integer_between(1, 80_000_000), "30000000")
     """Largest image in pixels, all frames together; docs/images.md says how formats count.
     Decoding takes up to 12 bytes of memory per pixel."""
-    image_concurrency: int = setting("IMAGE_CONCURRENCY", whole_number(1, 64), "1")
+    image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
-    s3_bucket: str | None = setting("S3_BUCKET", read_bucket, None)
+    s3_bucket: str | None = setting("S3_BUCKET", parse_bucket, None)
     """Bucket for images, on S3 or a compatible store. Needed where the disk does not persist,
     as on Heroku. Credentials are found as boto3 finds them: `AWS_ACCESS_KEY_ID` and
     `AWS_SECRET_ACCESS_KEY`, or the role of the machine. Unset: images are files in
     `IMAGE_DIR`."""
-    s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", read_base_url, None)
+    s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", parse_base_url, None)
     """Endpoint of an S3-compatible store, as browsers reach it too. Unset: AWS."""
     s3_region: str | None = setting("S3_REGION", str, None)
     """Region of the bucket. Unset: as boto3 finds it."""
-    s3_upload: str = setting("S3_UPLOAD", one_of("post", "put"), "post")
+    s3_upload: str = setting("S3_UPLOAD", choice("post", "put"), "post")
     """How browsers upload to the bucket: `post` (a form), or `put` for stores that do not
     accept forms."""
-    import_max_bytes: int = setting("IMPORT_MAX_BYTES", whole_number(1024, 1 << 30), "33554432")
+    import_max_bytes: int = setting("IMPORT_MAX_BYTES", integer_between(1024, 1 << 30), "33554432")
     """Largest import file in bytes."""
-    import_max_rows: int = setting("IMPORT_MAX_ROWS", whole_number(1, 10_000_000), "150000")
+    import_max_rows: int = setting("IMPORT_MAX_ROWS", integer_between(1, 10_000_000), "150000")
     """Largest number of rows of an import file. A row takes up to 700 bytes of memory and 0.1
     ms."""
-    max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", whole_number(1, 10**9), "100000")
+    max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", integer_between(1, 10**9), "100000")
     """Quota of movies per account. Beyond a quota the response is a 403; docs/api.md has the
     details."""
     max_image_bytes_per_user: int = setting(
-        "MAX_IMAGE_BYTES_PER_USER", whole_number(1024, 10**12 - 1), "1000000000"
+        "MAX_IMAGE_BYTES_PER_USER", integer_between(1024, 10**12 - 1), "1000000000"
     )
     """Quota of image bytes per account: the stored size of all images that it uploaded."""
-    max_tokens_per_user: int = setting("MAX_TOKENS_PER_USER", whole_number(1, 10_000), "100")
+    max_tokens_per_user: int = setting("MAX_TOKENS_PER_USER", integer_between(1, 10_000), "100")
     """Quota of unexpired API tokens per account."""
-    max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", whole_number(1, 10_000), "100")
+    max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", integer_between(1, 10_000), "100")
     """Quota of logins per account; a new login ends the least recently used one."""
-    log_format: str = setting("LOG_FORMAT", one_of("auto", "json", "text"), "auto")
+    log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
     otherwise)."""
-    log_level: str = setting("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+    log_level: str = setting("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     """Lowest level that is logged: `DEBUG`, `INFO` (one line per request), `WARNING` or
     `ERROR`."""
 
@@ -305,7 +307,7 @@ class Config:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
         """Read every setting; raise one ConfigError that names all that is wrong."""
         values: dict[str, Any] = {}
-        faults: list[str] = []
+        errors: list[str] = []
         for each in fields(cls):
             variable, default = each.metadata["variable"], each.metadata["default"]
             text = environ.get(variable, "").strip() or default
@@ -313,47 +315,49 @@ class Config:
                 values[each.name] = None if text is None else each.metadata["read"](text)
             except ValueError as error:
                 shown = "(not shown)" if variable in SECRETS else repr(text)
-                faults.append(f"{variable}={shown}: {error}")
-        faults += _complete(values, {name: text.strip() for name, text in environ.items()})
-        if faults:
-            raise ConfigError("\n".join(["The settings cannot be used:", *faults]))
+                errors.append(f"{variable}={shown}: {error}")
+        errors += _apply_defaults(values, {name: text.strip() for name, text in environ.items()})
+        if errors:
+            raise ConfigError("\n".join(["The settings cannot be used:", *errors]))
         return cls(**values)
 
 
-def _complete(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+def _apply_defaults(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
     """Fill in what embedded mode supplies; return the faults that only show together."""
-    faults = []
+    errors = []
     url = environ.get("DATABASE_URL")
     has_server = url and not url.startswith("sqlite")
     if has_server and not environ.get("SECRET_KEY"):
         needed = "with a database server every process needs the same one"
-        faults.append(f"SECRET_KEY is missing: {needed}: {MAKE_KEY}")
+        errors.append(f"SECRET_KEY is missing: {needed}: {MAKE_KEY}")
     if values.get("argon2_memory_kib", 8) < 8 * values.get("argon2_parallelism", 1):
-        faults.append("ARGON2_MEMORY_KIB is too little: give at least 8 for each of the lanes")
+        errors.append("ARGON2_MEMORY_KIB is too little: give at least 8 for each of the lanes")
     if values.get("smtp_url") and not environ.get("FRONTEND_URL"):
-        faults.append("FRONTEND_URL is missing: with SMTP_URL, mails link to a page there")
+        errors.append("FRONTEND_URL is missing: with SMTP_URL, mails link to a page there")
     if not environ.get("S3_BUCKET"):
-        told = filter(environ.get, ("S3_ENDPOINT_URL", "S3_REGION"))
-        faults += [f"S3_BUCKET is missing: without it {variable} says nothing" for variable in told]
+        given = filter(environ.get, ("S3_ENDPOINT_URL", "S3_REGION"))
+        errors += [
+            f"S3_BUCKET is missing: without it {variable} says nothing" for variable in given
+        ]
     if "instance_dir" not in values:
-        return faults
+        return errors
     folder = values["instance_dir"]
     if "image_dir" in values:
         values["image_dir"] = values["image_dir"] or folder / "images"
     if has_server or "database_url" not in values:
-        return faults
+        return errors
     values["database_url"] = values["database_url"] or f"sqlite:///{folder / 'movies.db'}"
-    return faults + _embedded_faults(values, folder)
+    return errors + _prepare_instance_dir(values, folder)
 
 
-def _embedded_faults(values: dict[str, Any], folder: Path) -> list[str]:
+def _prepare_instance_dir(values: dict[str, Any], folder: Path) -> list[str]:
     """Make the folder, and the secret if none is given; return why that cannot be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
         if values.get("secret_keys", ()) is None:
-            values["secret_keys"] = read_secret_keys(_kept_secret(folder))
+            values["secret_keys"] = parse_secret_keys(_load_or_create_secret(folder))
     except OSError as error:
         return [f"INSTANCE_DIR={str(folder)!r}: give a folder to write to ({error.strerror})"]
     except ValueError:
@@ -364,7 +368,7 @@ def _embedded_faults(values: dict[str, Any], folder: Path) -> list[str]:
     return []
 
 
-def _kept_secret(folder: Path) -> str:
+def _load_or_create_secret(folder: Path) -> str:
     """Return the secret kept in the folder; the first of several processes makes it."""
     path = folder / "secret_key"
     draft = folder / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
@@ -382,7 +386,7 @@ def _kept_secret(folder: Path) -> str:
     return path.read_text().strip()
 
 
-def settings() -> Config:
+def current_config() -> Config:
     """Return the settings of the app at work."""
     config: Config = current_app.extensions["movies_api"]
     return config

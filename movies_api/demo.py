@@ -2,24 +2,25 @@
 
 from sqlalchemy import func, select
 
-from .auth.models import add_user, users
 from .auth.passwords import hash_password
-from .db import db, fetch_one
-from .movies.models import add_movie
+from .auth.users import add_user
+from .db import autocommit_one, db
+from .models import users
+from .movies.queries import insert_movie
 
 EMAIL, PASSWORD = "test@example.com", "password123"
 POSTER = "https://images.example.com/{}.jpg"
 MOVIES = (("Spirited Away", "2001"), ("The Godfather", "1972"), ("Amélie", "2001"))
 
 
-def seed() -> bool:
+def add_demo_data() -> bool:
     """Add the demo data; False, and nothing done, when anybody has an account."""
-    row = fetch_one(select(func.count()).select_from(users), {})
+    row = autocommit_one(select(func.count()).select_from(users), {})
     if row is None or row[0]:
         return False
     owner = add_user("Test User", EMAIL, hash_password(PASSWORD))
     db.session.commit()
     for title, year in MOVIES:
         image_url = POSTER.format(title.lower().replace(" ", "-").replace("é", "e"))
-        add_movie(owner.id, {"title": title, "year": year, "image_url": image_url})
+        insert_movie(owner.id, {"title": title, "year": year, "image_url": image_url})
     return True

@@ -11,13 +11,12 @@ from marshmallow import fields, validate
 from sqlalchemy import Select, column, func, select, table
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from .api import Blueprint, runs_in
-from .auth.guard import public
-from .config import settings
-from .db import db, fetch_one
-from .errors import refuse
-from .fields import Output
-from .outages import CAUSES, Cause, cause_of, log_cause
+from .api.blueprint import Blueprint, public, runs_in
+from .api.errors import abort_with
+from .api.fields import ResponseSchema
+from .config import current_config
+from .db import autocommit_one, db
+from .db.outages import CAUSES, Cause, cause_of, log_cause
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
 VERSION_ON_SERVER = VERSION.add_columns(func.current_setting("transaction_read_only"))
@@ -26,7 +25,7 @@ FREE_BYTES = 1 << 20  # under which SQLite's next write may fail
 bp = Blueprint("service", __name__, description="The service itself")
 
 
-class Status(Output):
+class StatusSchema(ResponseSchema):
     """A sign of life."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ok"]))
@@ -35,27 +34,29 @@ class Status(Output):
 @bp.get("/health")
 @runs_in("health")
 @public
-@bp.response(200, Status)
-def show_health() -> dict[str, str]:
+@bp.response(200, StatusSchema)
+def get_health() -> dict[str, str]:
     """Tell that the process lives; it asks nobody."""
     return {"status": "ok"}
 
 
 @bp.get("/ready")
 @public
-@bp.response(200, Status)
-def show_readiness() -> dict[str, str]:
+@bp.response(200, StatusSchema)
+def get_readiness() -> dict[str, str]:
     """Tell whether requests can be served: the database takes writes and is migrated."""
     if cause := check_database():
-        refuse(503, message=cause.text)
+        abort_with(503, message=cause.text)
     return {"status": "ok"}
 
 
 def check_database() -> Cause | None:
     """Return why the database cannot serve requests, which the log tells too, or None."""
     try:
-        row: Any = fetch_one(VERSION if settings().is_embedded else VERSION_ON_SERVER, {})
-        if settings().is_embedded:
+        row: Any = autocommit_one(
+            VERSION if current_config().is_embedded else VERSION_ON_SERVER, {}
+        )
+        if current_config().is_embedded:
             cause = _fault_of_file()
         else:
             cause = CAUSES["server_read_only"] if row and row[1] == "on" else None
@@ -85,7 +86,7 @@ def _fault_of_file() -> Cause | None:
             if cause_of(error) != CAUSES["lock_timeout"]:
                 raise
         finally:
-            timeout = settings().db_lock_timeout_ms
+            timeout = current_config().db_lock_timeout_ms
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
     return None
 

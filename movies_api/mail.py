@@ -17,12 +17,12 @@ from urllib.parse import unquote, urlsplit
 import idna
 from flask import Flask, current_app
 
-from .config import settings
+from .config import current_config
 from .logs import log
 
 TIMEOUT = 10
 PAUSES = (0, 2, 8)  # seconds before each try
-WAITING = 1000
+MAX_QUEUED = 1000
 FAREWELL = 5  # seconds to send what waits when the process is told to stop
 Job = Callable[[], None]
 
@@ -32,27 +32,27 @@ class Outbox:
 
     def __init__(self, app: Flask) -> None:
         """Belong to an app; a worker forked from it starts a thread of its own."""
-        self.app, self.jobs, self.lock = app, Queue[Job](WAITING), Lock()
+        self.app, self.jobs, self.lock = app, Queue[Job](MAX_QUEUED), Lock()
         self.thread: Thread | None = None
-        self.is_leaving = False
+        self.is_draining = False
 
-    def put(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         """Have the job done soon, in an app context; a queue that is full drops it, and says so."""
         with self.lock:
             if self.thread is None or not self.thread.is_alive():
-                self.thread = Thread(target=self.work, name="outbox", daemon=True)
+                self.thread = Thread(target=self.run, name="outbox", daemon=True)
                 self.thread.start()
-                atexit.register(self.leave)
+                atexit.register(self.drain)
         try:
             self.jobs.put_nowait(job)
         except Full:
-            log.error("mail dropped: %s are waiting", WAITING)
+            log.error("mail dropped: %s are waiting", MAX_QUEUED)
 
-    def work(self) -> None:
+    def run(self) -> None:
         """Do one job after the other; a fault of one is logged and ends only that one."""
         while True:
             job = self.jobs.get()
-            if not self.is_leaving:
+            if not self.is_draining:
                 # Later than the request, by a time nobody knows: a busy thread slows the answer
                 # down, and only an address that has an account makes this one busy
                 sleep(SystemRandom().uniform(0.1, 0.5))
@@ -64,9 +64,9 @@ class Outbox:
             finally:
                 self.jobs.task_done()
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         """Send what still waits, for a few seconds at most."""
-        self.is_leaving = True
+        self.is_draining = True
         with self.jobs.all_tasks_done:
             is_done = self.jobs.all_tasks_done.wait_for(
                 lambda: not self.jobs.unfinished_tasks, FAREWELL
@@ -80,19 +80,19 @@ def init_mail(app: Flask) -> None:
     app.extensions["outbox"] = Outbox(app)
 
 
-def soon(job: Job) -> None:
+def run_in_background(job: Job) -> None:
     """Do the job after this request has been answered, whatever it takes."""
-    current_app.extensions["outbox"].put(job)
+    current_app.extensions["outbox"].submit(job)
 
 
-def send(to: str, subject: str, text: str) -> None:
+def send_email(to: str, subject: str, text: str) -> None:
     """Send a mail; without SMTP_URL, which embedded mode can do without, it goes to the log."""
-    if settings().smtp_url is None:
-        shown = f"; it would be, to {to}:\n{text}" if settings().is_embedded else ""
+    if current_config().smtp_url is None:
+        shown = f"; it would be, to {to}:\n{text}" if current_config().is_embedded else ""
         log.warning("A mail is not sent, for SMTP_URL is not set%s", shown)
         return
     message = EmailMessage()
-    message["From"], message["Subject"] = settings().mail_from, subject
+    message["From"], message["Subject"] = current_config().mail_from, subject
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
     message.set_content(text)
@@ -138,7 +138,7 @@ def ascii_domain(domain: str) -> str:
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:
-    url = urlsplit(settings().smtp_url or "")
+    url = urlsplit(current_config().smtp_url or "")
     host, context = url.hostname or "", ssl.create_default_context()
     if url.scheme == "smtps":
         server: smtplib.SMTP = smtplib.SMTP_SSL(

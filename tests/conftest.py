@@ -258,7 +258,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], An
     """A function that has a request made, complete, just before the account's views call another."""
 
     def insert(name: str, act: Callable[[], Any]) -> None:
-        target = f"movies_api.auth.account.{name}"
+        target = f"movies_api.account.views.{name}"
         real = pkgutil.resolve_name(target)
 
         def act_first(*values: Any) -> Any:

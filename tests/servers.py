@@ -359,7 +359,7 @@ def mail_server(**options: Any) -> Iterator[Mailbox]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """An answer of the service as it came over the wire."""
 
     status: int
@@ -393,7 +393,7 @@ class Service:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 30,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send one request on a connection of its own; a `body` that is not bytes goes as JSON."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None and not isinstance(body, bytes):
@@ -404,7 +404,7 @@ class Service:
         try:
             connection.request(method, path, body, {**sent, **(headers or {})})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return HttpResponse(response.status, response.headers, response.read())
         finally:
             connection.close()
 

@@ -155,7 +155,7 @@ def test_an_account_that_goes_meanwhile_changes_no_email(alice, make_client, mea
 
 
 @pytest.mark.parametrize("email", ["bob@example.com", "BOB@EXAMPLE.COM"])
-def test_refuses_an_email_that_is_taken(alice, bob, email):
+def test_rejects_an_email_that_is_taken(alice, bob, email):
     response = move(alice, email, name="Alicia")
 
     assert response.status_code == 409

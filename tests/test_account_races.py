@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from .client import PASSWORD
-from .together import cookie_of, statuses, together
+from .concurrency import cookie_of, run_together, statuses
+from .helpers import ANN
 
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 LOGIN = {"email": ANN["email"], "password": PASSWORD}
 ROUNDS = 6
 
@@ -44,7 +44,7 @@ def test_of_many_password_changes_at_once_one_is_made(request_, sign_up, databas
     token = token_of(sign_up())
     phone = token_of(request_("POST", "/auth/login", LOGIN))
 
-    answers = together(
+    answers = run_together(
         [
             partial(
                 request_,
@@ -75,7 +75,7 @@ def test_a_reset_token_used_many_times_at_once_works_once(request_, sign_up, app
     words = ["user", "reset-password", ANN["email"]]
     reset = app.test_cli_runner().invoke(args=words).output.strip().partition("token=")[2]
 
-    answers = together(
+    answers = run_together(
         [
             partial(
                 request_,
@@ -112,7 +112,7 @@ def test_no_login_with_the_old_password_outlives_its_change(request_, sign_up, a
             change = partial(request_, "POST", "/auth/password-reset/confirm", body)
         login = partial(request_, "POST", "/auth/login", {**LOGIN, "password": password})
 
-        *logins, changed = together([*[login] * 6, change])
+        *logins, changed = run_together([*[login] * 6, change])
 
         assert changed.status == 204
         assert set(statuses(logins)) <= {200, 401}
@@ -124,7 +124,7 @@ def test_no_login_with_the_old_password_outlives_its_change(request_, sign_up, a
         password = new
 
 
-def test_no_script_token_of_another_session_outlives_a_change_of_the_password(request_, sign_up):
+def test_no_api_token_of_another_session_outlives_a_change_of_the_password(request_, sign_up):
     token, password = token_of(sign_up()), PASSWORD
     for number in range(ROUNDS):
         new = f"a new password {number}"
@@ -132,7 +132,7 @@ def test_no_script_token_of_another_session_outlives_a_change_of_the_password(re
         make = partial(request_, "POST", "/auth/tokens", {"name": "Backup"}, token_of(login))
         body = {"currentPassword": password, "newPassword": new}
 
-        *made, changed = together([*[make] * 5, partial(request_, "PUT", "/me/password", body, token)])  # fmt: skip
+        *made, changed = run_together([*[make] * 5, partial(request_, "PUT", "/me/password", body, token)])  # fmt: skip
 
         assert changed.status == 204
         assert set(statuses(made)) <= {201, 401}
@@ -149,7 +149,7 @@ def test_an_account_that_goes_while_it_creates_leaves_nothing(request_, sign_up,
         for _ in range(3):
             create()
 
-        *created, deleted = together([*[create] * 10, delete(request_, token)])
+        *created, deleted = run_together([*[create] * 10, delete(request_, token)])
 
         assert deleted.status == 204
         assert set(statuses(created)) <= {201, 401}
@@ -164,7 +164,7 @@ def test_an_account_that_goes_while_its_movies_go_leaves_nothing(request_, sign_
             for _ in range(6)
         ]
 
-        *removed, deleted = together(
+        *removed, deleted = run_together(
             [
                 *[partial(request_, "DELETE", path, token=token) for path in paths],
                 delete(request_, token),
@@ -181,7 +181,7 @@ def test_an_account_that_goes_while_it_logs_in_leaves_nothing(request_, sign_up,
         answer = sign_up()
         token, cookie = token_of(answer), {"Cookie": cookie_of(answer)}
 
-        *others, deleted = together(
+        *others, deleted = run_together(
             [
                 *[partial(request_, "POST", "/auth/login", LOGIN)] * 5,
                 *[partial(request_, "POST", "/auth/refresh", headers=cookie)] * 3,
@@ -199,7 +199,7 @@ def test_an_account_that_goes_while_it_logs_in_leaves_nothing(request_, sign_up,
 def test_an_account_goes_once_however_often_it_is_asked_to(request_, sign_up, database):
     token = token_of(sign_up())
 
-    answers = together([delete(request_, token)] * 8)
+    answers = run_together([delete(request_, token)] * 8)
 
     assert statuses(answers) == {204: 1, 401: 7}
     assert nothing_left(database)
@@ -209,7 +209,7 @@ def test_all_who_log_in_at_once_after_a_change_of_the_parameters_get_in(request_
     make_app(ARGON2_TIME_COST="3").test_client().sign_up("Alice")
     login = {"email": "alice@example.com", "password": PASSWORD}
 
-    answers = together([partial(request_, "POST", "/auth/login", login)] * 12)
+    answers = run_together([partial(request_, "POST", "/auth/login", login)] * 12)
 
     assert statuses(answers) == {200: 12}
 
@@ -222,7 +222,7 @@ def test_a_session_that_is_ended_while_it_refreshes_is_over(request_, sign_up):
         items = request_("GET", "/auth/sessions", token=token_of(login)).json["items"]
         [session] = [each["id"] for each in items if each["current"]]
 
-        *refreshed, ended = together(
+        *refreshed, ended = run_together(
             [
                 *[partial(request_, "POST", "/auth/refresh", headers=cookie)] * 6,
                 partial(request_, "DELETE", f"/auth/sessions/{session}", token=token),
@@ -241,7 +241,7 @@ def test_a_session_ends_once(request_, sign_up):
     token = token_of(sign_up())
     made = request_("POST", "/auth/tokens", {"name": "Backup"}, token)
 
-    answers = together(
+    answers = run_together(
         [partial(request_, "DELETE", f"/auth/sessions/{made.json['id']}", token=token)] * 8
     )
 
@@ -253,7 +253,7 @@ def test_of_many_who_want_one_email_one_gets_it(request_, database):
     tokens = [token_of(request_("POST", "/auth/signup", body)) for body in people]
     body = {"email": "wanted@example.com", "currentPassword": PASSWORD}
 
-    answers = together([partial(request_, "PATCH", "/me", body, token) for token in tokens])
+    answers = run_together([partial(request_, "PATCH", "/me", body, token) for token in tokens])
 
     assert statuses(answers) == {200: 1, 409: 7}
     wanted = "SELECT count(*) FROM users WHERE email = 'wanted@example.com'"
@@ -264,7 +264,7 @@ def test_edits_of_different_parts_at_once_all_count(request_, sign_up):
     token = token_of(sign_up())
     edits = [{"name": "Anna"}, {"preferences": {"theme": "dark"}}, {"preferences": {"language": "fr"}}]  # fmt: skip
 
-    answers = together([partial(request_, "PATCH", "/me", edit, token) for edit in edits])
+    answers = run_together([partial(request_, "PATCH", "/me", edit, token) for edit in edits])
 
     assert statuses(answers) == {200: 3}
     me = request_("GET", "/me", token=token).json
@@ -277,7 +277,7 @@ def test_many_logins_at_once_purge_without_waiting_for_each_other(request_, sign
         request_("POST", "/auth/login", LOGIN)
     database.execute("UPDATE sessions SET expires_at = '2020-01-01' WHERE last_used_at < (SELECT max(last_used_at) FROM sessions)")  # fmt: skip
 
-    answers = together([partial(request_, "POST", "/auth/login", LOGIN)] * 16)
+    answers = run_together([partial(request_, "POST", "/auth/login", LOGIN)] * 16)
 
     assert statuses(answers) == {200: 16}
     assert database.execute("SELECT count(*) FROM sessions") == [(17,)]

@@ -195,14 +195,14 @@ def test_a_text_box_left_empty_means_that_it_is_not_known(alice):
 
 def test_an_account_that_goes_away_meanwhile_gets_no_movie(alice, database, monkeypatch):
     views = import_module("movies_api.movies.views")
-    real = views.add_movie
+    real = views.insert_movie
 
     def remove_account_first(*values):
         for table in ("sessions", "users"):
             database.execute(f"DELETE FROM {table}")
         return real(*values)
 
-    monkeypatch.setattr(views, "add_movie", remove_account_first)
+    monkeypatch.setattr(views, "insert_movie", remove_account_first)
 
     response = alice.post("/movies", json=ALIEN)
 

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from bench import crowd, load
-from bench.scenarios import SCENARIOS
+from bench.scenarios import SCENARIOS, http
 from bench.service import serve
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def test_neighbours_reach_the_service(service, name, monkeypatch):
 
 def test_crowd_is_timed(service):
     world = service.world()
-    request = crowd.http("GET", "/movies", world.people[0])
+    request = http("GET", "/movies", world.people[0])
 
     [result] = asyncio.run(crowd.time_requests(service.url, [request], 0.3))
 

@@ -10,8 +10,9 @@ from io import BytesIO
 import pytest
 from werkzeug.serving import make_server
 
-from .films import send, titles
-from .pictures import data_url, path_of, permit, picture
+from .helpers import titles
+from .images import data_url, make_image, path_of, request_upload
+from .import_helpers import import_file
 
 FILE = b"title\nAlien\nBrazil\nSolaris\n"
 MOVIE = json.dumps({"title": "Alien"}).encode()
@@ -60,8 +61,8 @@ def test_body_shorter_than_announced_changes_nothing(alice, kind, is_marked):
 
 @pytest.mark.parametrize("is_marked", [True, False])
 def test_upload_shorter_than_announced_is_not_kept(alice, client, files, is_marked):
-    data = picture()
-    permission = permit(alice, data)
+    data = make_image()
+    permission = request_upload(alice, data)
     cut_off = cut(data[:-20], len(data), is_marked=is_marked)
 
     response = client.put(path_of(permission["uploadUrl"]), content_type="image/png", **cut_off)
@@ -116,7 +117,10 @@ def test_form_of_many_megabytes_is_imported(alice):
 def test_form_is_taken_whatever_its_lines_end_in(alice, size, line_end):
     file = b"title\nAlien\n" + b'"' + line_end * (size // len(line_end)) + b'"'
     # What a row holds is not the point here: it came as a whole
-    whole, in_form = send(alice, file, "?dryRun=true"), send_form(alice, file, "?dryRun=true")
+    whole, in_form = (
+        import_file(alice, file, "?dryRun=true"),
+        send_form(alice, file, "?dryRun=true"),
+    )
 
     assert in_form.status_code == whole.status_code
     assert in_form.json == whole.json
@@ -159,7 +163,7 @@ def test_too_large_a_body_names_the_limit(alice, make_app, is_chunked):
         )
 
     multipart = {"content_type": "multipart/form-data; boundary=x"}
-    message = "The file is too large: at most 2000 bytes are taken. Divide it."
+    message = "The file is too large: at most 2000 bytes are accepted. Split it."
     for size in (400, 4_000, 40_000):
         body = MULTIPART.replace(b"Alien\n", b"Alien\n" * size)
         for response in (
@@ -183,15 +187,15 @@ def test_too_large_an_image_names_the_limit(alice, client):
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": url})
     assert (response.status_code, "10485760" in response.text) == (413, True)
 
-    permission = permit(alice, picture())
-    response = client.put(path_of(permission["uploadUrl"]), data=picture() + b"x")
-    assert (response.status_code, str(len(picture())) in response.text) == (413, True)
+    permission = request_upload(alice, make_image())
+    response = client.put(path_of(permission["uploadUrl"]), data=make_image() + b"x")
+    assert (response.status_code, str(len(make_image())) in response.text) == (413, True)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP", "identity, gzip", "x"])
 def test_compressed_body_returns_415(alice, client, encoding):
-    data = picture()
-    permission = permit(alice, data)
+    data = make_image()
+    permission = request_upload(alice, data)
     more = {"headers": {"Content-Encoding": encoding}}
     movie = alice.post("/movies", json={"title": "Alien"}).json
 

@@ -210,7 +210,7 @@ def test_an_error_has_a_message_for_the_person(page):
     assert error == {
         "status": 409,
         "code": "USER_EXISTS",
-        "message": "This email address has an account: log in instead.",
+        "message": "An account with this email address already exists. Log in instead.",
     }
 
 
@@ -299,7 +299,7 @@ def test_who_logs_in_on_the_docs_page_is_authorised(browser, api):
           (await inside(".execute")).click();
           return (await inside(".live-responses-table tbody .response-col_status")).textContent;
         };
-        return [await tryOut("auth-logIn", args[0]), await tryOut("account-showMe")];
+        return [await tryOut("auth-logIn", args[0]), await tryOut("account-getAccount")];
         """,
         json.dumps({"email": ANN["email"], "password": ANN["password"]}),
     )

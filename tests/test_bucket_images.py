@@ -13,12 +13,12 @@ from requests import Request
 
 from movies_api.config import Config, ConfigError
 from movies_api.db import db
-from movies_api.images.pictures import one_of_few
+from movies_api.images.codec import decode_slot
 from movies_api.images.storage import Bucket
 
 from .client import PASSWORD
 from .conftest import app_for, config_for
-from .pictures import data_url, opened, path_of, permit, picture
+from .images import data_url, make_image, open_image, path_of, request_upload
 from .servers import s3
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def add(person, url):
 
 
 def test_keeps_shows_and_shrinks(alice, client, names):
-    response = add(alice, data_url(picture("JPEG", (1000, 500)), "image/jpeg"))
+    response = add(alice, data_url(make_image("JPEG", (1000, 500)), "image/jpeg"))
 
     assert response.status_code == 201
     path = path_of(response.json["imageUrl"])
@@ -122,19 +122,19 @@ def test_keeps_shows_and_shrinks(alice, client, names):
     shown = client.get(path)
     assert (shown.status_code, shown.mimetype) == (200, "image/jpeg")
     assert shown.content_length == len(shown.data)
-    assert opened(shown.data).size == (1000, 500)
+    assert open_image(shown.data).size == (1000, 500)
     part = client.get(path, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.data) == (206, shown.data[100:200])
     assert client.get(path, headers={"If-None-Match": shown.headers["ETag"]}).status_code == 304
     assert client.get(path, headers={"Range": "bytes=9999999-"}).status_code == 416
     for _ in range(2):
         small = client.get(f"{path}?w=320")
-        assert opened(small.data).size == (320, 160)
+        assert open_image(small.data).size == (320, 160)
     assert names() == [path[1:], f"{path[1:]}-320.webp"]
 
 
 def test_says_how_the_bucket_is_to_hand_it_out(alice, store, names):
-    add(alice, data_url(picture()))
+    add(alice, data_url(make_image()))
 
     about = store.head_object(Bucket=BUCKET, Key=names()[0])
     assert about["ContentType"] == "image/png"
@@ -145,10 +145,10 @@ def test_says_how_the_bucket_is_to_hand_it_out(alice, store, names):
 def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, names, how):
     app = make_app(S3_UPLOAD=how)
     alice = app.test_client().sign_up("Alice")
-    permission = permit(alice, picture())
+    permission = request_upload(alice, make_image())
     assert names() == []
 
-    assert upload(permission, picture()) < 300
+    assert upload(permission, make_image()) < 300
 
     [waiting] = names()
     assert waiting.startswith("uploads/")
@@ -156,7 +156,7 @@ def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, 
     movie = add(alice, permission["imageUrl"])
     assert movie.status_code == 201
     assert names() == [path_of(movie.json["imageUrl"])[1:]]
-    assert opened(alice.get(path_of(movie.json["imageUrl"])).data).format == "PNG"
+    assert open_image(alice.get(path_of(movie.json["imageUrl"])).data).format == "PNG"
     found = alice.get(path_of(permission["imageUrl"]))
     assert (found.status_code, found.headers["Location"]) == (302, path_of(movie.json["imageUrl"]))
     assert add(alice, permission["imageUrl"]).json["imageUrl"] == movie.json["imageUrl"]
@@ -164,9 +164,9 @@ def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, 
 
 def test_an_upload_past_us_is_charged_when_a_movie_shows_it(make_app, names, database):
     alice = make_app(MAX_IMAGE_BYTES_PER_USER="1024").test_client().sign_up("Alice")
-    first, second = (permit(alice, picture()) for _ in range(2))
+    first, second = (request_upload(alice, make_image()) for _ in range(2))
     for permission in (first, second):
-        upload(permission, picture())
+        upload(permission, make_image())
     assert alice.get("/me").json["usage"]["imageBytes"] == 0
 
     stored = alice.get(path_of(add(alice, first["imageUrl"]).json["imageUrl"])).content_length
@@ -179,12 +179,12 @@ def test_an_upload_past_us_is_charged_when_a_movie_shows_it(make_app, names, dat
 
 
 def test_an_upload_takes_unused_images_along_in_a_bucket_too(alice, names, clock):
-    movie = add(alice, data_url(picture())).json
+    movie = add(alice, data_url(make_image())).json
     alice.delete(f"/movies/{movie['id']}")
     clock.advance(hours=25)
     alice.log_in("alice@example.com")
 
-    kept = add(alice, data_url(picture(colour="red"))).json
+    kept = add(alice, data_url(make_image(colour="red"))).json
 
     assert names() == [path_of(kept["imageUrl"])[1:]]
 
@@ -215,15 +215,15 @@ def test_the_url_to_put_to_fixes_type_and_size(make_app):
 @pytest.mark.parametrize(
     ("data", "media_type", "extra"),
     [
-        (picture(), "image/png", b"x"),
-        (picture("JPEG"), "image/png", b""),
+        (make_image(), "image/png", b"x"),
+        (make_image("JPEG"), "image/png", b""),
         (b"<html><script>alert(1)</script>", "image/png", b""),
-        (picture()[:60], "image/png", b""),
+        (make_image()[:60], "image/png", b""),
     ],
     ids=["one byte too long", "other type", "page", "breaks off"],
 )
-def test_a_wrong_upload_is_refused_and_removed(alice, names, database, data, media_type, extra):
-    permission = permit(alice, data, media_type)
+def test_a_wrong_upload_is_rejected_and_removed(alice, names, database, data, media_type, extra):
+    permission = request_upload(alice, data, media_type)
     upload(permission, data + extra)
 
     response = add(alice, permission["imageUrl"])
@@ -231,14 +231,14 @@ def test_a_wrong_upload_is_refused_and_removed(alice, names, database, data, med
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
     assert names() == []
-    assert database.execute("SELECT * FROM pictures") == []
+    assert database.execute("SELECT * FROM images") == []
 
 
 def test_an_upload_that_has_to_be_retried_waits_on(app, alice, names, monkeypatch):
-    permission = permit(alice, picture())
-    upload(permission, picture())
-    monkeypatch.setattr("movies_api.images.pictures.PATIENCE", 0.01)
-    with app.app_context(), one_of_few():
+    permission = request_upload(alice, make_image())
+    upload(permission, make_image())
+    monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
+    with app.app_context(), decode_slot():
         assert add(alice, permission["imageUrl"]).status_code == 503
 
     assert add(alice, permission["imageUrl"]).status_code == 201
@@ -246,8 +246,8 @@ def test_an_upload_that_has_to_be_retried_waits_on(app, alice, names, monkeypatc
 
 
 def test_an_upload_that_another_request_takes_up_is_there(alice, monkeypatch):
-    permission = permit(alice, picture())
-    upload(permission, picture())
+    permission = request_upload(alice, make_image())
+    upload(permission, make_image())
     real, faster = Bucket.names, []
 
     def names(bucket, prefix):
@@ -264,8 +264,8 @@ def test_an_upload_that_another_request_takes_up_is_there(alice, monkeypatch):
 
 
 def test_an_upload_of_another_is_nothing_to_show(alice, bob, names):
-    permission = permit(alice, picture())
-    upload(permission, picture())
+    permission = request_upload(alice, make_image())
+    upload(permission, make_image())
 
     response = add(bob, permission["imageUrl"])
 
@@ -277,7 +277,7 @@ def test_an_upload_of_another_is_nothing_to_show(alice, bob, names):
 def test_a_cdn_hands_out_what_is_kept(make_app, names):
     app = make_app(IMAGE_BASE_URL="https://cdn.example.com/films/")
     alice = app.test_client().sign_up("Alice")
-    url = add(alice, data_url(picture())).json["imageUrl"]
+    url = add(alice, data_url(make_image())).json["imageUrl"]
 
     assert url == f"https://cdn.example.com/films/{names()[0]}"
     key = url.rpartition("/")[2]
@@ -287,9 +287,9 @@ def test_a_cdn_hands_out_what_is_kept(make_app, names):
     assert (small.status_code, small.headers["Location"]) == (302, f"{url}-160.webp")
     assert f"images/{key}-160.webp" in names()
     assert add(alice, url).json["imageUrl"] == url
-    permission = permit(alice, picture(colour="red"))
+    permission = request_upload(alice, make_image(colour="red"))
     assert permission["imageUrl"].startswith("http://localhost/images/"), "the CDN does not know it"
-    assert upload(permission, picture(colour="red")) < 300
+    assert upload(permission, make_image(colour="red")) < 300
     assert (
         add(alice, permission["imageUrl"]).json["imageUrl"].startswith("https://cdn.example.com/")
     )
@@ -305,7 +305,7 @@ def test_a_cdn_hands_out_what_is_kept(make_app, names):
 def test_nobody_is_led_in_a_circle(make_app, base, headers):
     app = make_app(IMAGE_BASE_URL="https://api.example.com")
     alice = app.test_client().sign_up("Alice")
-    path = path_of(add(alice, data_url(picture())).json["imageUrl"]).removeprefix(
+    path = path_of(add(alice, data_url(make_image())).json["imageUrl"]).removeprefix(
         "https://api.example.com"
     )
 
@@ -315,7 +315,7 @@ def test_nobody_is_led_in_a_circle(make_app, base, headers):
 @pytest.mark.parametrize("how", ["post", "put"])
 def test_permissions_name_the_host_of_the_region(make_app, how):
     app = make_app(S3_ENDPOINT_URL="", S3_REGION="eu-central-1", S3_UPLOAD=how)
-    permission = permit(app.test_client().sign_up("Alice"), picture())
+    permission = request_upload(app.test_client().sign_up("Alice"), make_image())
 
     host = urlsplit(permission["uploadUrl"]).hostname
     assert host == f"{BUCKET}.s3.eu-central-1.amazonaws.com"
@@ -334,20 +334,20 @@ def test_sends_no_checksums_that_some_stores_refuse(app):
 
 
 def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, store, clock):
-    movie = add(alice, data_url(picture())).json
+    movie = add(alice, data_url(make_image())).json
     alice.get(f"{path_of(movie['imageUrl'])}?w=160")
-    upload(permit(alice, picture(colour="red")), picture(colour="red"))
+    upload(request_upload(alice, make_image(colour="red")), make_image(colour="red"))
     store.put_object(Bucket=BUCKET, Key=f"images/{'0' * 64}", Body=b"x")
     store.put_object(Bucket=BUCKET, Key="elsewhere/x", Body=b"x")
-    sweep = app.test_cli_runner().invoke
-    assert sweep(args=["images", "sweep"]).exit_code == 0
+    cleanup = app.test_cli_runner().invoke
+    assert cleanup(args=["images", "cleanup"]).exit_code == 0
     assert len(names()) == 5, "all that is young stays"
     alice.delete(f"/movies/{movie['id']}")
 
     clock.advance(hours=1, minutes=1)
-    assert "Removed 0 pictures and 1 stray files." in sweep(args=["images", "sweep"]).output
+    assert "Removed 0 pictures and 1 stray files." in cleanup(args=["images", "cleanup"]).output
     clock.advance(days=1, minutes=1)
-    assert "Removed 1 pictures and 1 stray files." in sweep(args=["images", "sweep"]).output
+    assert "Removed 1 pictures and 1 stray files." in cleanup(args=["images", "cleanup"]).output
 
     assert names() == ["elsewhere/x"]
 
@@ -355,7 +355,7 @@ def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, sto
 def test_a_bucket_that_is_away_is_503(make_app):
     alice = make_app(S3_BUCKET="not-there").test_client().sign_up("Alice")
 
-    response = add(alice, data_url(picture()))
+    response = add(alice, data_url(make_image()))
 
     assert response.status_code == 503
     assert "storage" in response.json["error"]["message"]
@@ -366,7 +366,7 @@ def test_a_bucket_that_is_away_is_503(make_app):
 
 
 def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database, clock, lines):
-    add(alice, data_url(picture()))
+    add(alice, data_url(make_image()))
     clock.advance(minutes=2)
     remove_bucket(store, names)
 
@@ -375,13 +375,13 @@ def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database,
     assert response.status_code == 204
     assert [line["event"] for line in lines() if "event" in line][-1] == "account_deleted"
     assert any(line["message"].startswith("picture storage") for line in lines())
-    assert len(database.execute("SELECT * FROM pictures")) == 1, "it is for the sweep"
+    assert len(database.execute("SELECT * FROM images")) == 1, "it is for the sweep"
 
 
 def test_a_sweep_says_that_the_bucket_is_away(app, store, names):
     remove_bucket(store, names)
 
-    result = app.test_cli_runner().invoke(args=["images", "sweep"])
+    result = app.test_cli_runner().invoke(args=["images", "cleanup"])
 
     assert result.exit_code == 1
     assert "Error: The storage of pictures is away" in result.output

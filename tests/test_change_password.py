@@ -3,19 +3,12 @@
 import pytest
 
 from .client import PASSWORD
-
-NEW = "an even better battery"
+from .helpers import NEW, log_in
 
 
 def change(client, current=PASSWORD, new=NEW):
     """Change the password."""
     return client.put("/me/password", json={"currentPassword": current, "newPassword": new})
-
-
-def log_in(client, password):
-    """Return the status of a login as Alice."""
-    body = {"email": "alice@example.com", "password": password}
-    return client.post("/auth/login", json=body).status_code
 
 
 def test_counts_from_then_on(alice, client):
@@ -102,7 +95,7 @@ def test_a_script_may_not(alice, make_client):
 
 def test_an_account_that_goes_meanwhile_changes_no_password(alice, make_client, meanwhile):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("change_hash", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    meanwhile("set_password_hash", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = change(phone)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .pictures import data_url, picture
+from .images import data_url, make_image
 
 EDITS = ["PUT", "PATCH", "DELETE"]
 
@@ -60,8 +60,8 @@ def test_sends_the_movie_to_a_client_that_is_behind(alice, url):
     assert response.headers["ETag"] != tag
 
 
-def test_a_picture_that_moves_is_another_answer_and_the_same_version(make_app, alice):
-    body = {"title": "Alien", "imageUrl": data_url(picture())}
+def test_an_image_that_moves_is_another_answer_and_the_same_version(make_app, alice):
+    body = {"title": "Alien", "imageUrl": data_url(make_image())}
     url = alice.post("/movies", json=body).headers["Location"]
     tag = alice.get(url).headers["ETag"]
     assert alice.get(url, headers={"If-None-Match": tag}).status_code == 304
@@ -98,7 +98,7 @@ def test_writes_when_the_tag_matches(alice, url, method):
 @pytest.mark.parametrize(
     "tags", ['"x"', '"-1"', '"99999999999999999999"', "nonsense", "", '""', '"01"', "W/{tag}"]
 )
-def test_refuses_to_write_over_what_was_not_read(alice, movie, url, method, tags):
+def test_rejects_to_write_over_what_was_not_read(alice, movie, url, method, tags):
     tag = alice.get(url).headers["ETag"]
 
     response = change(alice, method, url, If_Match=tags.format(tag=tag))
@@ -109,7 +109,7 @@ def test_refuses_to_write_over_what_was_not_read(alice, movie, url, method, tags
 
 
 @pytest.mark.parametrize("method", EDITS)
-def test_refuses_a_tag_that_has_become_old(alice, url, method):
+def test_rejects_a_tag_that_has_become_old(alice, url, method):
     tag = alice.get(url).headers["ETag"]
     alice.patch(url, json={"year": "1979"})
 

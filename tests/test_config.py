@@ -77,7 +77,7 @@ def test_a_server_needs_a_secret(faults):
     "key",
     ["short", "x" * 64, "changeme" * 8, "abc" * 20, f"{SECRET_KEY},short", f"{SECRET_KEY},", ","],
 )
-def test_a_weak_secret_is_refused_and_not_shown(faults, key):
+def test_a_weak_secret_is_rejected_and_not_shown(faults, key):
     lines = faults(DATABASE_URL=SERVER, SECRET_KEY=key)
 
     assert [line for line in lines if "SECRET_KEY" in line]
@@ -107,7 +107,7 @@ def test_a_url_of_any_platform_names_its_driver(read, scheme):
     "url",
     ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies", "postgresql://ann:s3cr3t-pw@db:99999/movies", "postgresql://ann:s3cr3t-pw@db:x/movies", "sqlite://", "sqlite:///file::memory:?uri=true", "sqlite:////nowhere/to/be/found.db"],
 )  # fmt: skip
-def test_a_url_of_another_kind_is_refused_and_not_shown(faults, url):
+def test_a_url_of_another_kind_is_rejected_and_not_shown(faults, url):
     lines = faults(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
 
     assert [line for line in lines if "DATABASE_URL" in line]
@@ -210,7 +210,7 @@ def test_a_fault_names_variable_value_and_cure(faults, variable, value):
     "url",
     ["nonsense", "http://ann:s3cr3t-pw@host", "{}://", "{}://ann:s3cr3t-pw@host:x", "{}://ann:s3cr3t-pw@host:0", "{}://ann:s3cr3t-pw/@host"],
 )  # fmt: skip
-def test_a_server_that_cannot_be_meant_is_refused_and_not_shown(faults, variable, url):
+def test_a_server_that_cannot_be_meant_is_rejected_and_not_shown(faults, variable, url):
     lines = faults(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
 
     [line] = [line for line in lines if variable in line]
@@ -226,7 +226,7 @@ def test_a_server_that_cannot_be_read_needs_a_secret_too(faults):
 
 
 @pytest.mark.parametrize("key", ["", SECRET_KEY])
-def test_a_folder_that_cannot_be_written_to_is_refused(faults, tmp_path, key):
+def test_a_folder_that_cannot_be_written_to_is_rejected(faults, tmp_path, key):
     (tmp_path / "file").write_text("in the way")
 
     [line] = faults(INSTANCE_DIR=str(tmp_path / "file"), SECRET_KEY=key)[1:]
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(faults, tmp_path, key):
 
 
 @pytest.mark.parametrize("variable", ["S3_REGION", "S3_ENDPOINT_URL"])
-def test_what_is_said_of_no_bucket_is_refused(faults, variable):
+def test_what_is_said_of_no_bucket_is_rejected(faults, variable):
     assert [line for line in faults(**{variable: "https://x"}) if line.startswith("S3_BUCKET")]
 
 

@@ -112,7 +112,7 @@ def test_a_cursor_shows_nothing_of_another_person(alice, bob, shelf):
     assert "Movie" not in str(response.json.get("items"))
 
 
-def test_refuses_a_cursor_that_was_altered(alice, shelf):
+def test_rejects_a_cursor_that_was_altered(alice, shelf):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
     swapped = cursor[:2].swapcase() + cursor[2:]
@@ -136,7 +136,7 @@ def test_refuses_a_cursor_that_was_altered(alice, shelf):
         assert list(response.json["error"]["details"]) == ["cursor"]
 
 
-def test_refuses_a_cursor_of_another_order(alice, shelf):
+def test_rejects_a_cursor_of_another_order(alice, shelf):
     cursor = alice.get("/movies?limit=3&sort=title").json["meta"]["nextCursor"]
 
     response = alice.get(f"/movies?limit=3&sort=year&cursor={cursor}")
@@ -145,7 +145,7 @@ def test_refuses_a_cursor_of_another_order(alice, shelf):
     assert list(response.json["error"]["details"]) == ["cursor"]
 
 
-def test_refuses_a_cursor_together_with_a_page(alice, shelf):
+def test_rejects_a_cursor_together_with_a_page(alice, shelf):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
     response = alice.get(f"/movies?page=2&cursor={cursor}")

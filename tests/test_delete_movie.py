@@ -25,7 +25,7 @@ def test_cannot_be_done_twice(alice, movie):
     assert alice.get("/movies").json["meta"]["total"] == 0
 
 
-def test_refuses_a_stranger(alice, bob, movie):
+def test_rejects_a_stranger(alice, bob, movie):
     response = bob.delete(f"/movies/{movie['id']}")
 
     assert response.status_code == 403

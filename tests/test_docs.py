@@ -13,11 +13,11 @@ from configparser import ConfigParser
 import psycopg2
 import pytest
 
-from movies_api.answers import ANSWERS
-from movies_api.auth.limits import ACCOUNT, ADDRESS
+from movies_api.api.error_docs import ERROR_RESPONSES
+from movies_api.api.errors import CODES
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
 from movies_api.config import Config, ConfigError
 from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
-from movies_api.errors import CODES
 
 from .examples import BLOCK, PAGES, STATED_URL, examples, file_example, read
 from .servers import CHECKOUT, SECRET_KEY
@@ -228,8 +228,8 @@ def test_the_client_works_in_node(service, tmp_path):
 
     assert result["shown"] == [
         "Wrong email or password.",
-        "Enter a value.",
-        "year: Give four digits, such as 1999.",
+        "Must not be empty.",
+        "year: Must be a four-digit year, e.g. 1999.",
     ]
     assert result["list"]["items"] == [result["movie"]]
     assert result["after"] == [401, "MISSING_TOKEN"]
@@ -264,7 +264,7 @@ def test_the_settings_page_works_in_node(service, app, tmp_path):
         tmp_path,
     )
     assert before["edited"]["preferences"] == {"theme": "dark", "language": "en"}
-    assert before["wrong"] == {"currentPassword": ["This is not your password."]}
+    assert before["wrong"] == {"currentPassword": ["Incorrect password."]}
     assert before["moved"]["email"] == "anna@example.com"
     assert (len(before["sessions"]), len(before["left"])) == (2, 1)
     assert before["asked"] in ({}, "SMTP_URL_NOT_SET")
@@ -461,13 +461,13 @@ def test_the_rate_limits_stated_are_those_there_are():
             (item.amount, item.GRANULARITY.name, item.multiples) for item in limits.values()
         )
 
-    assert stated(2) == there_are(ADDRESS)
-    assert stated(3) == there_are(ACCOUNT)
+    assert stated(2) == there_are(PER_NETWORK)
+    assert stated(3) == there_are(PER_ACCOUNT)
 
 
 def test_every_error_is_explained():
     rows = re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", read("docs/api.md"), re.MULTILINE)
-    codes = {code for _, messages in ANSWERS.values() for code in messages} | {
+    codes = {code for _, messages in ERROR_RESPONSES.values() for code in messages} | {
         code for code, _ in CODES.values()
     }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-ALIEN = {"title": "Alien", "year": "1979", "imageUrl": "https://example.com/alien.jpg"}
+from .helpers import ALIEN
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_names_the_field_that_is_wrong(alice, movie, edit, field, value):
     assert alice.get(f"/movies/{movie['id']}").json == movie
 
 
-def test_refuses_a_stranger(alice, bob, movie, edit):
+def test_rejects_a_stranger(alice, bob, movie, edit):
     response = edit(bob, movie, {"title": "Mine now"})
 
     assert response.status_code == 403

@@ -130,7 +130,7 @@ def test_where_there_is_no_body_a_key_is_named(alice, path):
         (" " * 100_000, "application/json", 413, "PAYLOAD_TOO_LARGE"),
     ],
 )
-def test_where_there_is_no_body_another_than_json_is_refused_as_elsewhere(
+def test_where_there_is_no_body_another_than_json_is_rejected_as_elsewhere(
     alice, path, body, content_type, status, code
 ):
     response = alice.post(path, data=body, content_type=content_type)
@@ -192,7 +192,7 @@ def test_a_fault_of_ours_is_500_and_tells_only_the_request_id(alice, monkeypatch
     def fail(*_):
         raise RuntimeError("SELECT secret FROM insides")
 
-    monkeypatch.setattr(import_module("movies_api.movies.views"), "page_of", fail)
+    monkeypatch.setattr(import_module("movies_api.movies.views"), "fetch_page", fail)
 
     response = alice.get("/movies")
 

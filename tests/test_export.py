@@ -13,14 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .client import PASSWORD
-from .films import NASTY, fill
-from .pictures import data_url, picture
+from .concurrency import wait_for
+from .helpers import ANN, FORMATS
+from .images import data_url, make_image
+from .import_helpers import NASTY, fill
 from .servers import gunicorn
-from .together import until
-
-FORMATS = ["json", "csv", "ndjson"]
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -28,7 +25,7 @@ def collection(alice):
     """Movies of Alice's as GET /movies lists them."""
     for title in ("Alien", "=1+1", "Amélie"):
         alice.post("/movies", json={"title": title, "year": "1979"})
-    alice.post("/movies", json={"title": "Brazil", "imageUrl": data_url(picture())})
+    alice.post("/movies", json={"title": "Brazil", "imageUrl": data_url(make_image())})
     return alice.get("/movies").json["items"]
 
 
@@ -137,7 +134,7 @@ def test_holds_nothing_of_anybody_else(alice, bob, collection, file_format):
     assert rows_of(response) == []
 
 
-def test_shows_pictures_where_they_are(alice, collection, make_app):
+def test_shows_images_where_they_are(alice, collection, make_app):
     elsewhere = make_app(IMAGE_BASE_URL="https://cdn.example.com").test_client()
     elsewhere.token = alice.token
 
@@ -230,13 +227,13 @@ def test_costs_a_statement_for_each_thousand(alice, database):
 
 
 def test_a_database_that_is_away_has_its_usual_answer(alice, monkeypatch):
-    exporting = import_module("movies_api.transfer.exporting")
+    exporting = import_module("movies_api.import_export.export")
     away = import_module("sqlalchemy.exc").OperationalError("", {}, Exception())
 
     def fail(*_):
         raise away
 
-    monkeypatch.setattr(exporting, "page_of", fail)
+    monkeypatch.setattr(exporting, "fetch_page", fail)
 
     assert alice.get("/movies/export").status_code == 503
 
@@ -281,7 +278,7 @@ def test_a_fault_in_the_middle_breaks_the_connection(lone_service, ann, database
                 response.read()
         finally:
             database.execute("alter table films rename to movies")
-    until(lambda: "an export broke off" in lone_service.log)
+    wait_for(lambda: "an export broke off" in lone_service.log)
     assert lone_service.request("GET", "/health").status == 200
 
 

@@ -28,13 +28,12 @@ from sqlalchemy.engine import make_url
 from movies_api.db import db
 
 from .client import PASSWORD
+from .concurrency import wait_for
 from .conftest import app_for, config_for, migrate
-from .servers import CHEAP_ARGON2, Answer, OwnPostgres, Service, gunicorn, own_postgres
-from .together import until
+from .helpers import ANN
+from .servers import CHEAP_ARGON2, HttpResponse, OwnPostgres, Service, gunicorn, own_postgres
 
 pytestmark = pytest.mark.slow
-
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 PATIENCE = 3  # seconds within which an answer must come, also when the database is away
 KILL_OTHERS = (
     "select pg_terminate_backend(pid) from pg_stat_activity "
@@ -65,7 +64,7 @@ def is_open(service: Service) -> bool:
     return True
 
 
-def assert_away(answer: Answer) -> None:
+def assert_away(answer: HttpResponse) -> None:
     """Check the one answer there is while the database is away."""
     assert answer.status == 503
     assert answer.json["error"]["code"] == "SERVICE_UNAVAILABLE"
@@ -83,9 +82,9 @@ def sign_up(service: Service, **more: str) -> str:
 class Load:
     """People who send one request after another, until they are told to stop or cannot connect."""
 
-    act: Callable[[int], Answer]
+    act: Callable[[int], HttpResponse]
     people: int = 6
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[HttpResponse] = field(default_factory=list)
     broken: list[Exception] = field(default_factory=list)
     slowest: float = 0
     is_over: bool = False
@@ -172,7 +171,7 @@ def test_a_database_that_restarts_under_load_costs_503s_and_nothing_else(
 ):
     token = sign_up(fragile)
 
-    def act(number: int) -> Answer:
+    def act(number: int) -> HttpResponse:
         if number % 3:
             return fragile.request("GET", "/movies?search=movie", token=token)
         return fragile.request("POST", "/movies", {"title": f"Movie {number}"}, token)
@@ -239,7 +238,7 @@ def test_connections_that_die_between_requests_are_noticed_by_nobody(service, da
             assert {each.result().status for each in warm} == {200}
 
             database.execute(KILL_OTHERS)
-            until(lambda: database.execute(OTHERS) == [(0,)])
+            wait_for(lambda: database.execute(OTHERS) == [(0,)])
 
             reads = [threads.submit(ask) for _ in range(32)]
             add = partial(service.request, "POST", "/movies", {"title": "Alien"}, token)
@@ -259,7 +258,7 @@ def test_a_connection_that_dies_at_work_is_a_503_and_half_of_nothing(service, da
     with closing(psycopg2.connect(database.url)) as other, ThreadPoolExecutor(1) as threads:
         other.cursor().execute("select 1 from users for update")
         added = threads.submit(add)
-        until(lambda: database.execute(f"select count(*) {waiting}") == [(1,)])
+        wait_for(lambda: database.execute(f"select count(*) {waiting}") == [(1,)])
 
         database.execute(f"select pg_terminate_backend(pid) {waiting}")
 
@@ -306,7 +305,7 @@ def test_a_new_connection_is_not_taken_for_a_dead_one(alice, database, tmp_path,
         def poll(self, _: float) -> list[tuple[int, int]]:
             return [(0, 1)]
 
-    monkeypatch.setattr("movies_api.prepared.poll", Poll)
+    monkeypatch.setattr("movies_api.db.prepared.poll", Poll)
 
     assert alice.get("/movies").status_code == 200
     assert alice.get("/movies").status_code == 200
@@ -403,22 +402,22 @@ def test_a_writer_who_never_ends_is_a_503(alice, database, tmp_path, request):
 
 
 @contextmanager
-def under_way(service: Service, people: int) -> Iterator[list[Callable[[], Answer]]]:
+def under_way(service: Service, people: int) -> Iterator[list[Callable[[], HttpResponse]]]:
     """Begin signups that a worker has taken in for certain; give functions that complete them."""
     address = urlsplit(service.url)
 
-    def begin(connection: socket.socket, number: int) -> Callable[[], Answer]:
+    def begin(connection: socket.socket, number: int) -> Callable[[], HttpResponse]:
         body = json.dumps(ANN | {"email": f"ann{number}@example.com"}).encode()
         head = "POST /auth/signup HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
 
-        def complete() -> Answer:
+        def complete() -> HttpResponse:
             connection.sendall(body)
             response = http.client.HTTPResponse(connection)
             response.begin()
-            return Answer(response.status, response.headers, response.read())
+            return HttpResponse(response.status, response.headers, response.read())
 
         return complete
 
@@ -436,7 +435,7 @@ def under_way(service: Service, people: int) -> Iterator[list[Callable[[], Answe
 def test_a_stop_lets_requests_under_way_end(app, database):
     with gunicorn(database.url) as service, under_way(service, people=4) as completions:
         signal_all(service, signal.SIGTERM)
-        until(lambda: not is_open(service))
+        wait_for(lambda: not is_open(service))
 
         for complete in completions:
             answer = complete()
@@ -452,7 +451,7 @@ def test_a_stop_under_load_drops_no_request_that_was_taken_in(app, database):
     slow = {**CHEAP_ARGON2, "ARGON2_MEMORY_KIB": "8192", "ARGON2_TIME_COST": "2"}
     with gunicorn(database.url, **slow) as service:
 
-        def act(number: int) -> Answer:
+        def act(number: int) -> HttpResponse:
             body = ANN | {"email": f"ann{number}@example.com"}
             return service.request("POST", "/auth/signup", body)
 
@@ -493,7 +492,7 @@ def test_what_was_acknowledged_survives_a_kill(app, database):
     with gunicorn(database.url) as service:
         token = sign_up(service)
 
-        def act(number: int) -> Answer:
+        def act(number: int) -> HttpResponse:
             return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
         with Load(act) as load:

@@ -123,7 +123,7 @@ def test_without_a_bearer_token_says_that_it_is_missing(client, header):
         ),
     ],
 )
-def test_refuses_a_token_that_was_made_up(client, token):
+def test_rejects_a_token_that_was_made_up(client, token):
     response = client.get(
         "/me", headers={"Authorization": f"Bearer {token}".encode().decode("latin-1")}
     )
@@ -132,7 +132,7 @@ def test_refuses_a_token_that_was_made_up(client, token):
     assert response.json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_refuses_a_token_that_was_altered(alice):
+def test_rejects_a_token_that_was_altered(alice):
     token = alice.token
 
     for place in (0, 5, len(token) // 2, len(token) - 3):
@@ -150,7 +150,7 @@ def other_spellings(token):
     return [*[token[:-1] + letter for letter in same], *(text for text in more if text != token)]
 
 
-def test_refuses_another_spelling_of_a_signature(alice, app):
+def test_rejects_another_spelling_of_a_signature(alice, app):
     for text in other_spellings(alice.token):
         response = alice.get("/me", headers={"Authorization": f"Bearer {text}"})
         assert response.json["error"]["code"] == "INVALID_TOKEN"

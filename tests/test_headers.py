@@ -5,7 +5,7 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from movies_api.errors import refuse_until
+from movies_api.api.errors import abort_rate_limited
 
 from .conftest import app_for, config_for
 
@@ -14,7 +14,7 @@ READABLE = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
 
 # What ends a request by 429, 500 or 503
 FAULTS = {
-    "429": lambda *_: refuse_until(7),
+    "429": lambda *_: abort_rate_limited(7),
     "500": RuntimeError("a fault of ours"),
     "503": OperationalError("SELECT", {}, OSError("the database is away")),
 }
@@ -42,7 +42,7 @@ def ask(client, kind, **headers):
         "413": {"data": "x" * 10**6, "content_type": "application/json"},
         "415": {"data": "x", "content_type": "text/plain"},
     }
-    with patch("movies_api.auth.account.spend", side_effect=FAULTS.get(kind)):
+    with patch("movies_api.account.views.hit", side_effect=FAULTS.get(kind)):
         response = client.open(path, method=method, headers=headers, **body.get(kind, {}))
     assert response.status_code == int(kind)
     return response
@@ -107,7 +107,7 @@ def test_a_page_of_ours_may_ask_beforehand(client, method, path):
     assert int(response.headers["Access-Control-Max-Age"]) >= 600
 
 
-def test_a_page_of_somebody_else_is_refused_beforehand(client):
+def test_a_page_of_somebody_else_is_rejected_beforehand(client):
     wanted = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
 
     assert (

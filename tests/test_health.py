@@ -8,10 +8,8 @@ import pytest
 
 from movies_api.db import db
 
-from .client import PASSWORD
 from .conftest import app_for, config_for, migrate
-
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
+from .helpers import ANN
 
 
 @pytest.fixture

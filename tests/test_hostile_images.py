@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image, ImageCms
 
-from movies_api.images.pictures import ACTIVE
+from movies_api.images.codec import ACTIVE_CONTENT
 
-from .pictures import TYPES, animation, data_url, path_of, permit, picture
+from .images import TYPES, data_url, make_animation, make_image, path_of, request_upload
 
 
 def chunk(kind, data):
@@ -40,14 +40,14 @@ def gif_bomb(count):
 
 def gif_that_grows():
     """A GIF whose second frame says it is 60000 pixels wide."""
-    data = animation(count=2)
+    data = make_animation(count=2)
     at = data.rindex(b"\x2c")
     return data[:at] + b"\x2c" + struct.pack("<HHHH", 0, 0, 60000, 60000) + data[at + 9 :]
 
 
 def jpeg_of_many_scans():
     """A JPEG of few bytes whose last scan, over all of its pixels, is there 101 times."""
-    data = picture("JPEG", (800, 600), mode="L", progressive=True)
+    data = make_image("JPEG", (800, 600), mode="L", progressive=True)
     last, end = data.rindex(b"\xff\xc4"), data.rindex(b"\xff\xd9")
     assert b"\xff\xda" in data[last:]
     return data[:end] + data[last:end] * 100 + data[end:]
@@ -55,12 +55,12 @@ def jpeg_of_many_scans():
 
 MEASURE = """
 import sys
-from movies_api.images.pictures import _cleaned
+from movies_api.images.codec import _decode
 def peak():
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 data, before = sys.stdin.buffer.read(), peak()
-_cleaned(data, sys.argv[1], 30_000_000)
+_decode(data, sys.argv[1], 30_000_000)
 print(peak() - before)
 """
 
@@ -71,7 +71,7 @@ from io import BytesIO
 from flask import Flask
 from PIL import Image
 from movies_api.config import Config
-from movies_api.images.pictures import clean_picture
+from movies_api.images.codec import sanitize_image
 def resting():
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
@@ -81,9 +81,9 @@ Image.new("RGB", (40, 30)).save(small, "PNG")
 small.seek(0)
 data = sys.stdin.buffer.read()
 with app.app_context():
-    clean_picture(small, "image/png")
+    sanitize_image(small, "image/png")
     before = resting()
-    clean_picture(BytesIO(data), sys.argv[1])
+    sanitize_image(BytesIO(data), sys.argv[1])
 print(resting() / before)
 """
 
@@ -96,34 +96,37 @@ FILES = {
     "plain text": ("image/png", b"hello"),
     "svg": ("image/png", SVG),
     "pdf": ("image/jpeg", b"%PDF-1.7\n1 0 obj\n"),
-    "windows bitmap": ("image/png", picture("BMP")),
+    "windows bitmap": ("image/png", make_image("BMP")),
     "postscript": ("image/png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
-    "icon": ("image/png", picture("ICO")),
-    "gif and script behind it": ("image/gif", picture("GIF") + SCRIPT),
-    "gif and script in it": ("image/gif", picture("GIF", comment=SCRIPT)),
-    "gif that is javascript": ("image/gif", b"GIF89a/*" + picture("GIF")[8:] + b"*/=1;alert(1)//"),
+    "icon": ("image/png", make_image("ICO")),
+    "gif and script behind it": ("image/gif", make_image("GIF") + SCRIPT),
+    "gif and script in it": ("image/gif", make_image("GIF", comment=SCRIPT)),
+    "gif that is javascript": (
+        "image/gif",
+        b"GIF89a/*" + make_image("GIF")[8:] + b"*/=1;alert(1)//",
+    ),
     "png and page in it": (
         "image/png",
-        picture()[:-12] + chunk(b"tEXt", b"x\0<html >") + picture()[-12:],
+        make_image()[:-12] + chunk(b"tEXt", b"x\0<html >") + make_image()[-12:],
     ),
-    "jpeg and php in it": ("image/jpeg", picture("JPEG", comment=b"<?php system($_GET[0]); ?>")),
-    "head alone": ("image/png", picture()[:33]),
+    "jpeg and php in it": ("image/jpeg", make_image("JPEG", comment=b"<?php system($_GET[0]); ?>")),
+    "head alone": ("image/png", make_image()[:33]),
     "bomb": ("image/png", png_bomb(20000, 20000)),
     "smaller bomb": ("image/png", png_bomb(10000, 10000)),
     "long bomb": ("image/png", png_bomb(8, 2**24)),
     "gif bomb": ("image/gif", gif_bomb(31)),
     "gif that grows": ("image/gif", gif_that_grows()),
     "jpeg of many scans": ("image/jpeg", jpeg_of_many_scans()),
-    "gif of large frames": ("image/gif", animation(count=2, size=(1500, 1001))),
-    "bomb of tiny frames": ("image/gif", animation(count=1001, size=(2, 1))),
-    "webp bomb": ("image/webp", picture("WEBP", (4000, 3200), method=0)),
+    "gif of large frames": ("image/gif", make_animation(count=2, size=(1500, 1001))),
+    "bomb of tiny frames": ("image/gif", make_animation(count=1001, size=(2, 1))),
+    "webp bomb": ("image/webp", make_image("WEBP", (4000, 3200), method=0)),
     "webp bomb to see through": (
         "image/webp",
-        picture("WEBP", (3600, 2650), (9, 9, 9, 9), "RGBA", method=0),
+        make_image("WEBP", (3600, 2650), (9, 9, 9, 9), "RGBA", method=0),
     ),
-    "avif bomb": ("image/avif", picture("AVIF", (4000, 3200), speed=10)),
-    "other type": ("image/png", picture("JPEG")),
-    "other type again": ("image/jpeg", picture("WEBP")),
+    "avif bomb": ("image/avif", make_image("AVIF", (4000, 3200), speed=10)),
+    "other type": ("image/png", make_image("JPEG")),
+    "other type again": ("image/jpeg", make_image("WEBP")),
 }
 
 
@@ -144,7 +147,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_refuses_in_a_request(alice, files, kind, database):
+def test_rejects_in_a_request(alice, files, kind, database):
     media_type, data = FILES[kind]
 
     response = alice.post(
@@ -154,27 +157,27 @@ def test_refuses_in_a_request(alice, files, kind, database):
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
     assert files() == []
-    assert database.execute("SELECT * FROM pictures") == []
+    assert database.execute("SELECT * FROM images") == []
     assert alice.get("/movies").json["items"] == []
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_refuses_as_an_upload(alice, client, files, kind, database):
+def test_rejects_as_an_upload(alice, client, files, kind, database):
     media_type, data = FILES[kind]
-    permission = permit(alice, data, media_type)
+    permission = request_upload(alice, data, media_type)
 
     response = client.put(path_of(permission["uploadUrl"]), data=data)
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["contentType"]
     assert files() == []
-    assert database.execute("SELECT * FROM pictures") == []
+    assert database.execute("SELECT * FROM images") == []
     assert client.get(path_of(permission["imageUrl"])).status_code == 404
 
 
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
-def test_refuses_a_file_that_breaks_off(alice, files, name, share):
+def test_rejects_a_file_that_breaks_off(alice, files, name, share):
     image = Image.effect_noise((200, 150), 90).convert("RGB")
     out = BytesIO()
     image.save(out, name)
@@ -194,7 +197,7 @@ def test_refuses_a_file_that_breaks_off(alice, files, name, share):
 
 
 def test_what_is_kept_holds_pixels_alone(alice, client, files):
-    sent = picture("PNG") + b"PK\x03\x04 an archive behind it"
+    sent = make_image("PNG") + b"PK\x03\x04 an archive behind it"
 
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(sent)})
 
@@ -243,7 +246,7 @@ def test_the_memory_of_a_frame_is_bounded(name):
 @pytest.mark.skipif(not HAS_TRIM, reason="memory is given back with glibc alone")
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
 def test_memory_of_many_frames_is_given_back(name, tmp_path):
-    data = animation(name, count=500, size=(170, 170))
+    data = make_animation(name, count=500, size=(170, 170))
     command = [sys.executable, "-c", REST, TYPES[name], str(tmp_path)]
 
     run = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True)
@@ -254,7 +257,7 @@ def test_memory_of_many_frames_is_given_back(name, tmp_path):
 def test_a_search_for_scripts_takes_time_in_proportion():
     def seconds(data):
         started = process_time()
-        assert ACTIVE.search(data) is None
+        assert ACTIVE_CONTENT.search(data) is None
         return process_time() - started
 
     size = 2 << 20
@@ -266,7 +269,7 @@ def test_a_search_for_scripts_takes_time_in_proportion():
 
 def test_an_upload_of_no_bytes_is_not_permitted(alice, client):
     assert alice.post("/images", json={"contentType": "image/png", "size": 0}).status_code == 400
-    permission = permit(alice, picture())
+    permission = request_upload(alice, make_image())
     assert client.put(path_of(permission["uploadUrl"]), data=b"").status_code == 400
 
 
@@ -281,7 +284,7 @@ def test_fifty_uploads_at_once(service):
     results = []
 
     def upload(colour):
-        data = picture("PNG", (800, 600), colour)
+        data = make_image("PNG", (800, 600), colour)
         wanted = {"contentType": "image/png", "size": len(data)}
         permission = service.request("POST", "/images", wanted, token).json
         address = urlsplit(permission["uploadUrl"])

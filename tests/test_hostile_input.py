@@ -76,7 +76,7 @@ def code_of(response):
         b"true",
     ],
 )
-def test_refuses_a_body_that_is_no_json_object(alice, body):
+def test_rejects_a_body_that_is_no_json_object(alice, body):
     for method, path in TAKE_A_BODY:
         response = alice.open(path, method=method, data=body, content_type="application/json")
 
@@ -178,7 +178,7 @@ def test_names_thousands_of_keys_in_good_time(alice):
         "x" * 8000,
     ],
 )
-def test_refuses_a_body_of_another_type(alice, media_type):
+def test_rejects_a_body_of_another_type(alice, media_type):
     for method, path in TAKE_A_BODY:
         response = alice.open(
             path,
@@ -207,7 +207,7 @@ def test_takes_json_by_any_spelling(alice, media_type):
 
 @NO_DATABASE
 @pytest.mark.parametrize("size", [LIMIT + 1, 1 << 20])
-def test_refuses_a_body_that_is_too_long(alice, size):
+def test_rejects_a_body_that_is_too_long(alice, size):
     for method, path in {*TAKE_A_BODY, ("POST", "/images")}:
         response = alice.open(
             path, method=method, data=b"x" * size, content_type="application/json"
@@ -399,7 +399,7 @@ def test_finds_nothing_at_addresses_that_are_none(alice, path):
 
 @NO_DATABASE
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "GET ", "", "\xff", "X" * 5000])
-def test_refuses_methods_nobody_has(alice, method):
+def test_rejects_methods_nobody_has(alice, method):
     for path in ("/movies", "/movies/1", "/me", "/health", "/docs"):
         response = alice.open(path, environ_overrides={"REQUEST_METHOD": method})
 
@@ -426,7 +426,7 @@ def test_refuses_methods_nobody_has(alice, method):
         "NaN",
     ],
 )
-def test_refuses_odd_parameters_by_name(alice, value):
+def test_rejects_odd_parameters_by_name(alice, value):
     for name in ("page", "limit", "year", "yearFrom", "yearTo", "sort", "cursor"):
         response = alice.get("/movies", query_string={name: value})
 
@@ -436,7 +436,7 @@ def test_refuses_odd_parameters_by_name(alice, value):
 
 @NO_DATABASE
 @pytest.mark.parametrize("name", ["page", "limit", "search", "year", "sort", "cursor", "unknown"])
-def test_refuses_a_parameter_that_is_given_twice(alice, name):
+def test_rejects_a_parameter_that_is_given_twice(alice, name):
     response = alice.get(f"/movies?{name}=1&{name}=1")
 
     assert code_of(response) == "VALIDATION_ERROR"
@@ -447,7 +447,7 @@ def test_refuses_a_parameter_that_is_given_twice(alice, name):
 @pytest.mark.parametrize(
     "query", ["\xff", "search=\xff", "x=\xed\xa0\x80", "\xff\xff=\xc0\x80&page=1", "scope=\xfe"]
 )
-def test_refuses_a_query_that_is_not_utf_8(alice, query):
+def test_rejects_a_query_that_is_not_utf_8(alice, query):
     for method, path in [
         ("GET", "/movies"),
         ("GET", "/me"),
@@ -713,7 +713,7 @@ def test_an_over_long_body_gets_its_413_and_no_reset(service, token, size, is_ch
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["whole", "chunked"])
-def test_a_body_that_does_not_say_what_it_is_is_refused(service, token, is_chunked):
+def test_a_body_that_does_not_say_what_it_is_is_rejected(service, token, is_chunked):
     body, headers = b'{"title": "Alien"}', {"Authorization": f"Bearer {token}"}
     with connect(service) as connection:
         connection.request(
@@ -812,7 +812,7 @@ def test_the_connection_serves_on_after_a_413(service, token):
     ],
     ids=lambda head: ascii(head[:60]),
 )
-def test_the_server_refuses_by_a_4xx_what_is_hardly_a_request(service, head):
+def test_the_server_rejects_by_a_4xx_what_is_hardly_a_request(service, head):
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(head + b"\r\nConnection: close\r\n\r\n")

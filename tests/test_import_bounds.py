@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from .films import send, titles
-from .pictures import data_url, picture
+from .helpers import titles
+from .images import data_url, make_image
+from .import_helpers import import_file
 
-REASON = "year: Give four digits, such as 1999."
+REASON = "year: Must be a four-digit year, e.g. 1999."
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -17,7 +18,7 @@ def test_shows_the_first_thousand_rejected_rows_of_a_table(alice, end):
     rows = [f'"Film ""{number}"", ü",{"soon" if number % 2 else 1999}' for number in range(4000)]
     file = end.join(["title,year", *rows, ""])
 
-    response = send(alice, file, "?dryRun=true")
+    response = import_file(alice, file, "?dryRun=true")
 
     assert response.status_code == 200
     assert response.json["counts"] == {"added": 2000, "skipped": 0, "rejected": 2000}
@@ -32,7 +33,7 @@ def test_shows_the_first_thousand_rejected_objects(alice):
     rows = [{"title": f"Film {number}", "year": "soon"} for number in range(1001)]
 
     for file in (json.dumps(rows), "\n".join(map(json.dumps, rows))):
-        response = send(alice, file)
+        response = import_file(alice, file)
 
         assert response.status_code == 200
         assert response.json["rejected"] == rows[:1000]
@@ -43,7 +44,7 @@ def test_shows_the_first_thousand_rejected_objects(alice):
 def test_response_stays_small_when_rejected_rows_are_large(alice):
     wide = [f"Film {number},{chr(1) * 100_000}" for number in range(200)]
 
-    response = send(alice, "\n".join(["title,year", *wide]))
+    response = import_file(alice, "\n".join(["title,year", *wide]))
 
     assert response.status_code == 200
     shown = 200 - response.json["rejectedOmitted"]
@@ -57,7 +58,7 @@ def test_response_stays_small_when_all_rows_have_long_reasons(alice):
     names = [f"{letter * 60}" for letter in "abcdef"]
     row = json.dumps(dict.fromkeys(names, 1) | {"title": "x", "year": "x"})
 
-    response = send(alice, "\n".join([row] * 20_000))
+    response = import_file(alice, "\n".join([row] * 20_000))
 
     assert response.json["counts"]["rejected"] == 20_000
     assert response.json["rows"][0]["reason"].startswith("year: Give four digits")
@@ -73,7 +74,7 @@ def test_reason_holds_no_control_characters(alice):
     )
 
     for file in tables:
-        (row,) = send(alice, file).json["rows"]
+        (row,) = import_file(alice, file).json["rows"]
         assert row["action"] in {"skipped", "rejected"}
         assert bell not in row["reason"]
 
@@ -91,12 +92,12 @@ class Clock:
 
 @pytest.mark.parametrize("is_dry", [True, False])
 def test_rows_whose_images_take_too_long_are_rejected(alice, monkeypatch, files, is_dry):
-    monkeypatch.setattr("movies_api.transfer.picturing.monotonic", Clock(step=6))
-    url = data_url(picture())
+    monkeypatch.setattr("movies_api.import_export.row_images.monotonic", Clock(step=6))
+    url = data_url(make_image())
     rows = [{"title": f"Film {number}", "imageUrl": url} for number in range(6)]
     rows.insert(5, {"title": "Without an image"})
 
-    response = send(alice, json.dumps(rows), f"?dryRun={str(is_dry).lower()}")
+    response = import_file(alice, json.dumps(rows), f"?dryRun={str(is_dry).lower()}")
 
     assert response.status_code == 200
     assert [row["action"] for row in response.json["rows"]] == [
@@ -111,5 +112,5 @@ def test_rows_whose_images_take_too_long_are_rejected(alice, monkeypatch, files,
     assert response.json["rejected"] == [rows[3], rows[4], rows[6]]
     assert len(titles(alice)) == (0 if is_dry else 4)
     monkeypatch.undo()
-    again = send(alice, json.dumps(response.json["rejected"]))
+    again = import_file(alice, json.dumps(response.json["rejected"]))
     assert again.json["counts"] == {"added": 3, "skipped": 0, "rejected": 0}

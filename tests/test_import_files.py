@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from .films import form, send, titles
+from .helpers import titles
+from .import_helpers import form_file, import_file
 
 MIB = 1 << 20
 
@@ -41,8 +42,8 @@ def fault_of(response):
         (b"\n\nName,Year\nAlien,1979\n", "Line 3: 'Name,Year'"),
         (b"title,year,rating\nAlien,1979,5\n", "Line 1: There is no column 'rating': remove it; there are title, year, imageUrl."),
         (b"title,year,,note\nAlien,1979,,x\n", "Line 1: There is no column ''"),
-        (b"title,Title\nAlien,Aliens\n", "Line 1: The column 'title' is there twice."),
-        (b"Name,Year,Letterboxd URI,Name\na,1,b,c\n", "Line 1: The column 'name' is there twice."),
+        (b"title,Title\nAlien,Aliens\n", "Line 1: The column 'title' appears twice."),
+        (b"Name,Year,Letterboxd URI,Name\na,1,b,c\n", "Line 1: The column 'name' appears twice."),
         (b'title\n"Alien\nBrazil\n', "Line 2: unexpected end of data. Is a quote not closed?"),
         (b'title\nBrazil\n"Ali"en"\n', "Line 3: ',' expected after '\"'. Is a quote"),
         (b"title\n" + b"x" * 131_073, "Line 2: field larger than field limit (131072)"),
@@ -87,7 +88,7 @@ def fault_of(response):
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
 )  # fmt: skip
 def test_says_what_is_wrong_with_a_file_nobody_can_read(alice, file, says):
-    message = fault_of(send(alice, file))
+    message = fault_of(import_file(alice, file))
 
     assert says in message
     assert len(message) < 400
@@ -95,7 +96,7 @@ def test_says_what_is_wrong_with_a_file_nobody_can_read(alice, file, says):
 
 
 def test_takes_an_array_of_nothing(alice):
-    response = send(alice, "[ ]")
+    response = import_file(alice, "[ ]")
 
     assert response.status_code == 200
     assert response.json == {
@@ -109,7 +110,7 @@ def test_takes_an_array_of_nothing(alice):
 
 
 def test_takes_a_table_of_nothing(alice):
-    response = send(alice, "title\n")
+    response = import_file(alice, "title\n")
 
     assert response.status_code == 200
     assert response.json["rows"] == []
@@ -117,7 +118,7 @@ def test_takes_a_table_of_nothing(alice):
 
 @pytest.mark.parametrize("query", ["?x=1", "?dryRun=x"])
 def test_names_the_parameter_before_it_reads_the_file(alice, query):
-    response = send(alice, b"\0", query)
+    response = import_file(alice, b"\0", query)
 
     assert response.status_code == 400
     assert "file" not in response.json["error"]["details"]
@@ -132,14 +133,14 @@ def test_takes_a_file_of_the_size_that_is_allowed(make_app, alice):
         "input_stream": io.BytesIO(file),
         "environ_overrides": {"wsgi.input_terminated": True},
     }
-    for options in ({"data": file}, form("movies.csv", file), chunked):
+    for options in ({"data": file}, form_file("movies.csv", file), chunked):
         response = person.post("/movies/import", **options)
         assert response.status_code == 200
     assert titles(alice) == ["Alien"]
 
 
 @pytest.mark.parametrize("size", [2001, 2002, 100_000])
-def test_refuses_a_file_that_is_too_large(make_app, alice, size):
+def test_rejects_a_file_that_is_too_large(make_app, alice, size):
     person = make_app(IMPORT_MAX_BYTES="2000", MAX_BODY_BYTES="1024").test_client()
     person.token = alice.token
     file = b"title\nAlien\n".ljust(size, b"\n")
@@ -148,7 +149,7 @@ def test_refuses_a_file_that_is_too_large(make_app, alice, size):
         "environ_overrides": {"wsgi.input_terminated": True},
     }
 
-    for options in ({"data": file}, form("movies.csv", file), chunked):
+    for options in ({"data": file}, form_file("movies.csv", file), chunked):
         response = person.post("/movies/import", **options)
 
         assert response.status_code == 413
@@ -157,7 +158,7 @@ def test_refuses_a_file_that_is_too_large(make_app, alice, size):
 
 
 def test_bodies_elsewhere_stay_as_small_as_they_were(alice):
-    assert send(alice, "title\n" + "\n" * 100_000).status_code == 200
+    assert import_file(alice, "title\n" + "\n" * 100_000).status_code == 200
 
     assert alice.post("/movies", json={"title": "x" * 70_000}).status_code == 413
     assert alice.post("/auth/login", json={"email": "x" * 70_000}).status_code == 413
@@ -166,17 +167,17 @@ def test_bodies_elsewhere_stay_as_small_as_they_were(alice):
 @pytest.mark.parametrize(
     "file", ["title\na\nb\nc\nd\n", '[{"title":"a"},{"title":"b"},{"title":"c"},{"title":"d"}]', '{"title":"a"}\n' * 4, "title\na\n\n\n\n"]
 )  # fmt: skip
-def test_refuses_more_rows_than_are_allowed(make_app, alice, file):
+def test_rejects_more_rows_than_are_allowed(make_app, alice, file):
     person = make_app(IMPORT_MAX_ROWS="3").test_client()
     person.token = alice.token
 
-    assert fault_of(send(person, file)) == "The file has more than 3 rows. Divide it."
+    assert fault_of(import_file(person, file)) == "The file has more than 3 rows. Split it."
     assert titles(alice) == []
-    assert send(person, "title\na\nb\nc\n").json["counts"]["added"] == 3
+    assert import_file(person, "title\na\nb\nc\n").json["counts"]["added"] == 3
 
 
 def test_says_where_in_a_form_the_file_belongs(alice):
-    missing = "Send one file, in the form's field `file`, with its name."
+    missing = "Send one file with a filename in the form field `file`."
     multipart = {"content_type": "multipart/form-data"}
     assert fault_of(alice.post("/movies/import", data={}, **multipart)) == missing
     assert fault_of(alice.post("/movies/import", data=b"x", **multipart)) == missing
@@ -191,13 +192,13 @@ def test_names_what_a_form_holds_besides_the_file(alice):
 
     assert response.status_code == 400
     assert response.json["error"]["details"] == {
-        "dryRun": ["There is no such field."],
-        "more": ["There is no such field."],
+        "dryRun": ["Unknown field."],
+        "more": ["Unknown field."],
     }
     assert titles(alice) == []
 
 
-def test_refuses_a_form_of_many_fields(alice):
+def test_rejects_a_form_of_many_fields(alice):
     for count, fields in ((20, 20), (21, 1)):
         data = {f"field{number}": "x" for number in range(count)}
         response = alice.post("/movies/import", data=data, content_type="multipart/form-data")
@@ -215,7 +216,7 @@ def test_refuses_a_form_of_many_fields(alice):
         b"\xff\0",
     ],
 )
-def test_refuses_a_form_that_is_broken(alice, body):
+def test_rejects_a_form_that_is_broken(alice, body):
     for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary=\xe4"):  # fmt: skip
         response = alice.post("/movies/import", data=body, content_type=kind)
 
@@ -230,12 +231,12 @@ def test_names_a_part_that_has_no_name(alice):
     )
 
     assert response.status_code == 400
-    assert response.json["error"]["details"] == {"": ["There is no such field."]}
+    assert response.json["error"]["details"] == {"": ["Unknown field."]}
 
 
 def test_braces_and_quotes_inside_of_texts_are_text(alice):
     odd = ['"', "\\", "]", "[", "{", "}", ",", '\\"', "},{", '"]', "\\\\"]
-    response = send(
+    response = import_file(
         alice, json.dumps([{"title": title, "imageUrl": None} for title in odd], indent=1)
     )
 

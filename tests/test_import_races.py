@@ -13,15 +13,15 @@ import psycopg2
 import pytest
 
 from .client import PASSWORD
-from .films import form, send, titles
-from .pictures import data_url, path_of, permit, picture
-from .together import statuses, together, until
+from .concurrency import run_together, statuses, wait_for
+from .helpers import ANN, titles
+from .images import data_url, make_image, path_of, request_upload
+from .import_helpers import form_file, import_file
 
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 FILE = "title,year\n" + "".join(f"Movie {number},1979\n" for number in range(2500))
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 KILL = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-GONE = "imageUrl: There is no such picture (any more): upload it again."
+GONE = "imageUrl: Image not found. Upload it again."
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def act_before(monkeypatch):
     """A function that has something done just before the import calls a function of the room."""
 
     def insert(module, name, act):
-        home = import_module(f"movies_api.transfer.{module}")
+        home = import_module(f"movies_api.import_export.{module}")
         real = getattr(home, name)
 
         def act_first(*values):
@@ -57,7 +57,7 @@ def state(database):
 def test_the_same_file_twice_at_once_is_added_once(service, token, database):
     call = partial(service.request, "POST", "/movies/import", FILE.encode(), token)
 
-    answers = together([call] * 4)
+    answers = run_together([call] * 4)
 
     assert statuses(answers) == {200: 4}
     counts = [answer.json["counts"] for answer in answers]
@@ -73,7 +73,7 @@ def test_movies_can_be_added_one_by_one_meanwhile(service, token, database):
     one = partial(service.request, "POST", "/movies", {"title": "One"}, token)
     listing = partial(service.request, "GET", "/movies/export", None, token)
 
-    answers = together([file, one, listing, file, one, listing])
+    answers = run_together([file, one, listing, file, one, listing])
 
     assert statuses(answers) == {200: 4, 201: 2}
     assert state(database) == (5002, [5002])
@@ -104,12 +104,12 @@ def test_a_fault_in_the_middle_leaves_nothing(alice, database):
     alice.post("/movies", json={"title": "Old"})
     act = "raise 'broken'" if database.is_postgresql else "select raise(abort, 'broken')"
     with trigger(database, act):
-        response = send(alice, FILE)
+        response = import_file(alice, FILE)
 
     assert response.status_code == 500
     assert state(database) == (1, [1])
     assert titles(alice) == ["Old"]
-    assert send(alice, FILE).json["counts"]["added"] == 2500
+    assert import_file(alice, FILE).json["counts"]["added"] == 2500
 
 
 @pytest.mark.only_on("postgresql")
@@ -122,7 +122,7 @@ def test_a_connection_that_dies_in_the_middle_leaves_nothing(service, token, dat
     ):
         other.cursor().execute("select pg_advisory_xact_lock(7)")
         imported = threads.submit(call)
-        until(lambda: database.execute(WAITING) == [(1,)])
+        wait_for(lambda: database.execute(WAITING) == [(1,)])
         database.execute(KILL)
 
         answer = imported.result()
@@ -143,9 +143,9 @@ def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, data
     ):
         other.cursor().execute("select pg_advisory_xact_lock(7)")
         imported = threads.submit(service.request, "POST", "/movies/import", FILE.encode(), token)
-        until(lambda: database.execute(WAITING) == [(1,)])
+        wait_for(lambda: database.execute(WAITING) == [(1,)])
         left = threads.submit(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
-        until(lambda: database.execute(WAITING) == [(2,)])
+        wait_for(lambda: database.execute(WAITING) == [(2,)])
 
         other.rollback()
 
@@ -157,23 +157,25 @@ def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, data
 def test_an_account_that_ends_meanwhile_gets_no_movies(alice, make_client, act_before, database):
     other = make_client().log_in("alice@example.com")
     act_before(
-        "adding", "begin_long_transaction", lambda: other.delete("/me", json={"password": PASSWORD})
+        "insert", "begin_long_transaction", lambda: other.delete("/me", json={"password": PASSWORD})
     )
 
-    response = send(alice, FILE)
+    response = import_file(alice, FILE)
 
     assert response.status_code == 401
     assert response.json["error"]["code"] == "INVALID_TOKEN"
     assert state(database) == (0, [])
 
 
-def test_an_account_that_ends_meanwhile_gets_no_picture(alice, make_client, act_before, files):
+def test_an_account_that_ends_meanwhile_gets_no_image(alice, make_client, act_before, files):
     other = make_client().log_in("alice@example.com")
     act_before(
-        "picturing", "keep_picture", lambda: other.delete("/me", json={"password": PASSWORD})
+        "row_images", "store_image", lambda: other.delete("/me", json={"password": PASSWORD})
     )
 
-    response = send(alice, json.dumps([{"title": "Alien", "imageUrl": data_url(picture())}]))
+    response = import_file(
+        alice, json.dumps([{"title": "Alien", "imageUrl": data_url(make_image())}])
+    )
 
     assert response.status_code == 401
     assert response.json["error"]["code"] == "INVALID_TOKEN"
@@ -187,7 +189,7 @@ def test_many_who_come_and_go_at_once_get_clean_answers(service, database):
         file = partial(service.request, "POST", "/movies/import", FILE.encode(), token)
         leave = partial(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
 
-        imported, left, again = together([file, leave, file])
+        imported, left, again = run_together([file, leave, file])
 
         assert left.status == 204
         assert {imported.status, again.status} <= {200, 401}
@@ -196,7 +198,7 @@ def test_many_who_come_and_go_at_once_get_clean_answers(service, database):
 
 
 def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
-    rows = import_module("movies_api.transfer.views")
+    rows = import_module("movies_api.import_export.views")
     real, is_reading, may_go_on = rows.read_file, Event(), Event()
 
     def read_slowly(file):
@@ -213,7 +215,7 @@ def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
         return client
 
     with ThreadPoolExecutor(2) as threads:
-        files = [threads.submit(send, person(), f"title\n{title}\n") for title in ("Alien", "Brazil")]  # fmt: skip
+        files = [threads.submit(import_file, person(), f"title\n{title}\n") for title in ("Alien", "Brazil")]  # fmt: skip
         assert is_reading.wait(20)
         try:
             assert person().get("/movies").status_code == 200
@@ -226,10 +228,10 @@ def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
 # --- pictures
 
 
-def test_keeps_the_pictures_in_a_file(alice, files):
-    rows = [{"title": "Alien", "imageUrl": data_url(picture())}, {"title": "Brazil", "imageUrl": data_url(picture())}]  # fmt: skip
+def test_keeps_the_images_in_a_file(alice, files):
+    rows = [{"title": "Alien", "imageUrl": data_url(make_image())}, {"title": "Brazil", "imageUrl": data_url(make_image())}]  # fmt: skip
 
-    response = send(alice, json.dumps(rows))
+    response = import_file(alice, json.dumps(rows))
 
     assert response.json["counts"]["added"] == 2
     one, other = (each["imageUrl"] for each in alice.get("/movies/export").json)
@@ -238,29 +240,29 @@ def test_keeps_the_pictures_in_a_file(alice, files):
     assert len(files()) == 1
 
 
-def test_keeps_a_picture_in_a_table(alice, files):
-    response = send(alice, f'title,imageUrl\nAlien,"{data_url(picture())}"\n')
+def test_keeps_an_image_in_a_table(alice, files):
+    response = import_file(alice, f'title,imageUrl\nAlien,"{data_url(make_image())}"\n')
 
     assert response.json["counts"]["added"] == 1
     assert len(files()) == 1
 
 
-def test_knows_pictures_of_the_service_again(alice, bob):
-    mine = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(picture())}).json
+def test_knows_images_of_the_service_again(alice, bob):
+    mine = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())}).json
     for file_format in ("json", "csv", "ndjson"):
-        response = send(bob, alice.get(f"/movies/export?format={file_format}").data, "?onDuplicate=allow")  # fmt: skip
+        response = import_file(bob, alice.get(f"/movies/export?format={file_format}").data, "?onDuplicate=allow")  # fmt: skip
         assert response.json["counts"]["added"] == 1
 
     assert {each["imageUrl"] for each in bob.get("/movies/export").json} == {mine["imageUrl"]}
 
 
-def test_a_picture_that_is_not_there_costs_its_row(alice):
+def test_an_image_that_is_not_there_costs_its_row(alice):
     base = "http://localhost/images/"
     foreign = f"https://elsewhere.example.com/images/{'0' * 64}"
     bad = [f"{base}{'0' * 64}", f"{base}x", f"{base}{'0' * 32}"]
     rows = [{"title": url, "imageUrl": url} for url in [*bad, foreign]]
 
-    response = send(alice, json.dumps(rows))
+    response = import_file(alice, json.dumps(rows))
 
     assert [each["reason"] for each in response.json["rows"]] == [GONE, GONE, GONE, None]
     assert response.json["rejected"] == rows[:3]
@@ -268,86 +270,86 @@ def test_a_picture_that_is_not_there_costs_its_row(alice):
 
 
 def test_takes_up_an_upload_that_waits(alice):
-    data = picture(size=(50, 50))
-    permission = permit(alice, data)
+    data = make_image(size=(50, 50))
+    permission = request_upload(alice, data)
     assert alice.put(path_of(permission["uploadUrl"]), data=data, content_type="image/png").status_code == 201  # fmt: skip
     file = json.dumps([{"title": "Alien", "imageUrl": permission["imageUrl"]}])
 
-    assert send(alice, file, "?dryRun=true").json["counts"]["added"] == 1
-    assert send(alice, file).json["counts"]["added"] == 1
+    assert import_file(alice, file, "?dryRun=true").json["counts"]["added"] == 1
+    assert import_file(alice, file).json["counts"]["added"] == 1
 
     assert alice.get(path_of(alice.get("/movies/export").json[0]["imageUrl"])).status_code == 200
 
 
-def test_a_picture_that_goes_meanwhile_costs_its_row(alice, act_before, database):
-    alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(picture())})
+def test_an_image_that_goes_meanwhile_costs_its_row(alice, act_before, database):
+    alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())})
     file = alice.get("/movies/export").data.replace(b"\n]", b',\n{"title":"Brazil"}]')
     database.execute("delete from movies")
 
     def remove():
-        for table in ("uploads", "pictures"):
+        for table in ("uploads", "images"):
             database.execute(f"delete from {table}")
 
-    act_before("adding", "begin_long_transaction", remove)
+    act_before("insert", "begin_long_transaction", remove)
 
-    response = send(alice, file)
+    response = import_file(alice, file)
 
     assert response.status_code == 200
     assert [each["reason"] for each in response.json["rows"]] == [GONE, None]
     assert titles(alice) == ["Brazil"]
 
 
-def test_a_dry_run_keeps_no_picture_but_looks_at_it(alice, files, database):
-    rows = [{"title": "Alien", "imageUrl": url} for url in (data_url(picture()), data_url(b"x"))]
+def test_a_dry_run_keeps_no_image_but_looks_at_it(alice, files, database):
+    rows = [{"title": "Alien", "imageUrl": url} for url in (data_url(make_image()), data_url(b"x"))]
     rows += [{"title": "x", "imageUrl": f"http://localhost/images/{'0' * length}"} for length in (32, 64)]  # fmt: skip
 
-    response = send(alice, json.dumps(rows), "?dryRun=true&onDuplicate=allow")
+    response = import_file(alice, json.dumps(rows), "?dryRun=true&onDuplicate=allow")
 
     actions = [each["action"] for each in response.json["rows"]]
     assert actions == ["added", "rejected", "rejected", "rejected"]
     assert files() == []
-    assert database.execute("select count(*) from pictures") == [(0,)]
-    real = send(alice, json.dumps(rows), "?onDuplicate=allow").json
+    assert database.execute("select count(*) from images") == [(0,)]
+    real = import_file(alice, json.dumps(rows), "?onDuplicate=allow").json
     assert real == {**response.json, "dryRun": False}
 
 
-def test_touches_no_picture_in_a_dry_run(alice, database):
-    alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(picture())})
-    before = database.execute("select * from pictures")
+def test_touches_no_image_in_a_dry_run(alice, database):
+    alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())})
+    before = database.execute("select * from images")
 
-    assert send(alice, alice.get("/movies/export").data, "?dryRun=true").status_code == 200
+    assert import_file(alice, alice.get("/movies/export").data, "?dryRun=true").status_code == 200
 
-    assert database.execute("select * from pictures") == before
+    assert database.execute("select * from images") == before
 
 
-def test_a_file_brings_so_many_new_pictures_and_no_more(alice, monkeypatch):
-    monkeypatch.setattr(import_module("movies_api.transfer.picturing"), "MOST_PICTURES", 2)
-    rows = [{"title": f"{number}", "imageUrl": data_url(picture())} for number in range(4)]
+def test_a_file_brings_so_many_new_images_and_no_more(alice, monkeypatch):
+    monkeypatch.setattr(import_module("movies_api.import_export.row_images"), "MAX_NEW_IMAGES", 2)
+    rows = [{"title": f"{number}", "imageUrl": data_url(make_image())} for number in range(4)]
 
-    first = send(alice, json.dumps(rows)).json
+    first = import_file(alice, json.dumps(rows)).json
 
     assert first["counts"] == {"added": 2, "skipped": 0, "rejected": 2}
     assert "send this row in another one" in first["rows"][3]["reason"]
-    assert send(alice, json.dumps(first["rejected"])).json["counts"]["added"] == 2
+    assert import_file(alice, json.dumps(first["rejected"])).json["counts"]["added"] == 2
 
 
-def test_a_picture_that_is_too_large_costs_its_row(make_app, alice):
+def test_an_image_that_is_too_large_costs_its_row(make_app, alice):
     person = make_app(IMAGE_MAX_BYTES="1024").test_client()
     person.token = alice.token
-    rows = [{"title": "Alien", "imageUrl": data_url(picture().ljust(1025))}, {"title": "Brazil"}]
+    rows = [{"title": "Alien", "imageUrl": data_url(make_image().ljust(1025))}, {"title": "Brazil"}]
 
-    response = person.post("/movies/import", **form("x", json.dumps(rows).encode()))
+    response = person.post("/movies/import", **form_file("x", json.dumps(rows).encode()))
 
     assert [each["action"] for each in response.json["rows"]] == ["rejected", "added"]
     assert "at most 1024 bytes" in response.json["rows"][0]["reason"]
 
 
-def test_many_pictures_of_the_service_cost_few_statements(alice, bob):
+def test_many_images_of_the_service_cost_few_statements(alice, bob):
     for number in range(30):
-        image = data_url(picture(colour=(number, 0, 0)))
+        image = data_url(make_image(colour=(number, 0, 0)))
         alice.post("/movies", json={"title": f"Movie {number}", "imageUrl": image})
     file = alice.get("/movies/export").data
 
-    assert send(bob, file).json["counts"]["added"] == 30
+    assert import_file(bob, file).json["counts"]["added"] == 30
 
     assert len(bob.statements) == 6

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from .films import send, titles
+from .helpers import titles
+from .import_helpers import import_file
 
 WATCHED = """Date,Name,Year,Letterboxd URI
 2023-02-11,Alien,1979,https://boxd.it/2awY
@@ -63,7 +64,7 @@ TRAKT = [
     {"plays": 2, "last_watched_at": "2024-10-31T20:00:00.000Z", "movie": {"title": "ALIEN", "year": 1979, "ids": {}}},
     {"rank": 5, "type": "person", "person": {"name": "Sigourney Weaver"}},
 ]  # fmt: skip
-BEFORE = "It stands in this file before."
+BEFORE = "Duplicate of an earlier row."
 
 
 def listed(person):
@@ -80,7 +81,9 @@ def reasons(response):
 @pytest.mark.parametrize("change", [str, str.upper, lambda text: text.replace("\n", "\r\n"), lambda text: f"\ufeff{text}"])  # fmt: skip
 def test_reads_what_letterboxd_exports(alice, change):
     head, _, body = WATCHED.partition("\n")
-    response = send(alice, f"{change(head)}\n{body}" if change is str.upper else change(WATCHED))
+    response = import_file(
+        alice, f"{change(head)}\n{body}" if change is str.upper else change(WATCHED)
+    )
 
     assert response.status_code == 200
     assert response.json["format"] == "letterboxd"
@@ -94,16 +97,16 @@ def test_reads_what_letterboxd_exports(alice, change):
 
 
 def test_reads_letterboxd_ratings_and_leaves_out_what_it_has_by_now(alice):
-    assert send(alice, WATCHED).status_code == 200
+    assert import_file(alice, WATCHED).status_code == 200
 
-    response = send(alice, RATINGS)
+    response = import_file(alice, RATINGS)
 
     assert response.json["format"] == "letterboxd"
     assert response.json["counts"] == {"added": 0, "skipped": 2, "rejected": 0}
 
 
 def test_a_film_seen_twice_is_one_film(alice):
-    response = send(alice, DIARY)
+    response = import_file(alice, DIARY)
 
     assert response.json["format"] == "letterboxd"
     assert reasons(response) == {4: ("skipped", BEFORE)}
@@ -111,12 +114,12 @@ def test_a_film_seen_twice_is_one_film(alice):
 
 
 def test_a_film_seen_twice_is_two_where_that_is_wanted(alice):
-    assert send(alice, DIARY, "?onDuplicate=allow").json["counts"]["added"] == 3
+    assert import_file(alice, DIARY, "?onDuplicate=allow").json["counts"]["added"] == 3
     assert len(titles(alice)) == 3
 
 
 def test_a_film_seen_twice_is_an_error_where_that_is_wanted(alice):
-    response = send(alice, DIARY, "?onDuplicate=error")
+    response = import_file(alice, DIARY, "?onDuplicate=error")
 
     assert reasons(response) == {4: ("rejected", BEFORE)}
     head, _, _, again = DIARY.splitlines()
@@ -124,7 +127,7 @@ def test_a_film_seen_twice_is_an_error_where_that_is_wanted(alice):
 
 
 def test_reads_what_imdb_exports_of_ratings_films_alone(alice):
-    response = send(alice, IMDB_RATINGS)
+    response = import_file(alice, IMDB_RATINGS)
 
     assert response.status_code == 200
     assert response.json["format"] == "imdb"
@@ -146,19 +149,19 @@ def test_reads_what_imdb_exports_of_ratings_films_alone(alice):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 def test_reads_imdb_in_either_encoding(alice, encoding):
-    assert send(alice, IMDB_RATINGS.encode(encoding)).status_code == 200
+    assert import_file(alice, IMDB_RATINGS.encode(encoding)).status_code == 200
     assert "Amélie" in titles(alice)
 
 
 def test_reads_lists_of_imdb(alice):
-    response = send(alice, IMDB_LIST)
+    response = import_file(alice, IMDB_LIST)
 
     assert response.json["format"] == "imdb"
     assert listed(alice) == [("Alien", "1979"), ("Brazil", "1985")]
 
 
 def test_reads_lists_of_imdb_of_old(alice):
-    response = send(alice, IMDB_OLD_LIST)
+    response = import_file(alice, IMDB_OLD_LIST)
 
     assert response.json["format"] == "imdb"
     assert listed(alice) == [("Alien", "1979")]
@@ -167,7 +170,7 @@ def test_reads_lists_of_imdb_of_old(alice):
 @pytest.mark.parametrize("is_array", [True, False])
 def test_reads_what_trakt_exports(alice, is_array):
     text = json.dumps(TRAKT, indent=2) if is_array else "\n".join(map(json.dumps, TRAKT))
-    response = send(alice, text)
+    response = import_file(alice, text)
 
     assert response.status_code == 200
     assert response.json["format"] == "trakt"
@@ -181,13 +184,13 @@ def test_reads_what_trakt_exports(alice, is_array):
 
 def test_rejects_what_is_no_movie_of_trakt(alice):
     odd = [{"movie": {"year": 1979}}, {"movie": "Alien"}, 7, {"movie": {"title": "x", "year": "soon"}}, {"list": {}}, {"a": 1}]  # fmt: skip
-    response = send(alice, json.dumps([TRAKT[0], *odd]))
+    response = import_file(alice, json.dumps([TRAKT[0], *odd]))
 
     assert reasons(response) == {
         2: ("rejected", "title: Field may not be null."),
         3: ("rejected", "The movie is no object."),
         4: ("rejected", "Give an object with a movie."),
-        5: ("rejected", "year: Give four digits, such as 1999."),
+        5: ("rejected", "year: Must be a four-digit year, e.g. 1999."),
         6: ("skipped", "Not a film: list."),
         7: ("skipped", "Not a film: no movie in it."),
     }
@@ -196,14 +199,14 @@ def test_rejects_what_is_no_movie_of_trakt(alice):
 
 def test_rejected_rows_of_others_can_be_mended_and_sent_again(alice):
     file = WATCHED.replace("Alien", " ").replace("1966", "66")
-    response = send(alice, file)
+    response = import_file(alice, file)
 
     assert reasons(response) == {
-        2: ("rejected", "title: Enter a value."),
-        3: ("rejected", "year: Give four digits, such as 1999."),
+        2: ("rejected", "title: Must not be empty."),
+        3: ("rejected", "year: Must be a four-digit year, e.g. 1999."),
     }
     mended = response.json["rejected"].replace(", ,", ",Alien,").replace(",66,", ",1966,")
-    again = send(alice, mended.replace("02-11, ", "02-11,Alien"))
+    again = import_file(alice, mended.replace("02-11, ", "02-11,Alien"))
     assert again.json["counts"] == {"added": 2, "skipped": 0, "rejected": 0}
     assert sorted(titles(alice)) == [
         "Alien",
@@ -214,6 +217,6 @@ def test_rejected_rows_of_others_can_be_mended_and_sent_again(alice):
 
 
 def test_what_begins_with_an_apostrophe_elsewhere_is_left_alone(alice):
-    send(alice, WATCHED.replace("Alien", "'=x"))
+    import_file(alice, WATCHED.replace("Alien", "'=x"))
 
     assert titles(alice)[0] == "'=x"

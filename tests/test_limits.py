@@ -6,12 +6,12 @@ from time import perf_counter
 
 import pytest
 
-from movies_api.auth.limits import ACCOUNT, ADDRESS
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
 
 from .client import PASSWORD
+from .concurrency import run_together, statuses
 from .conftest import MAIL
 from .servers import free_port, gunicorn, redis
-from .together import statuses, together
 
 WRONG = {"email": "alice@example.com", "password": "wrong password"}
 RIGHT = {**WRONG, "password": PASSWORD}
@@ -43,7 +43,7 @@ def client(app):
 @pytest.fixture
 def few(monkeypatch):
     """A function that allows few tries from one address."""
-    return lambda action, times: monkeypatch.setattr(ADDRESS[action], "amount", times)
+    return lambda action, times: monkeypatch.setattr(PER_NETWORK[action], "amount", times)
 
 
 def fail(client, times=1, body=WRONG, **options):
@@ -60,7 +60,7 @@ def test_an_account_can_be_tried_ten_times(alice, client, bob_logs_in):
     assert response.json == {
         "error": {
             "code": "RATE_LIMITED",
-            "message": "Too many requests: wait, then retry.",
+            "message": "Too many requests. Please wait and try again.",
             "details": {},
         }
     }
@@ -263,9 +263,9 @@ def test_two_processes_count_as_one_with_redis(database, counters, migrated_app)
     with gunicorn(database.url, workers=2, **settings) as service:
         tries = [partial(service.request, "POST", "/auth/login", WRONG)] * 40
 
-        answers = together(tries)
+        answers = run_together(tries)
 
-        assert statuses(answers) == {401: ACCOUNT["login"].amount, 429: 30}
+        assert statuses(answers) == {401: PER_ACCOUNT["login"].amount, 429: 30}
         waits = [int(answer.headers["Retry-After"]) for answer in answers if answer.status == 429]
         assert all(800 < seconds <= 900 for seconds in waits)
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import text
 
-from movies_api.movies import lists
+from movies_api.movies import pagination
 
 from .conftest import engine_for
 
@@ -125,7 +125,7 @@ def test_the_order_ends_in_id_so_that_equal_keys_lose_nobody(alice, database, se
 def test_a_deep_page_shows_what_follows_the_one_before(alice, monkeypatch, sort):
     add(alice, *((f"Movie {n % 3}", None if n % 4 == 0 else str(1990 + n % 2)) for n in range(9)))
     whole = alice.get(f"/movies?sort={sort}").json["items"]
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pagination, "DEEP_OFFSET", 1)
 
     for query in (f"sort={sort}", f"sort={sort}&search=movie&yearFrom=0001"):
         pages = [alice.get(f"/movies?{query}&limit=2&page={page}").json for page in range(2, 6)]

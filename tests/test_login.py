@@ -35,7 +35,7 @@ def test_takes_an_email_in_any_form(alice, client, email):
 @pytest.mark.parametrize(
     "password", ["wrong password", PASSWORD.upper(), f" {PASSWORD}", f"{PASSWORD} ", "", "x" * 128]
 )
-def test_refuses_any_password_but_the_one(alice, client, password):
+def test_rejects_any_password_but_the_one(alice, client, password):
     response = client.post("/auth/login", json={"email": "alice@example.com", "password": password})
 
     assert response.status_code == 401
@@ -199,7 +199,7 @@ def test_hashes_again_when_the_parameters_have_changed(alice, database, tmp_path
     assert database.execute("SELECT password_hash FROM users") == [(stored,)]
 
 
-def test_refuses_a_page_of_a_foreign_origin(alice, client):
+def test_rejects_a_page_of_a_foreign_origin(alice, client):
     body = {"email": "alice@example.com", "password": PASSWORD}
 
     response = client.post("/auth/login", json=body, headers={"Origin": "https://evil.example"})

@@ -112,7 +112,7 @@ def test_asks_a_stranger_for_a_token(client):
     assert response.json["error"]["code"] == "MISSING_TOKEN"
 
 
-def test_refuses_a_page_of_a_foreign_origin(alice):
+def test_rejects_a_page_of_a_foreign_origin(alice):
     alice_token, alice.token = alice.token, None
 
     response = alice.post("/auth/logout", headers={"Origin": "https://evil.example"})

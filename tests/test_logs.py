@@ -37,7 +37,7 @@ def test_a_request_writes_one_line(alice, lines):
         ("POST", "/auth/login", 415),
     ],
 )
-def test_a_request_that_is_refused_writes_one_too(client, lines, method, path, status):
+def test_a_request_that_is_rejected_writes_one_too(client, lines, method, path, status):
     body = {"data": "x", "content_type": "text/plain"} if status == 415 else {}
 
     response = client.open(path, method=method, **body)
@@ -58,7 +58,7 @@ def test_a_fault_of_ours_is_told_with_where_it_happened(alice, lines, monkeypatc
     def fail(*_):
         raise RuntimeError("something is broken")
 
-    monkeypatch.setattr(import_module("movies_api.movies.views"), "page_of", fail)
+    monkeypatch.setattr(import_module("movies_api.movies.views"), "fetch_page", fail)
 
     response = alice.get("/movies")
 

@@ -11,7 +11,7 @@ from time import perf_counter
 import pytest
 from aiosmtpd.smtp import AuthResult
 
-from movies_api.mail import FAREWELL, PAUSES, send, soon
+from movies_api.mail import FAREWELL, PAUSES, run_in_background, send_email
 
 from .client import PASSWORD
 from .conftest import MAIL
@@ -80,7 +80,7 @@ def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patie
         ("DATA", "452 full", len(PAUSES)),
     ],
 )
-def test_a_mail_that_is_refused_for_good_is_given_up_at_once(
+def test_a_mail_that_is_rejected_for_good_is_given_up_at_once(
     mailing_app, mailbox, patient, lines, hook, reply, tries
 ):
     asked = []
@@ -91,7 +91,7 @@ def test_a_mail_that_is_refused_for_good_is_given_up_at_once(
 
     setattr(mailbox, f"handle_{hook}", refuse)
     with mailing_app.app_context():
-        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
     work_off(mailing_app)
 
     assert len(asked) == tries
@@ -105,8 +105,8 @@ def test_a_mail_that_is_refused_for_good_is_given_up_at_once(
 
 def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mailbox):
     with mailing_app.app_context():
-        soon(lambda: send("ann@example.com", "Hello", "Hello"))
-        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
 
     mails = [mailbox.next()[1] for _ in range(2)]
     for mail in mails:
@@ -117,8 +117,8 @@ def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mai
 
 def test_a_fault_in_one_mail_is_logged_and_ends_no_other(mailing_app, mailbox, lines):
     with mailing_app.app_context():
-        soon(lambda: 1 / 0)
-        soon(lambda: send("ann@example.com", "Hello", "Hello"))
+        run_in_background(lambda: 1 / 0)
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
 
     assert mailbox.next()[0] == ["ann@example.com"]
     assert [line for line in lines() if "ZeroDivisionError" in line.get("exception", "")]
@@ -129,7 +129,7 @@ def test_more_mails_than_can_wait_are_dropped_and_told(mailing_app, lines, monke
     monkeypatch.setattr(outbox.jobs, "maxsize", 1)
 
     for _ in range(5):
-        outbox.put(lambda: None)
+        outbox.submit(lambda: None)
 
     assert [line for line in lines() if line["message"].startswith("mail dropped")]
     outbox.jobs.join()
@@ -172,7 +172,7 @@ def test_a_mail_goes_to_the_address_as_it_stands_or_to_nobody(
     mailing_app, mailbox, email, recipient, lines
 ):
     with mailing_app.app_context():
-        soon(lambda: send(email, "Hello", "Hello"))
+        run_in_background(lambda: send_email(email, "Hello", "Hello"))
     work_off(mailing_app)
 
     given = [] if mailbox.given.empty() else mailbox.next()[0]
@@ -209,7 +209,7 @@ def test_credentials_go_only_through_tls_to_a_server_that_proves_who_it_is(
         url = mailbox.url.replace("//", "//ann%40example.com:p%2Fw@")
         app = make_app(SMTP_URL=url, **MAIL)
         with app.app_context():
-            soon(lambda: send("bob@example.com", "Hello", "Hello"))
+            run_in_background(lambda: send_email("bob@example.com", "Hello", "Hello"))
         work_off(app)
 
         assert seen == ([(b"ann@example.com", b"p/w", True)] if is_known else [])
@@ -222,7 +222,7 @@ def test_credentials_are_kept_from_a_server_without_tls(make_app, mailbox, patie
     app = make_app(SMTP_URL=mailbox.url.replace("//", "//ann:secret@"), **MAIL)
 
     with app.app_context():
-        soon(lambda: send("bob@example.com", "Hello", "Hello"))
+        run_in_background(lambda: send_email("bob@example.com", "Hello", "Hello"))
     work_off(app)
 
     assert mailbox.given.empty()

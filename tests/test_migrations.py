@@ -20,7 +20,7 @@ from .client import Client
 from .conftest import Database, app_for, config_for, migrate
 from .servers import CHEAP_ARGON2, CHECKOUT, SECRET_KEY
 
-TABLES = {"users", "sessions", "movies", "pictures", "uploads"}
+TABLES = {"users", "sessions", "movies", "images", "uploads"}
 PRAGMAS = ("foreign_keys", "journal_mode", "busy_timeout")
 
 
@@ -82,7 +82,7 @@ def test_images_of_an_older_release_are_not_charged(empty_database, empty_app, m
         flask_migrate.upgrade(directory=str(CHECKOUT / "migrations"), revision="0003")
     alice = empty_app.test_client().sign_up("Alice")
     empty_database.execute(
-        "INSERT INTO pictures (key, media_type, used_at) VALUES ('x', 'image/png', '2026-01-01')"
+        "INSERT INTO images (key, media_type, used_at) VALUES ('x', 'image/png', '2026-01-01')"
     )
     empty_database.execute(
         "INSERT INTO uploads (id, owner_id, key) SELECT id, id, 'x' FROM users"  # any UUID

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageCms
 from sqlalchemy import text
 
-from movies_api.images.pictures import clean_picture, one_of_few
+from movies_api.images.codec import decode_slot, sanitize_image
 
-from .pictures import TYPES, animation, data_url, opened, path_of, permit, picture
+from .images import TYPES, data_url, make_animation, make_image, open_image, path_of, request_upload
 
 OURS = re.compile(r"http://localhost/images/[0-9a-f]{64}")
 
@@ -19,8 +19,8 @@ def add(person, url, **more):
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_keeps_a_picture_and_answers_its_url(alice, client, files, name):
-    response = add(alice, data_url(picture(name), TYPES[name]))
+def test_keeps_an_image_and_answers_its_url(alice, client, files, name):
+    response = add(alice, data_url(make_image(name), TYPES[name]))
 
     assert response.status_code == 201
     url = response.json["imageUrl"]
@@ -28,7 +28,7 @@ def test_keeps_a_picture_and_answers_its_url(alice, client, files, name):
     assert files() == [url.rpartition("/")[2]]
     shown = client.get(path_of(url))
     assert (shown.status_code, shown.mimetype) == (200, TYPES[name])
-    image = opened(shown.data)
+    image = open_image(shown.data)
     assert (image.format, image.size) == (name, (40, 30))
     red, green, blue = image.convert("RGB").getpixel((20, 15))
     assert abs(red) < 8
@@ -38,10 +38,10 @@ def test_keeps_a_picture_and_answers_its_url(alice, client, files, name):
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
 def test_keeps_what_moves(alice, client, name):
-    response = add(alice, data_url(animation(name), TYPES[name]))
+    response = add(alice, data_url(make_animation(name), TYPES[name]))
 
     assert response.status_code == 201
-    image = opened(client.get(path_of(response.json["imageUrl"])).data)
+    image = open_image(client.get(path_of(response.json["imageUrl"])).data)
     assert (image.n_frames, image.info["loop"], image.info["duration"]) == (3, 0, 100)
     image.seek(2)
     assert abs(image.convert("RGB").getpixel((5, 5))[0] - 160) < 8
@@ -49,9 +49,9 @@ def test_keeps_what_moves(alice, client, name):
 
 @pytest.mark.parametrize("loop", [None, 3])
 def test_what_moves_ends_when_it_did(alice, client, loop):
-    response = add(alice, data_url(animation(loop=loop), "image/gif"))
+    response = add(alice, data_url(make_animation(loop=loop), "image/gif"))
 
-    kept = opened(client.get(path_of(response.json["imageUrl"])).data)
+    kept = open_image(client.get(path_of(response.json["imageUrl"])).data)
     assert (kept.n_frames, kept.info.get("loop")) == (3, loop)
 
 
@@ -66,20 +66,20 @@ def test_keeps_pixels_that_happen_to_spell_a_word(alice, text):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
-def test_keeps_pictures_of_all_kinds(alice, client, mode):
-    response = add(alice, data_url(picture(mode=mode)))
+def test_keeps_images_of_all_kinds(alice, client, mode):
+    response = add(alice, data_url(make_image(mode=mode)))
 
     assert response.status_code == 201
     path = path_of(response.json["imageUrl"])
-    assert opened(client.get(path).data).size == (40, 30)
-    assert opened(client.get(f"{path}?w=160").data).format == "WEBP"
+    assert open_image(client.get(path).data).size == (40, 30)
+    assert open_image(client.get(f"{path}?w=160").data).format == "WEBP"
 
 
 def test_keeps_a_jpeg_for_print(alice, client):
-    response = add(alice, data_url(picture("JPEG", mode="CMYK"), "image/jpeg"))
+    response = add(alice, data_url(make_image("JPEG", mode="CMYK"), "image/jpeg"))
 
     assert response.status_code == 201
-    assert opened(client.get(path_of(response.json["imageUrl"])).data).mode == "RGB"
+    assert open_image(client.get(path_of(response.json["imageUrl"])).data).mode == "RGB"
 
 
 def swapped_profile():
@@ -99,11 +99,11 @@ def swapped_profile():
     ],
 )
 def test_keeps_the_colours_that_were_meant(alice, client, name, mode, profile, shown):
-    sent = picture(name, colour="red", mode=mode, icc_profile=profile)
+    sent = make_image(name, colour="red", mode=mode, icc_profile=profile)
 
     response = add(alice, data_url(sent, TYPES[name]))
 
-    kept = opened(client.get(path_of(response.json["imageUrl"])).data)
+    kept = open_image(client.get(path_of(response.json["imageUrl"])).data)
     assert "icc_profile" not in kept.info
     for seen, meant in zip(kept.convert("RGB").getpixel((20, 15)), shown, strict=True):
         assert abs(seen - meant) < 12
@@ -114,32 +114,34 @@ def test_forgets_where_and_by_what_it_was_taken(alice, client):
     exif[0x0110] = "A Camera"
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[1] = "N"
-    sent = picture("JPEG", exif=exif, comment=b"a comment")
+    sent = make_image("JPEG", exif=exif, comment=b"a comment")
     assert b"A Camera" in sent
 
     response = add(alice, data_url(sent, "image/jpeg"))
 
     kept = client.get(path_of(response.json["imageUrl"])).data
-    image = opened(kept)
+    image = open_image(kept)
     assert not image.getexif()
     assert b"A Camera" not in kept
     assert b"a comment" not in kept
     assert image.size == (30, 40), "it stands upright"
 
 
-def test_the_same_picture_is_kept_once(alice, bob, files):
-    urls = {add(person, data_url(picture())).json["imageUrl"] for person in (alice, bob, alice)}
+def test_the_same_image_is_kept_once(alice, bob, files):
+    urls = {add(person, data_url(make_image())).json["imageUrl"] for person in (alice, bob, alice)}
 
     assert len(urls) == 1
     assert len(files()) == 1
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_movie_can_get_another_picture(alice, files, method):
-    movie = add(alice, data_url(picture())).json
+def test_a_movie_can_get_another_image(alice, files, method):
+    movie = add(alice, data_url(make_image())).json
 
     response = alice.open(
-        f"/movies/{movie['id']}", method=method, json={"imageUrl": data_url(picture(colour="red"))}
+        f"/movies/{movie['id']}",
+        method=method,
+        json={"imageUrl": data_url(make_image(colour="red"))},
     )
 
     assert response.status_code == 200
@@ -150,7 +152,7 @@ def test_a_movie_can_get_another_picture(alice, files, method):
 
 
 def test_takes_back_the_url_it_gave(alice, database):
-    movie = add(alice, data_url(picture())).json
+    movie = add(alice, data_url(make_image())).json
 
     response = alice.put(f"/movies/{movie['id']}", json=movie)
 
@@ -160,13 +162,11 @@ def test_takes_back_the_url_it_gave(alice, database):
     assert again.json["imageUrl"] == movie["imageUrl"]
     path = path_of(movie["imageUrl"])
     assert {row.image_url for row in database.execute("SELECT image_url FROM movies")} == {path}
-    assert {row.picture_key for row in database.execute("SELECT picture_key FROM movies")} == {
-        path[8:]
-    }
+    assert {row.image_key for row in database.execute("SELECT image_key FROM movies")} == {path[8:]}
 
 
 def test_answers_the_address_it_is_called_by(alice, client):
-    movie = add(alice, data_url(picture())).json
+    movie = add(alice, data_url(make_image())).json
 
     elsewhere = alice.get(f"/movies/{movie['id']}", base_url="https://api.example.com").json
 
@@ -177,7 +177,7 @@ def test_answers_the_address_it_is_called_by(alice, client):
     assert again.json["imageUrl"] == movie["imageUrl"]
 
 
-def test_says_when_there_is_no_such_picture(alice):
+def test_says_when_there_is_no_such_image(alice):
     response = add(alice, f"http://localhost/images/{'0' * 64}")
 
     assert response.status_code == 400
@@ -199,7 +199,9 @@ def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
     plain = alice.statements
     for movie in alice.get("/movies").json["items"]:
         colour = (movie["id"] % 250, 9, 9)
-        alice.patch(f"/movies/{movie['id']}", json={"imageUrl": data_url(picture(colour=colour))})
+        alice.patch(
+            f"/movies/{movie['id']}", json={"imageUrl": data_url(make_image(colour=colour))}
+        )
 
     response = alice.get("/movies")
 
@@ -223,7 +225,7 @@ def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
         "data:application/octet-stream;base64,AAAA",
     ],
 )
-def test_refuses_data_that_is_no_picture(alice, files, url):
+def test_rejects_data_that_is_no_image(alice, files, url):
     response = add(alice, url)
 
     assert response.status_code == 400
@@ -231,15 +233,15 @@ def test_refuses_data_that_is_no_picture(alice, files, url):
     assert files() == []
 
 
-def test_too_many_pictures_at_once_are_503(app, alice, files, monkeypatch):
-    monkeypatch.setattr("movies_api.images.pictures.PATIENCE", 0.01)
-    with app.app_context(), one_of_few():
-        busy = add(alice, data_url(picture()))
+def test_too_many_images_at_once_are_503(app, alice, files, monkeypatch):
+    monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
+    with app.app_context(), decode_slot():
+        busy = add(alice, data_url(make_image()))
 
     assert busy.status_code == 503
     assert busy.headers["Retry-After"] == "1"
     assert files() == []
-    assert add(alice, data_url(picture())).status_code == 201
+    assert add(alice, data_url(make_image())).status_code == 201
 
 
 def test_one_byte_too_many_is_413(app, alice, files):
@@ -274,7 +276,7 @@ def test_other_bodies_stay_small(app, alice):
     ],
     ids=["lists", "text", "another file", "keys", "lists in disguise"],
 )
-def test_the_room_for_a_picture_is_for_a_picture_alone(alice, more):
+def test_the_room_for_an_image_is_for_an_image_alone(alice, more):
     url = data_url(bytes(100_000))
 
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": url, **more})
@@ -288,14 +290,14 @@ def test_names_some_of_many_fields_that_do_not_exist(alice):
     assert response.status_code == 400
     details = response.json["error"]["details"]
     assert len(details) == 20
-    assert details.pop("title") == ["Missing data for required field."]
+    assert details.pop("title") == ["Required."]
     assert [messages for messages in details.values() if len(messages) > 1] == [
-        ["There is no such field.", "So it is with 81 more fields."]
+        ["Unknown field.", "So it is with 81 more fields."]
     ]
 
 
 def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
-    response = alice.post("/movies", json={"title": "", "imageUrl": data_url(picture())})
+    response = alice.post("/movies", json={"title": "", "imageUrl": data_url(make_image())})
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["title"]
@@ -304,7 +306,7 @@ def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
 
 def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
     movie = alice.post("/movies", json={"title": "Alien"}).json
-    url = data_url(picture())
+    url = data_url(make_image())
 
     assert bob.patch(f"/movies/{movie['id']}", json={"imageUrl": url}).status_code == 403
     assert bob.patch(f"/movies/{movie['id'] + 1}", json={"imageUrl": url}).status_code == 404
@@ -316,10 +318,10 @@ def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
     assert files() == []
 
 
-def test_says_when_the_picture_goes_meanwhile(alice, monkeypatch):
+def test_says_when_the_image_goes_meanwhile(alice, monkeypatch):
     movie = alice.post("/movies", json={"title": "Alien"}).json
     url = f"http://localhost/images/{'0' * 64}"
-    monkeypatch.setattr("movies_api.images.keeping.touch_picture", lambda key: True)
+    monkeypatch.setattr("movies_api.images.ingest.touch_image", lambda key: True)
 
     for response in (
         add(alice, url),
@@ -332,10 +334,10 @@ def test_says_when_the_picture_goes_meanwhile(alice, monkeypatch):
 def test_says_when_the_account_goes_meanwhile(alice, files, database, monkeypatch):
     def clean(*arguments):
         database.execute(text("DELETE FROM users"))
-        return clean_picture(*arguments)
+        return sanitize_image(*arguments)
 
-    monkeypatch.setattr("movies_api.images.keeping.clean_picture", clean)
-    response = add(alice, data_url(picture()))
+    monkeypatch.setattr("movies_api.images.ingest.sanitize_image", clean)
+    response = add(alice, data_url(make_image()))
 
     assert response.status_code == 401
     assert response.json["error"]["code"] == "INVALID_TOKEN"
@@ -343,8 +345,8 @@ def test_says_when_the_account_goes_meanwhile(alice, files, database, monkeypatc
 
 
 def test_an_upload_of_another_is_nothing_to_show(alice, bob):
-    permission = permit(alice, picture())
-    assert alice.put(path_of(permission["uploadUrl"]), data=picture()).status_code == 201
+    permission = request_upload(alice, make_image())
+    assert alice.put(path_of(permission["uploadUrl"]), data=make_image()).status_code == 201
 
     response = add(bob, permission["imageUrl"])
 

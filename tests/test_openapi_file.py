@@ -7,7 +7,7 @@ import sys
 import pytest
 import schemathesis
 
-from .pictures import data_url, path_of, permit, picture
+from .images import data_url, make_image, path_of, request_upload
 from .servers import CHECKOUT
 
 
@@ -83,8 +83,8 @@ def test_the_examples_of_requests_work_as_they_stand(content, client):
 def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob, clock):
     own = alice.post("/movies", json={"title": "Alien"}).headers["Location"]
     foreign = bob.post("/movies", json={"title": "Brazil"}).headers["Location"]
-    shown = path_of(alice.patch(own, json={"imageUrl": data_url(picture())}).json["imageUrl"])
-    permitted = path_of(permit(alice, picture())["uploadUrl"])
+    shown = path_of(alice.patch(own, json={"imageUrl": data_url(make_image())}).json["imageUrl"])
+    permitted = path_of(request_upload(alice, make_image())["uploadUrl"])
     signup = {"name": "Alice", "email": alice.user["email"], "password": "correct horse battery"}
     stale = {"If-Match": '"9"'}
     answers = [

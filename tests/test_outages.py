@@ -14,14 +14,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from movies_api.db import db
-from movies_api.outages import CAUSES, cause_of
+from movies_api.db.outages import CAUSES, cause_of
 
 from .client import PASSWORD
+from .concurrency import wait_for
 from .conftest import app_for, config_for, migrate
+from .helpers import ANN
 from .servers import free_port, gunicorn, own_postgres
-from .together import until
 
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 SHORT = {"DB_STATEMENT_TIMEOUT_MS": "300", "DB_LOCK_TIMEOUT_MS": "100"}
 PATIENCE = 3  # seconds
 FILE = {"data": "title\nAlien\n", "content_type": "text/csv"}
@@ -68,7 +68,7 @@ def assert_unavailable(response):
 @pytest.fixture
 def slow_statement(database, monkeypatch):
     """Make GET /me take long."""
-    monkeypatch.setattr("movies_api.auth.models.USER", text(SLOW[database.kind]))
+    monkeypatch.setattr("movies_api.auth.users.USER", text(SLOW[database.kind]))
 
 
 def test_a_statement_that_takes_too_long_is_a_503(caller, slow_statement, lines):
@@ -180,7 +180,7 @@ def strict_server():
         file = server.folder / "data" / "pg_hba.conf"
         file.write_text("host all ann 127.0.0.1/32 scram-sha-256\nhost all few,guest,nobody_here,postgres 127.0.0.1/32 trust\n")  # fmt: skip
         cursor.execute("SELECT pg_reload_conf()")
-        until(lambda: not _is_let_in(server, "stranger"))
+        wait_for(lambda: not _is_let_in(server, "stranger"))
         yield server
 
 

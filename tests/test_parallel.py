@@ -17,14 +17,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from .client import PASSWORD
-from .servers import Answer, Service
-from .together import cookie_of, statuses, together, until
-
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
+from .concurrency import cookie_of, run_together, statuses, wait_for
+from .helpers import ANN
+from .servers import HttpResponse, Service
 
 
 @pytest.fixture
-def ann(service: Service) -> Answer:
+def ann(service: Service) -> HttpResponse:
     """What Ann got when she signed up."""
     answer = service.request("POST", "/auth/signup", ANN)
     assert answer.status == 201
@@ -32,13 +31,13 @@ def ann(service: Service) -> Answer:
 
 
 @pytest.fixture
-def token(ann: Answer) -> str:
+def token(ann: HttpResponse) -> str:
     """Ann's access token."""
     return str(ann.json["accessToken"])
 
 
 @pytest.fixture
-def refresh(service: Service) -> Callable[[str], Answer]:
+def refresh(service: Service) -> Callable[[str], HttpResponse]:
     """A function that presents a refresh cookie."""
     return lambda cookie: service.request("POST", "/auth/refresh", headers={"Cookie": cookie})
 
@@ -47,20 +46,20 @@ def hold(pid: int) -> None:
     """Stop a process; return when each of its threads stands still."""
     os.kill(pid, signal.SIGSTOP)
     tasks = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
-    until(lambda: {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"})
+    wait_for(lambda: {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"})
 
 
 @contextmanager
-def a_line_to_each_process(service: Service) -> Iterator[list[Callable[..., Answer]]]:
+def a_line_to_each_process(service: Service) -> Iterator[list[Callable[..., HttpResponse]]]:
     """Give one function for each worker that makes requests of that worker and no other."""
     address = urlsplit(service.url)
     workers = {int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", service.log)}
 
-    def asker(connection: http.client.HTTPConnection) -> Callable[..., Answer]:
-        def ask(method: str, path: str, token: str) -> Answer:
+    def asker(connection: http.client.HTTPConnection) -> Callable[..., HttpResponse]:
+        def ask(method: str, path: str, token: str) -> HttpResponse:
             connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return HttpResponse(response.status, response.headers, response.read())
 
         return ask
 
@@ -83,7 +82,7 @@ def test_a_hundred_signups_for_one_email_make_one_account(service, database):
     spellings = [ANN["email"], ANN["email"].upper(), f" {ANN['email']} "]
     bodies = [{**ANN, "email": spellings[number % 3]} for number in range(100)]
 
-    answers = together([partial(service.request, "POST", "/auth/signup", body) for body in bodies])  # fmt: skip
+    answers = run_together([partial(service.request, "POST", "/auth/signup", body) for body in bodies])  # fmt: skip
 
     assert statuses(answers) == {201: 1, 409: 99}
     refusals = [answer.json["error"] for answer in answers if answer.status == 409]
@@ -96,7 +95,7 @@ def test_a_hundred_signups_for_one_email_make_one_account(service, database):
 def test_twenty_tabs_that_refresh_at_once_get_one_successor(service, ann, refresh, database):
     cookie = cookie_of(ann)
     for _ in range(3):
-        answers = together([partial(refresh, cookie)] * 20)
+        answers = run_together([partial(refresh, cookie)] * 20)
 
         assert statuses(answers) == {200: 20}
         (successor,) = {cookie_of(answer) for answer in answers}
@@ -115,7 +114,7 @@ def test_tabs_that_are_one_value_apart_catch_up_with_each_other(ann, refresh):
     first = cookie_of(ann)
     second = cookie_of(refresh(first))
 
-    answers = together([partial(refresh, first), partial(refresh, second)] * 10)
+    answers = run_together([partial(refresh, first), partial(refresh, second)] * 10)
 
     assert statuses(answers) == {200: 20}
     third = cookie_of(refresh(second))
@@ -144,7 +143,7 @@ def test_a_refresh_that_races_a_logout_is_never_a_fault(service, refresh, ann):
         )
         cookie, token = cookie_of(login), login.json["accessToken"]
 
-        *refreshed, ended = together(
+        *refreshed, ended = run_together(
             [partial(refresh, cookie)] * 6
             + [partial(service.request, "POST", "/auth/logout", token=token)]
         )
@@ -162,17 +161,17 @@ def test_a_refresh_that_races_a_logout_is_never_a_fault(service, refresh, ann):
 
 
 def test_the_count_stays_exact_whatever_comes_and_goes_at_once(service, token, database):
-    def add(number: int) -> Answer:
+    def add(number: int) -> HttpResponse:
         return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
-    def remove(movie: int) -> Answer:
+    def remove(movie: int) -> HttpResponse:
         return service.request("DELETE", f"/movies/{movie}", token=token)
 
     before = [add(number).json["id"] for number in range(25)]
     adding = [partial(add, number) for number in range(50)]
     removing = [partial(remove, movie) for movie in before * 2]
 
-    answers = together([*adding, *removing])
+    answers = run_together([*adding, *removing])
 
     assert statuses(answers[:50]) == {201: 50}
     assert statuses(answers[50:]) == {204: 25, 404: 25}
@@ -188,10 +187,10 @@ def test_of_twenty_edits_of_one_version_one_is_made(service, token):
     added = service.request("POST", "/movies", {"title": "Alien"}, token)
     path, tag = added.headers["Location"], {"If-Match": added.headers["ETag"]}
 
-    def edit(number: int) -> Answer:
+    def edit(number: int) -> HttpResponse:
         return service.request("PATCH", path, {"title": f"Alien {number}"}, token, tag)
 
-    answers = together([partial(edit, number) for number in range(20)])
+    answers = run_together([partial(edit, number) for number in range(20)])
 
     assert statuses(answers) == {200: 1, 412: 19}
     (made,) = [answer for answer in answers if answer.status == 200]
@@ -205,7 +204,7 @@ def test_edits_and_a_removal_at_once_leave_no_trace_and_no_fault(service, token,
     path, tag = added.headers["Location"], {"If-Match": added.headers["ETag"]}
     edit = {"title": "Aliens"}
 
-    answers = together(
+    answers = run_together(
         [partial(service.request, "PUT", path, edit, token)] * 10
         + [partial(service.request, "PATCH", path, edit, token, tag)] * 5
         + [partial(service.request, "DELETE", path, token=token)] * 5
@@ -219,12 +218,12 @@ def test_edits_and_a_removal_at_once_leave_no_trace_and_no_fault(service, token,
 
 
 def test_readers_go_on_while_others_write(service, token):
-    def write(number: int) -> Answer:
+    def write(number: int) -> HttpResponse:
         return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
     calls: list[Any] = [partial(write, number) for number in range(30)]
     calls += [partial(service.request, "GET", "/movies?sort=title", token=token)] * 30
 
-    answers = together(calls)
+    answers = run_together(calls)
 
     assert statuses(answers) == {201: 30, 200: 30}

@@ -5,9 +5,9 @@ from itertools import permutations
 import pytest
 from sqlalchemy import bindparam, select
 
-from movies_api.db import db, fetch_all, fetch_one
-from movies_api.movies.models import movies
-from movies_api.prepared import MOST, Prepared
+from movies_api.db import autocommit_all, autocommit_one, db
+from movies_api.db.prepared import MAX_PREPARED, Prepared
+from movies_api.models import movies
 
 from .conftest import app_for, config_for
 
@@ -20,7 +20,7 @@ def test_a_connection_keeps_a_bounded_number_of_statements(alice, database, tmp_
     client = app_for(config_for(database.url, tmp_path, DB_POOL_SIZE="1")).test_client()
     client.token = alice.token
     titles = [client.post("/movies", json={"title": title}).json for title in ("Alien", "Brazil")]
-    assert len(SORTS) > MOST + 3
+    assert len(SORTS) > MAX_PREPARED + 3
 
     for _ in range(2):
         for sort in SORTS:
@@ -33,7 +33,7 @@ def test_a_connection_keeps_a_bounded_number_of_statements(alice, database, tmp_
             kept = connection.exec_driver_sql("SELECT name, statement FROM pg_prepared_statements")
             statements = dict(tuple(row) for row in kept)
         db.engine.dispose()
-    assert len(statements) == MOST
+    assert len(statements) == MAX_PREPARED
     # what each request asks, who calls, is used again and again, and stays
     assert any("FROM sessions JOIN users" in statement for statement in statements.values())
 
@@ -41,7 +41,7 @@ def test_a_connection_keeps_a_bounded_number_of_statements(alice, database, tmp_
 def test_a_value_that_no_parameter_takes_is_an_error(app):
     statement = Prepared(select(movies.c.id).where(movies.c.id == bindparam("movie")))
     with app.app_context():
-        assert fetch_all(statement, {"movie": 1}) == []
-        for fetch in (fetch_all, fetch_one):
+        assert autocommit_all(statement, {"movie": 1}) == []
+        for fetch in (autocommit_all, autocommit_one):
             with pytest.raises(TypeError, match="takes no rating"):
                 fetch(statement, {"movie": 1, "rating": 7})

@@ -65,7 +65,7 @@ def test_a_stranger_costs_no_statement(client):
     assert client.statements == []
 
 
-def test_a_refused_body_writes_nothing(alice):
+def test_a_rejected_body_writes_nothing(alice):
     alice.post("/movies", json={"title": ""})
 
     assert not [statement for statement in alice.statements if not statement.startswith("SELECT")]

@@ -9,17 +9,17 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select
 
-from movies_api.auth.limits import ADDRESS
-from movies_api.auth.sessions import sessions
+from movies_api.auth.rate_limits import PER_NETWORK
+from movies_api.models import sessions
 
 from .client import PASSWORD
-from .films import fill, send, titles
-from .pictures import animation, data_url, path_of, permit, picture
+from .concurrency import run_together, statuses
+from .helpers import ANN, titles
+from .images import data_url, make_animation, make_image, path_of, request_upload
+from .import_helpers import fill, import_file
 from .servers import gunicorn
-from .together import statuses, together
 
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
-IMAGES = [picture(colour=(number * 10, 0, 0)) for number in range(20)]
+IMAGES = [make_image(colour=(number * 10, 0, 0)) for number in range(20)]
 
 
 def usage(person):
@@ -34,7 +34,7 @@ def add(person, data, title="Alien"):
 
 def upload(person, data):
     """Upload an image past the movie; return the response."""
-    permission = permit(person, data)
+    permission = request_upload(person, data)
     return person.put(path_of(permission["uploadUrl"]), data=data)
 
 
@@ -70,7 +70,7 @@ def test_me_shows_usage_and_a_login_does_not(alice):
     assert "usage" not in alice.post("/auth/refresh").json["user"]
 
     alice.post("/movies", json={"title": "Alien"})
-    add(alice, picture())
+    add(alice, make_image())
 
     assert usage(alice)["movies"] == 2
     assert usage(alice)["imageBytes"] > 0
@@ -95,8 +95,8 @@ def test_no_image_is_stored_for_a_movie_beyond_the_limit(make_alice, database):
     alice = make_alice(MAX_MOVIES_PER_USER="1")
     alice.post("/movies", json={"title": "Alien"})
 
-    assert is_quota(add(alice, picture()), "1 movies")
-    assert database.execute("SELECT * FROM pictures") == []
+    assert is_quota(add(alice, make_image()), "1 movies")
+    assert database.execute("SELECT * FROM images") == []
 
 
 @pytest.mark.parametrize("query", ["", "?dryRun=true"])
@@ -106,7 +106,7 @@ def test_an_import_adds_as_many_rows_as_the_limit_allows(make_alice, query):
         alice.post("/movies", json={"title": title})
     file = "title\nAlien\n" + "".join(f"Movie {number}\n" for number in range(6))
 
-    response = send(alice, file, query)
+    response = import_file(alice, file, query)
 
     assert response.status_code == 200
     assert response.json["counts"] == {"added": 3, "skipped": 1, "rejected": 3}
@@ -128,7 +128,7 @@ def test_an_import_into_a_full_account_adds_nothing(alice, make_app, database):
     person = make_app(MAX_MOVIES_PER_USER="3").test_client()  # the limit was lowered since
     person.token = alice.token
 
-    assert send(person, "title\nAlien\n").json["counts"] == {
+    assert import_file(person, "title\nAlien\n").json["counts"] == {
         "added": 0,
         "skipped": 0,
         "rejected": 1,
@@ -140,7 +140,7 @@ def test_movies_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
         for _ in range(4):
             assert ann("POST", "/movies", {"title": "Alien"}).status == 201
 
-        found = statuses(together([partial(ann, "POST", "/movies", {"title": "Alien"})] * 20))
+        found = statuses(run_together([partial(ann, "POST", "/movies", {"title": "Alien"})] * 20))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 1
@@ -153,7 +153,7 @@ def test_imports_at_the_same_time_add_exactly_what_the_limit_allows(app, databas
     with ann_at(database, MAX_MOVIES_PER_USER="1000") as ann:
         call = partial(ann, "POST", "/movies/import?onDuplicate=allow", file)
 
-        answers = together([call] * 4)
+        answers = run_together([call] * 4)
 
         assert statuses(answers) == {200: 4}
         assert sorted(answer.json["counts"]["added"] for answer in answers) == [0, 200, 400, 400]
@@ -164,21 +164,21 @@ def test_imports_at_the_same_time_add_exactly_what_the_limit_allows(app, databas
 
 
 def test_an_image_is_charged_however_it_comes_and_whoever_has_it(alice, bob, files):
-    stored = alice.get(path_of(add(alice, picture()).json["imageUrl"])).content_length
+    stored = alice.get(path_of(add(alice, make_image()).json["imageUrl"])).content_length
     assert usage(alice)["imageBytes"] == stored
 
-    add(alice, picture(), "the same again")
+    add(alice, make_image(), "the same again")
     assert usage(alice)["imageBytes"] == stored
-    upload(bob, picture())
+    upload(bob, make_image())
     assert usage(bob)["imageBytes"] == stored
-    send(bob, json.dumps([{"title": "Brazil", "imageUrl": data_url(animation("PNG"))}]))
+    import_file(bob, json.dumps([{"title": "Brazil", "imageUrl": data_url(make_animation("PNG"))}]))
     assert usage(bob)["imageBytes"] > stored
     assert len(files()) == 2
     assert usage(alice)["imageBytes"] == stored
 
 
 def test_an_image_of_another_is_not_charged(alice, bob):
-    url = add(alice, picture()).json["imageUrl"]
+    url = add(alice, make_image()).json["imageUrl"]
 
     assert bob.post("/movies", json={"title": "Alien", "imageUrl": url}).status_code == 201
 
@@ -187,7 +187,7 @@ def test_an_image_of_another_is_not_charged(alice, bob):
 
 def test_no_upload_url_is_given_out_for_more_than_is_left(make_alice):
     alice = make_alice(MAX_IMAGE_BYTES_PER_USER="1024")
-    used = alice.get(path_of(add(alice, picture()).json["imageUrl"])).content_length
+    used = alice.get(path_of(add(alice, make_image()).json["imageUrl"])).content_length
     wanted = {"contentType": "image/png", "size": 1024 - used}
 
     assert alice.post("/images", json=wanted).status_code == 201
@@ -200,10 +200,10 @@ def test_no_upload_url_is_given_out_for_more_than_is_left(make_alice):
 def full(make_alice, database):
     """Alice, with a movie and an image, and no room for another byte."""
     alice = make_alice(MAX_IMAGE_BYTES_PER_USER="1024")
-    movie = add(alice, picture())
+    movie = add(alice, make_image())
     assert movie.status_code == 201
     alice.movie = movie.json
-    alice.permission = permit(alice, IMAGES[0])
+    alice.presign_upload = request_upload(alice, IMAGES[0])
     database.execute("UPDATE uploads SET size = 1024")
     return alice
 
@@ -216,23 +216,23 @@ def test_an_image_beyond_the_limit_is_403_however_it_comes(full, files, database
         add(full, IMAGES[0]),
         full.put(one, json={"imageUrl": data_url(IMAGES[0])}),
         full.patch(one, json={"imageUrl": data_url(IMAGES[0])}),
-        full.put(path_of(full.permission["uploadUrl"]), data=IMAGES[0]),
+        full.put(path_of(full.presign_upload["uploadUrl"]), data=IMAGES[0]),
     ]
 
     assert [is_quota(each, "1024 bytes of images") for each in responses] == [True] * 4
     assert files() == before
-    assert database.execute("SELECT count(*) FROM pictures") == [(1,)]
+    assert database.execute("SELECT count(*) FROM images") == [(1,)]
     assert full.get(one).json == full.movie
 
 
 def test_an_image_that_is_charged_already_may_come_again(full):
-    assert add(full, picture()).status_code == 201
+    assert add(full, make_image()).status_code == 201
 
 
 def test_rows_whose_image_is_beyond_the_limit_are_rejected(full):
     rows = [{"title": "Brazil", "imageUrl": data_url(IMAGES[0])}, {"title": "Cube"}]
 
-    response = send(full, json.dumps(rows))
+    response = import_file(full, json.dumps(rows))
 
     assert response.json["counts"] == {"added": 1, "skipped": 0, "rejected": 1}
     assert "1024 bytes of images" in response.json["rows"][0]["reason"]
@@ -248,11 +248,11 @@ def test_images_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
         assert calls[0]().status == 201
         database.execute("UPDATE uploads SET size = 1024 - 500")
 
-        found = statuses(together(calls[1:]))
+        found = statuses(run_together(calls[1:]))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 1
-        later = {"title": "Alien", "imageUrl": data_url(animation("PNG"))}
+        later = {"title": "Alien", "imageUrl": data_url(make_animation("PNG"))}
         assert ann("POST", "/movies", later).status == 403
         assert ann("POST", "/images", {"contentType": "image/png", "size": 200}).status == 403
 
@@ -263,26 +263,26 @@ def test_images_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
 @pytest.fixture
 def few(monkeypatch):
     """A function that allows few uploads from one address."""
-    return lambda times: monkeypatch.setattr(ADDRESS["image"], "amount", times)
+    return lambda times: monkeypatch.setattr(PER_NETWORK["image"], "amount", times)
 
 
 def test_uploads_count_against_one_limit_whichever_way_they_come(make_alice, few):
     alice = make_alice(RATELIMIT_ENABLED="true")
     movie = alice.post("/movies", json={"title": "Alien"}).headers["Location"]
     few(4)
-    assert add(alice, picture()).status_code == 201
-    assert alice.patch(movie, json={"imageUrl": data_url(picture())}).status_code == 200
-    assert alice.put(movie, json={"imageUrl": data_url(picture())}).status_code == 200
-    permission = permit(alice, picture())
+    assert add(alice, make_image()).status_code == 201
+    assert alice.patch(movie, json={"imageUrl": data_url(make_image())}).status_code == 200
+    assert alice.put(movie, json={"imageUrl": data_url(make_image())}).status_code == 200
+    permission = request_upload(alice, make_image())
 
     for response in (
-        add(alice, picture()),
-        alice.patch(movie, json={"imageUrl": data_url(picture())}),
+        add(alice, make_image()),
+        alice.patch(movie, json={"imageUrl": data_url(make_image())}),
         alice.post("/images", json={"contentType": "image/png", "size": 1}),
     ):
         assert response.status_code == 429
         assert response.headers["Retry-After"]
-    assert alice.put(path_of(permission["uploadUrl"]), data=picture()).status_code == 201
+    assert alice.put(path_of(permission["uploadUrl"]), data=make_image()).status_code == 201
     shown = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
     assert shown.status_code == 201, "it was counted when the URL was given out"
 
@@ -295,8 +295,8 @@ def test_images_of_an_import_count_too_and_cost_their_row(make_alice, few):
         for number, data in enumerate(IMAGES[:4])
     ]
 
-    dry = send(alice, json.dumps(rows), "?dryRun=true")
-    real = send(alice, json.dumps(rows))
+    dry = import_file(alice, json.dumps(rows), "?dryRun=true")
+    real = import_file(alice, json.dumps(rows))
 
     assert dry.json["counts"]["added"] == 4, "a dry run uploads nothing"
     assert real.json["counts"] == {"added": 2, "skipped": 0, "rejected": 2}
@@ -331,7 +331,7 @@ def test_api_tokens_at_the_same_time_exceed_the_limit_by_their_own_number_at_mos
     with ann_at(database, MAX_TOKENS_PER_USER="5") as ann:
         make = partial(ann, "POST", "/auth/tokens", {"name": "Backup"})
 
-        found = statuses(together([make] * 20))
+        found = statuses(run_together([make] * 20))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 5
@@ -374,7 +374,7 @@ def test_logins_at_the_same_time_all_get_in_and_the_next_one_makes_up_for_them(a
     with ann_at(database, MAX_SESSIONS_PER_USER="5", ARGON2_CONCURRENCY="4") as ann:
         call = partial(ann, "POST", "/auth/login", login)
 
-        answers = together([call] * 20)
+        answers = run_together([call] * 20)
 
         assert statuses(answers) == {200: 20}
         assert call().status == 200

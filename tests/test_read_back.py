@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 import orjson
 import pytest
 
-from movies_api.auth.schemas import AccountEdit, NewToken, PreferencesEdit, Signup
-from movies_api.images.schemas import UploadFields
-from movies_api.movies.bulk import COMMON, SENT
-from movies_api.movies.fields import MovieFields
-from movies_api.movies.models import add_movie, movies
+from movies_api.account.schemas import AccountUpdateSchema, PreferencesUpdateSchema
+from movies_api.auth.schemas import ApiTokenCreateSchema, SignupSchema
+from movies_api.images.schemas import UploadCreateSchema
+from movies_api.models import movies
+from movies_api.movies.fields import MovieCreateSchema
+from movies_api.movies.queries import INSERTED_COLUMNS, SHARED_COLUMNS, insert_movie
 
 from .client import PASSWORD
 
@@ -29,12 +30,12 @@ def fields_of(schema):
 
 
 def test_there_is_a_sample_of_every_field():
-    assert set(MOVIE) == set(OTHER) == fields_of(MovieFields)
-    assert set(ME) | {"currentPassword"} == fields_of(AccountEdit)
-    assert set(ME["preferences"]) == fields_of(PreferencesEdit)
-    assert set(TOKEN) == fields_of(NewToken)
-    assert set(IMAGE) == fields_of(UploadFields)
-    assert fields_of(Signup) == {"name", "email", "password"}
+    assert set(MOVIE) == set(OTHER) == fields_of(MovieCreateSchema)
+    assert set(ME) | {"currentPassword"} == fields_of(AccountUpdateSchema)
+    assert set(ME["preferences"]) == fields_of(PreferencesUpdateSchema)
+    assert set(TOKEN) == fields_of(ApiTokenCreateSchema)
+    assert set(IMAGE) == fields_of(UploadCreateSchema)
+    assert fields_of(SignupSchema) == {"name", "email", "password"}
     assert all(MOVIE[name] != OTHER[name] is not None for name in MOVIE)
 
 
@@ -102,12 +103,14 @@ def test_every_field_of_a_movie_is_imported(alice, bob, file_format):
 
 
 def test_every_column_of_a_movie_is_inserted_or_supplied_by_the_database():
-    assert {*SENT, *COMMON} == {each.name for each in movies.c if each.server_default is None}
+    assert {*INSERTED_COLUMNS, *SHARED_COLUMNS} == {
+        each.name for each in movies.c if each.server_default is None
+    }
 
 
 def test_what_is_no_column_of_a_movie_is_not_dropped_in_silence(alice, app):
     with app.app_context(), pytest.raises(AssertionError, match="ratting"):
-        add_movie(alice.user["id"], {"title": "Alien", "ratting": 7})
+        insert_movie(alice.user["id"], {"title": "Alien", "ratting": 7})
 
 
 def test_every_field_of_an_account_is_changed(alice, make_client):

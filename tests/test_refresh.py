@@ -52,7 +52,7 @@ def test_without_a_cookie_says_that_it_is_missing(alice):
 @pytest.mark.parametrize(
     "value", ["", "x", "a.b.c", "ä", "x" * 3000, "0" * 32 + "." + "A" * 43 + "." + "B" * 43]
 )
-def test_refuses_a_cookie_that_was_made_up(app, value):
+def test_rejects_a_cookie_that_was_made_up(app, value):
     response = app.test_client(use_cookies=False).post(
         "/auth/refresh", headers={"Cookie": f"refreshToken={value}"}
     )
@@ -62,7 +62,7 @@ def test_refuses_a_cookie_that_was_made_up(app, value):
     assert "Set-Cookie" not in response.headers
 
 
-def test_refuses_a_cookie_that_was_altered(alice):
+def test_rejects_a_cookie_that_was_altered(alice):
     value = alice.refresh_token
 
     for place in (0, len(value) // 2, len(value) - 3):
@@ -247,7 +247,7 @@ def test_answers_curl_and_allowed_pages(alice, headers):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_refuses_pages_of_other_origins(alice, headers):
+def test_rejects_pages_of_other_origins(alice, headers):
     value = alice.refresh_token
 
     response = alice.post("/auth/refresh", headers=headers)

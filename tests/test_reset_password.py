@@ -7,8 +7,7 @@ import pytest
 
 from .client import PASSWORD
 from .conftest import MAIL
-
-NEW = "an even better battery"
+from .helpers import NEW, log_in
 
 
 @pytest.fixture
@@ -45,12 +44,6 @@ def confirm(client, token, password=NEW):
     """Set the new password."""
     body = {"token": token, "newPassword": password}
     return client.post("/auth/password-reset/confirm", json=body)
-
-
-def log_in(client, password):
-    """Return the status of a login as Alice."""
-    body = {"email": "alice@example.com", "password": password}
-    return client.post("/auth/login", json=body).status_code
 
 
 def test_mails_a_link_to_the_frontend(alice, client, mailbox):

@@ -3,7 +3,7 @@
 
 import pytest
 
-from movies_api.movies import lists
+from movies_api.movies import pagination
 
 from .test_list_movies import add, titles
 
@@ -33,10 +33,12 @@ SHELF = [
 ]
 
 
-@pytest.fixture(autouse=True, params=[lists.FEW, -1], ids=["few movies", "many movies"])
+@pytest.fixture(
+    autouse=True, params=[pagination.SMALL_COLLECTION, -1], ids=["few movies", "many movies"]
+)
 def _either_way(request, monkeypatch):
     """Collections are searched in two ways: by reading them, and by an index of words."""
-    monkeypatch.setattr(lists, "FEW", request.param)
+    monkeypatch.setattr(pagination, "SMALL_COLLECTION", request.param)
 
 
 @pytest.mark.parametrize(

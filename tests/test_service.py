@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from .client import PASSWORD
+from .helpers import ANN
 from .servers import CHECKOUT, gunicorn, wait_until
 
 pytestmark = pytest.mark.slow
-
-ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(service, path, headers
     assert set(answer.json) == {"error"}
 
 
-def test_a_picture_that_is_too_large_is_refused_with_an_answer(service, token):
+def test_an_image_that_is_too_large_is_rejected_with_an_answer(service, token):
     body = {"title": "Alien", "imageUrl": "data:image/png;base64," + "A" * 8_000_000}
 
     answer = service.request("POST", "/movies", body, token)

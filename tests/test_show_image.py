@@ -8,19 +8,19 @@ from time import sleep
 import pytest
 from PIL import Image
 
-from movies_api.images.pictures import thumbnail
+from movies_api.images.codec import make_thumbnail
 
-from .pictures import animation, data_url, opened, path_of, permit, picture
+from .images import data_url, make_animation, make_image, open_image, path_of, request_upload
 
 
 @pytest.fixture
 def shown(alice, files):
     """The path of a picture of Alice's, 1000 x 500."""
-    movie = {"title": "Alien", "imageUrl": data_url(picture("JPEG", (1000, 500)), "image/jpeg")}
+    movie = {"title": "Alien", "imageUrl": data_url(make_image("JPEG", (1000, 500)), "image/jpeg")}
     return path_of(alice.post("/movies", json=movie).json["imageUrl"])
 
 
-def test_shows_a_picture_to_anybody_for_ever(client, shown):
+def test_shows_an_image_to_anybody_for_ever(client, shown):
     response = client.get(shown)
 
     assert response.status_code == 200
@@ -98,7 +98,7 @@ def test_caches_keep_it_for_each_origin(client, shown, origin):
     assert response.headers.getlist("Vary") == ["Origin"]
 
 
-def test_a_picture_that_is_not_there_may_come(client):
+def test_an_image_that_is_not_there_may_come(client):
     response = client.get(f"/images/{'0' * 64}")
 
     assert (response.status_code, response.headers["Cache-Control"]) == (404, "no-store")
@@ -110,9 +110,9 @@ def test_a_thumbnail_is_made_once_for_many(app, alice, shown, monkeypatch):
     def slowly(file, width):
         made.append(width)
         sleep(0.1)
-        return thumbnail(file, width)
+        return make_thumbnail(file, width)
 
-    monkeypatch.setattr("movies_api.images.keeping.thumbnail", slowly)
+    monkeypatch.setattr("movies_api.images.ingest.make_thumbnail", slowly)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(app.test_client().get, f"{shown}?w=160") for _ in range(4)]
 
@@ -126,7 +126,7 @@ def test_a_part_of_what_has_changed_is_the_whole(client, shown):
     assert response.status_code == 200
 
 
-def test_refuses_parts_behind_the_end(client, shown):
+def test_rejects_parts_behind_the_end(client, shown):
     response = client.get(shown, headers={"Range": "bytes=9999999-"})
 
     assert response.status_code == 416
@@ -140,7 +140,7 @@ def test_makes_each_thumbnail_once(client, shown, files, width):
     assert response.status_code == 200
     assert response.mimetype == "image/webp"
     assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-    assert opened(response.data).size == (width, width // 2)
+    assert open_image(response.data).size == (width, width // 2)
     assert len(files()) == 2
     again = client.get(f"{shown}?w={width}")
     assert (again.data, again.headers["ETag"]) == (response.data, response.headers["ETag"])
@@ -148,43 +148,43 @@ def test_makes_each_thumbnail_once(client, shown, files, width):
 
 
 def test_a_thumbnail_is_never_larger_and_stands_still(alice, client):
-    movie = {"title": "Alien", "imageUrl": data_url(animation(), "image/gif")}
+    movie = {"title": "Alien", "imageUrl": data_url(make_animation(), "image/gif")}
     path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
 
-    image = opened(client.get(f"{path}?w=160").data)
+    image = open_image(client.get(f"{path}?w=160").data)
 
     assert (image.size, image.n_frames) == ((20, 10), 1)
 
 
 def test_a_ribbon_has_a_thumbnail_too(alice, client):
-    movie = {"title": "Alien", "imageUrl": data_url(picture(size=(3, 60_000)))}
+    movie = {"title": "Alien", "imageUrl": data_url(make_image(size=(3, 60_000)))}
     path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
 
     response = client.get(f"{path}?w=640")
 
     assert response.status_code == 200
-    assert opened(response.data).height == 2560
+    assert open_image(response.data).height == 2560
 
 
 def test_a_line_has_a_thumbnail_too(alice, client):
-    movie = {"title": "Alien", "imageUrl": data_url(picture("JPEG", (6000, 3)), "image/jpeg")}
+    movie = {"title": "Alien", "imageUrl": data_url(make_image("JPEG", (6000, 3)), "image/jpeg")}
     path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
 
     response = client.get(f"{path}?w=160")
 
     assert response.status_code == 200
-    assert opened(response.data).size == (160, 1)
+    assert open_image(response.data).size == (160, 1)
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 0x4000}])
-def test_a_picture_of_sixteen_bits_keeps_its_shades(alice, client, options):
+def test_an_image_of_sixteen_bits_keeps_its_shades(alice, client, options):
     shades = struct.pack("<200H", *[0x4000] * 100, *[0xC000] * 100) * 100
     image, out = Image.frombytes("I;16", (200, 100), shades), BytesIO()
     image.save(out, "PNG", **options)
     movie = {"title": "Alien", "imageUrl": data_url(out.getvalue())}
     path = path_of(alice.post("/movies", json=movie).json["imageUrl"])
 
-    small = opened(client.get(f"{path}?w=160").data)
+    small = open_image(client.get(f"{path}?w=160").data)
     assert small.mode == "RGB"
     small = small.convert("L")
 
@@ -247,11 +247,11 @@ def test_a_thumbnail_has_no_name_of_its_own(client, shown):
     assert client.get(f"{shown}-160.webp").status_code == 404
 
 
-def test_an_upload_leads_to_its_picture(alice, client):
-    permission = permit(alice, picture())
+def test_an_upload_leads_to_its_image(alice, client):
+    permission = request_upload(alice, make_image())
     name = path_of(permission["imageUrl"])
     assert client.get(name).status_code == 404
-    url = client.put(path_of(permission["uploadUrl"]), data=picture()).json["imageUrl"]
+    url = client.put(path_of(permission["uploadUrl"]), data=make_image()).json["imageUrl"]
 
     response = client.get(f"{name}?w=160")
 
@@ -264,7 +264,7 @@ def test_a_file_that_got_lost_is_404_and_can_be_sent_again(app, alice, client, s
     assert client.get(shown).status_code == 404
     assert client.get(f"{shown}?w=160").status_code == 404
 
-    movie = {"title": "Alien", "imageUrl": data_url(picture("JPEG", (1000, 500)), "image/jpeg")}
+    movie = {"title": "Alien", "imageUrl": data_url(make_image("JPEG", (1000, 500)), "image/jpeg")}
     assert path_of(alice.post("/movies", json=movie).json["imageUrl"]) == shown
 
     assert client.get(shown).status_code == 200

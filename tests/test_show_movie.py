@@ -34,7 +34,7 @@ def test_shows_a_movie_to_its_owner(alice, movie):
     assert response.headers["ETag"]
 
 
-def test_refuses_a_stranger(movie, bob):
+def test_rejects_a_stranger(movie, bob):
     response = bob.get(f"/movies/{movie['id']}")
 
     assert response.status_code == 403

@@ -59,7 +59,7 @@ def test_stores_an_email_in_one_form(client, email):
 
 
 @pytest.mark.parametrize("email", ["ann@example.com", "Ann@Example.Com ", "ａｎｎ@example.com"])
-def test_refuses_an_email_that_is_taken_in_any_form(client, email):
+def test_rejects_an_email_that_is_taken_in_any_form(client, email):
     assert client.post("/auth/signup", json=ANN).status_code == 201
 
     response = client.post("/auth/signup", json={**ANN, "email": email, "name": "Another Ann"})
@@ -209,7 +209,7 @@ def test_never_shows_nor_stores_a_password(client, database):
     assert stored.password_hash not in response.text
 
 
-def test_refuses_a_page_of_a_foreign_origin(client):
+def test_rejects_a_page_of_a_foreign_origin(client):
     response = client.post("/auth/signup", json=ANN, headers={"Origin": "https://evil.example"})
 
     assert response.status_code == 403

@@ -5,27 +5,27 @@ from functools import partial
 
 import pytest
 
-from movies_api.errors import refuse
-from movies_api.images import sweeping
-from movies_api.images.models import LOOKED_AT
-from movies_api.images.storage import Folder, on_disk
+from movies_api.api.errors import abort_with
+from movies_api.images import cleanup
+from movies_api.images.queries import CHECK_BATCH
+from movies_api.images.storage import Folder, disk_errors
 
 from .client import PASSWORD
-from .pictures import data_url, path_of, picture
-from .together import statuses, together
+from .concurrency import run_together, statuses
+from .images import data_url, make_image, path_of
 
 COLOURS = iter(range(1, 10**6))
 
 
-def new_picture():
+def new_image():
     """Return an image that no other test and no other call has."""
     number = next(COLOURS)
-    return picture(colour=(number % 256, number // 256 % 256, 77))
+    return make_image(colour=(number % 256, number // 256 % 256, 77))
 
 
 def add(person, data=None):
     response = person.post(
-        "/movies", json={"title": "Alien", "imageUrl": data_url(data or new_picture())}
+        "/movies", json={"title": "Alien", "imageUrl": data_url(data or new_image())}
     )
     assert response.status_code == 201, response.text
     return response.json
@@ -67,7 +67,7 @@ def test_an_image_goes_with_an_upload_a_day_after_its_last_movie(alice, bob, fil
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_replaced_image_goes_a_day_later(alice, bob, files, later, method):
     movie = add(alice)
-    body = {"imageUrl": data_url(new_picture())}
+    body = {"imageUrl": data_url(new_image())}
     alice.open(f"/movies/{movie['id']}", method=method, json=body)
     later(hours=25)
 
@@ -78,7 +78,7 @@ def test_a_replaced_image_goes_a_day_later(alice, bob, files, later, method):
 
 
 def test_an_image_that_others_show_stays(alice, bob, files, later, database):
-    data = new_picture()
+    data = new_image()
     movie = add(alice, data)
     add(bob, data)
     alice.delete(f"/movies/{movie['id']}")
@@ -87,13 +87,13 @@ def test_an_image_that_others_show_stays(alice, bob, files, later, database):
     add(bob)
 
     assert name_of(movie) in files()
-    assert database.execute("SELECT * FROM pictures WHERE unused_since IS NOT NULL") == []
+    assert database.execute("SELECT * FROM images WHERE unused_since IS NOT NULL") == []
 
 
 def test_what_no_request_noted_is_found_by_looking(alice, bob, files, later):
     replaced, shown = add(alice), add(alice)
     alice.patch(f"/movies/{replaced['id']}", json={"imageUrl": "https://example.com/a.jpg"})
-    never = new_picture()
+    never = new_image()
     permission = alice.post("/images", json={"contentType": "image/png", "size": len(never)}).json
     alice.put(path_of(permission["uploadUrl"]), data=never)
     assert len(files()) == 3
@@ -109,16 +109,16 @@ def test_what_no_request_noted_is_found_by_looking(alice, bob, files, later):
 
 
 def test_each_upload_looks_at_others_until_all_were_looked_at(alice, bob, later, database):
-    for _ in range(LOOKED_AT + 5):
+    for _ in range(CHECK_BATCH + 5):
         add(alice)
     later(hours=25)
     database.execute("DELETE FROM movies")
-    marked = "SELECT count(*) FROM pictures WHERE unused_since IS NOT NULL"
+    marked = "SELECT count(*) FROM images WHERE unused_since IS NOT NULL"
 
     add(bob)
-    assert database.execute(marked) == [(LOOKED_AT,)]
+    assert database.execute(marked) == [(CHECK_BATCH,)]
     add(bob)
-    assert database.execute(marked) == [(LOOKED_AT + 5,)]
+    assert database.execute(marked) == [(CHECK_BATCH + 5,)]
 
 
 def test_each_upload_takes_a_few_along_and_no_more(alice, bob, files, later):
@@ -126,7 +126,7 @@ def test_each_upload_takes_a_few_along_and_no_more(alice, bob, files, later):
         alice.delete(f"/movies/{movie['id']}")
     later(hours=25)
     add(bob)
-    assert len(files()) == 5 + 1 - sweeping.TAKEN_ALONG
+    assert len(files()) == 5 + 1 - cleanup.CLEANED_PER_UPLOAD
 
     add(bob)
 
@@ -147,12 +147,12 @@ def test_an_image_that_is_shown_again_stays(alice, bob, files, later):
 
 def test_an_image_that_was_noted_while_a_movie_came_to_show_it_stays(alice, bob, files, database):
     movie = add(alice)
-    database.execute("UPDATE pictures SET unused_since = '2020-01-01'")
+    database.execute("UPDATE images SET unused_since = '2020-01-01'")
 
     add(bob)
 
     assert name_of(movie) in files()
-    assert database.execute("SELECT * FROM pictures WHERE unused_since IS NOT NULL") == []
+    assert database.execute("SELECT * FROM images WHERE unused_since IS NOT NULL") == []
 
 
 def test_deleting_a_movie_without_an_own_image_costs_nothing_more(alice):
@@ -171,9 +171,7 @@ def test_an_account_at_its_limit_has_room_a_day_after_it_deleted(make_app, bob, 
     carol = app.test_client().sign_up("Carol")
     movies = []
     while True:
-        response = carol.post(
-            "/movies", json={"title": "Alien", "imageUrl": data_url(new_picture())}
-        )
+        response = carol.post("/movies", json={"title": "Alien", "imageUrl": data_url(new_image())})
         if response.status_code == 403:
             break
         movies.append(response.headers["Location"])
@@ -197,7 +195,7 @@ def test_storage_that_rejects_to_remove_does_not_fail_an_upload(
     later(hours=25)
 
     def remove(*_):
-        with on_disk():
+        with disk_errors():
             raise OSError(EROFS, "Read-only file system")
 
     with monkeypatch.context() as patch:
@@ -206,7 +204,7 @@ def test_storage_that_rejects_to_remove_does_not_fail_an_upload(
 
     assert any(line["message"].startswith("picture storage") for line in lines())
     assert name_of(movie) in files()
-    assert database.execute("SELECT count(*) FROM pictures") == [(2,)]
+    assert database.execute("SELECT count(*) FROM images") == [(2,)]
     add(bob)
     assert name_of(movie) not in files()
 
@@ -228,14 +226,14 @@ def test_images_that_took_too_long_at_the_end_of_an_account_go_first(
     for person in (alice, bob):
         person.log_in(person.user["email"])
     with monkeypatch.context() as patch:
-        patch.setattr(sweeping, "MAX_SECONDS_AT_END", -1)
+        patch.setattr(cleanup, "MAX_SECONDS_AT_END", -1)
         leave(alice)
     assert len(files()) == 5, "no time was left"
 
     add(bob)
 
     assert name_of(waiting) in files()
-    assert len(set(hers) & set(files())) == 4 - sweeping.TAKEN_ALONG
+    assert len(set(hers) & set(files())) == 4 - cleanup.CLEANED_PER_UPLOAD
     add(bob)
     assert not set(hers) & set(files())
 
@@ -246,14 +244,14 @@ def test_images_that_storage_rejected_to_remove_go_with_later_uploads(
     hers = add(alice)
     clock.advance(minutes=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "remove", lambda *_: refuse(503))
+        patch.setattr(Folder, "remove", lambda *_: abort_with(503))
         leave(alice)
     assert name_of(hers) in files()
 
     add(bob)
 
     assert name_of(hers) not in files()
-    assert database.execute("SELECT count(*) FROM pictures") == [(1,)]
+    assert database.execute("SELECT count(*) FROM images") == [(1,)]
 
 
 def test_an_image_that_was_used_in_the_last_minute_keeps_its_day(alice, bob, files, later):
@@ -277,14 +275,14 @@ def test_movies_that_come_to_show_unused_images_meanwhile_show_them(service, app
         return service.request("POST", "/movies", {"title": "Alien", "imageUrl": url}, token)
 
     for _ in range(4):
-        made = [create(data_url(new_picture())) for _ in range(6)]
+        made = [create(data_url(new_image())) for _ in range(6)]
         for movie in made:
             service.request("DELETE", movie.headers["Location"], token=token)
-        database.execute("UPDATE pictures SET unused_since = '2020-01-01' WHERE unused_since IS NOT NULL")  # fmt: skip
+        database.execute("UPDATE images SET unused_since = '2020-01-01' WHERE unused_since IS NOT NULL")  # fmt: skip
         again = [partial(create, movie.json["imageUrl"]) for movie in made]
-        uploads = [partial(create, data_url(new_picture())) for _ in range(6)]
+        uploads = [partial(create, data_url(new_image())) for _ in range(6)]
 
-        answers = together([*again, *uploads])
+        answers = run_together([*again, *uploads])
 
         assert set(statuses(answers)) <= {201, 400}, "400: it was removed before"
         assert [answer.status for answer in answers[6:]] == [201] * 6

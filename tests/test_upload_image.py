@@ -5,9 +5,9 @@ from errno import ENOSPC
 import pytest
 from sqlalchemy import text
 
-from movies_api.images.pictures import clean_picture
+from movies_api.images.codec import sanitize_image
 
-from .pictures import TYPES, data_url, opened, path_of, permit, picture
+from .images import TYPES, data_url, make_image, open_image, path_of, request_upload
 
 
 def send(person, permission, data, **more):
@@ -27,14 +27,14 @@ def test_permits_an_upload(alice, clock):
 
 @pytest.mark.parametrize("name", TYPES)
 def test_takes_the_file_and_shows_it(alice, client, name):
-    data = picture(name)
-    permission = permit(alice, data, TYPES[name])
+    data = make_image(name)
+    permission = request_upload(alice, data, TYPES[name])
 
     response = send(client, permission, data, headers=permission["headers"])
 
     assert response.status_code == 201
     url = response.json["imageUrl"]
-    assert opened(client.get(path_of(url)).data).format == name
+    assert open_image(client.get(path_of(url)).data).format == name
     movie = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
     assert movie.status_code == 201
     assert movie.json["imageUrl"] == url
@@ -83,28 +83,28 @@ def test_permits_no_file_that_is_too_large(app, alice):
     )
 
 
-def test_refuses_a_file_that_is_longer(alice, client, files):
-    permission = permit(alice, picture())
+def test_rejects_a_file_that_is_longer(alice, client, files):
+    permission = request_upload(alice, make_image())
 
-    response = send(client, permission, picture() + b"x")
+    response = send(client, permission, make_image() + b"x")
 
     assert response.status_code == 413
     assert files() == []
 
 
-def test_refuses_a_file_that_is_shorter(alice, client, files):
-    permission = permit(alice, picture())
+def test_rejects_a_file_that_is_shorter(alice, client, files):
+    permission = request_upload(alice, make_image())
 
-    response = send(client, permission, picture()[:-1])
+    response = send(client, permission, make_image()[:-1])
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["size"]
     assert files() == []
 
 
-def test_refuses_another_type(alice, client, files):
-    data = picture("JPEG")
-    permission = permit(alice, data, "image/png")
+def test_rejects_another_type(alice, client, files):
+    data = make_image("JPEG")
+    permission = request_upload(alice, data, "image/png")
 
     for headers in ({}, {"Content-Type": "image/png"}):
         response = send(client, permission, data, headers=headers)
@@ -114,27 +114,27 @@ def test_refuses_another_type(alice, client, files):
     assert files() == []
 
 
-def test_refuses_what_calls_itself_another_type(alice, client, files):
-    permission = permit(alice, picture())
+def test_rejects_what_calls_itself_another_type(alice, client, files):
+    permission = request_upload(alice, make_image())
 
-    response = send(client, permission, picture(), headers={"Content-Type": "image/jpeg"})
+    response = send(client, permission, make_image(), headers={"Content-Type": "image/jpeg"})
 
     assert response.status_code == 415
     assert files() == []
 
 
-def test_refuses_a_permission_that_is_too_old(alice, client, files, clock):
-    permission = permit(alice, picture())
+def test_rejects_a_permission_that_is_too_old(alice, client, files, clock):
+    permission = request_upload(alice, make_image())
     clock.advance(minutes=10, seconds=2)
 
-    response = send(client, permission, picture())
+    response = send(client, permission, make_image())
 
     assert response.status_code == 403
     assert files() == []
 
 
-def test_refuses_a_permission_that_was_altered(alice, client, files):
-    first, second = permit(alice, picture()), permit(alice, picture())
+def test_rejects_a_permission_that_was_altered(alice, client, files):
+    first, second = request_upload(alice, make_image()), request_upload(alice, make_image())
     place, _, signed = path_of(first["uploadUrl"]).partition("?permission=")
     other = path_of(second["uploadUrl"]).partition("?")[0]
 
@@ -147,14 +147,14 @@ def test_refuses_a_permission_that_was_altered(alice, client, files):
         f"{place}?permission=",
         f"/images/..%2f..%2fx?permission={signed}",
     ):
-        assert client.put(url, data=picture()).status_code in {403, 404}, url
-    assert client.put(place, data=picture()).status_code == 400
+        assert client.put(url, data=make_image()).status_code in {403, 404}, url
+    assert client.put(place, data=make_image()).status_code == 400
     assert files() == []
 
 
-def test_a_permission_is_good_for_one_picture(alice, client, files):
-    data, other = picture(), picture(colour="navy")
-    permission = permit(alice, data)
+def test_a_permission_is_good_for_one_image(alice, client, files):
+    data, other = make_image(), make_image(colour="navy")
+    permission = request_upload(alice, data)
     url = send(client, permission, data).json["imageUrl"]
     assert len(other) == len(data)
 
@@ -164,25 +164,25 @@ def test_a_permission_is_good_for_one_picture(alice, client, files):
     assert client.get(path_of(permission["imageUrl"])).headers["Location"] == path_of(url)
 
 
-def test_refuses_for_an_account_that_has_gone(alice, client, files, database):
-    permission = permit(alice, picture())
+def test_rejects_for_an_account_that_has_gone(alice, client, files, database):
+    permission = request_upload(alice, make_image())
     database.execute(text("DELETE FROM users"))
 
-    response = send(client, permission, picture())
+    response = send(client, permission, make_image())
 
     assert response.status_code == 403
     assert files() == []
 
 
-def test_refuses_for_an_account_that_goes_meanwhile(alice, client, files, database, monkeypatch):
-    permission = permit(alice, picture())
+def test_rejects_for_an_account_that_goes_meanwhile(alice, client, files, database, monkeypatch):
+    permission = request_upload(alice, make_image())
 
     def clean(*arguments):
         database.execute(text("DELETE FROM users"))
-        return clean_picture(*arguments)
+        return sanitize_image(*arguments)
 
-    monkeypatch.setattr("movies_api.images.keeping.clean_picture", clean)
-    response = send(client, permission, picture())
+    monkeypatch.setattr("movies_api.images.ingest.sanitize_image", clean)
+    response = send(client, permission, make_image())
 
     assert response.status_code == 403
     assert files() == []
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_written_is_503(make_app, tmp_path):
     (tmp_path / "file").touch()
     alice = make_app(IMAGE_DIR=str(tmp_path / "file" / "images")).test_client().sign_up("Alice")
 
-    response = send(alice, permit(alice, picture()), picture())
+    response = send(alice, request_upload(alice, make_image()), make_image())
 
     assert response.status_code == 503
     assert "storage" in response.json["error"]["message"]
@@ -202,9 +202,9 @@ def test_a_disk_without_room_for_what_comes_is_503(alice, client, files, monkeyp
     def full():
         raise OSError(ENOSPC, "No space left on device")
 
-    permission = permit(alice, picture())
+    permission = request_upload(alice, make_image())
     monkeypatch.setattr("movies_api.images.views.TemporaryFile", full)
-    response = send(client, permission, picture())
+    response = send(client, permission, make_image())
 
     assert response.status_code == 503
     assert "storage" in response.json["error"]["message"]
@@ -214,7 +214,7 @@ def test_a_disk_without_room_for_what_comes_is_503(alice, client, files, monkeyp
 def test_an_account_has_120_permissions_an_hour(make_app):
     alice = make_app(RATELIMIT_ENABLED="true").test_client().sign_up("Alice")
     for _ in range(120):
-        permit(alice, picture())
+        request_upload(alice, make_image())
 
     response = alice.post("/images", json={"contentType": "image/png", "size": 1})
 
@@ -232,15 +232,15 @@ def test_the_boot_says_that_a_folder_may_not_last(make_app, database, stream):
 
 
 def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):
-    permit(alice, picture())
+    request_upload(alice, make_image())
 
     assert files() == []
     assert database.execute("SELECT * FROM uploads") == []
-    assert database.execute("SELECT * FROM pictures") == []
+    assert database.execute("SELECT * FROM images") == []
 
 
 def test_a_movie_cannot_show_what_has_not_come(alice):
-    permission = permit(alice, picture())
+    permission = request_upload(alice, make_image())
 
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
 
@@ -248,10 +248,10 @@ def test_a_movie_cannot_show_what_has_not_come(alice):
     assert list(response.json["error"]["details"]) == ["imageUrl"]
 
 
-def test_an_upload_and_a_data_url_are_the_same_picture(alice, client):
-    permission = permit(alice, picture())
-    url = send(client, permission, picture()).json["imageUrl"]
+def test_an_upload_and_a_data_url_are_the_same_image(alice, client):
+    permission = request_upload(alice, make_image())
+    url = send(client, permission, make_image()).json["imageUrl"]
 
-    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(picture())}).json
+    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())}).json
 
     assert movie["imageUrl"] == url

@@ -2,10 +2,10 @@
 
 from marshmallow import fields
 
-from ..fields import Output
+from ..api.fields import ResponseSchema
 
 
-class Day(Output):
+class DaySchema(ResponseSchema):
     """A day in UTC."""
 
     date = fields.Date(required=True, metadata={"example": "2026-01-31"})
@@ -13,7 +13,7 @@ class Day(Output):
     creates = fields.Integer(required=True, metadata={"example": 14})
 
 
-class Stats(Output):
+class StatsSchema(ResponseSchema):
     """How much there is, and how it grew in 30 days."""
 
     users = fields.Integer(required=True, metadata={"example": 210})
@@ -21,4 +21,4 @@ class Stats(Output):
     active_sessions = fields.Integer(
         required=True, data_key="activeSessions", metadata={"example": 160}
     )
-    days = fields.List(fields.Nested(Day), required=True)
+    days = fields.List(fields.Nested(DaySchema), required=True)

@@ -4,15 +4,15 @@ import re
 
 from ua_parser import parse
 
-from ..fields import CONTROL
+from ..api.fields import CONTROL
 
 
-def prepare_devices() -> None:
+def warm_up_devices() -> None:
     """Read at boot what the first login would have to wait for."""
-    device_from_header("curl/8")
+    parse_device("curl/8")
 
 
-def device_from_header(header: str) -> str:
+def parse_device(header: str) -> str:
     """Return the likes of `Firefox on Linux`, or the first word of what a script calls itself."""
     header = CONTROL.sub("", header[:300])
     known = parse(header)

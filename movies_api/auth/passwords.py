@@ -8,13 +8,13 @@ from typing import Any
 
 from passlib.hash import argon2
 
-from ..config import Config, settings
+from ..config import Config, current_config
 
-COMMON = Path(__file__).with_name("common-passwords.txt")
+COMMON_PASSWORDS = Path(__file__).with_name("common-passwords.txt")
 
 
 @lru_cache(maxsize=8)
-def _tools(config: Config) -> tuple[Any, BoundedSemaphore, str]:
+def _hasher(config: Config) -> tuple[Any, BoundedSemaphore, str]:
     """Return the hasher, the queue before it and a hash nobody's password has."""
     hasher = argon2.using(
         type="ID",
@@ -26,43 +26,43 @@ def _tools(config: Config) -> tuple[Any, BoundedSemaphore, str]:
     return (hasher, BoundedSemaphore(config.argon2_concurrency), hasher.hash("nobody's password"))
 
 
-def prepare_passwords(config: Config) -> None:
+def warm_up_passwords(config: Config) -> None:
     """Compute at boot what the first login would have to wait for, and could be told by."""
-    _tools(config)
+    _hasher(config)
 
 
 def hash_password(password: str) -> str:
     """Return the Argon2id hash."""
-    hasher, queue, _ = _tools(settings())
+    hasher, queue, _ = _hasher(current_config())
     with queue:
-        hashed: str = hasher.hash(normalised(password))
+        hashed: str = hasher.hash(normalize(password))
         return hashed
 
 
-def is_password(password: str, password_hash: str | None) -> bool:
+def verify_password(password: str, password_hash: str | None) -> bool:
     """Tell whether the password is right; without a hash it takes as long, and is wrong."""
-    hasher, queue, nobody = _tools(settings())
+    hasher, queue, dummy_hash = _hasher(current_config())
     with queue:
-        is_right: bool = hasher.verify(normalised(password), password_hash or nobody)
+        is_right: bool = hasher.verify(normalize(password), password_hash or dummy_hash)
         return is_right and password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
     """Tell whether the hash was made with other parameters than today's."""
-    is_old: bool = _tools(settings())[0].needs_update(password_hash)
+    is_old: bool = _hasher(current_config())[0].needs_update(password_hash)
     return is_old
 
 
 @lru_cache(maxsize=1)
-def _common() -> frozenset[str]:
-    return frozenset(COMMON.read_text(encoding="utf-8").split())
+def _common_passwords() -> frozenset[str]:
+    return frozenset(COMMON_PASSWORDS.read_text(encoding="utf-8").split())
 
 
-def is_common(password: str) -> bool:
+def is_common_password(password: str) -> bool:
     """Tell whether the password is one of those that everybody tries first."""
-    return normalised(password).lower() in _common()
+    return normalize(password).lower() in _common_passwords()
 
 
-def normalised(password: str) -> str:
+def normalize(password: str) -> str:
     """Return one form for what keyboards write in several; never trimmed."""
     return unicodedata.normalize("NFKC", password)

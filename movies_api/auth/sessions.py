@@ -1,58 +1,24 @@
-"""Sessions: what access tokens name and refresh cookies prove."""
+"""Sessions: statements about logins and API tokens."""
 
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    JSON,
-    ForeignKey,
-    Row,
-    String,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    union_all,
-    update,
-)
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Row, bindparam, delete, func, insert, select, union_all, update
 
-from ..config import settings
-from ..db import UtcDateTime, db, fetch_all, fetch_one, now, write
-from ..prepared import Prepared
-from .models import users
-from .tokens import digest, new_secret, script_token
+from ..config import current_config
+from ..db import autocommit_all, autocommit_one, execute_in_transaction, now
+from ..db.prepared import Prepared
+from ..models import sessions, users
+from .tokens import api_token, digest, new_secret
 
-SLIDING = {False: timedelta(days=7), True: timedelta(days=30)}
-NOTED = timedelta(minutes=15)  # how old the last use of a script token may look
-PURGED = 100  # expired sessions that a login takes along
-
-
-class Session(db.Model):  # type: ignore[name-defined]
-    """A login: what a signed access token names and a refresh cookie proves."""
-
-    __tablename__ = "sessions"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(5), server_default="login")
-    name: Mapped[str | None] = mapped_column(String(100))
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    refresh_hash: Mapped[str] = mapped_column(String(64))
-    rotation_key: Mapped[str] = mapped_column(String(64))
-    superseded: Mapped[dict[str, float]] = mapped_column(JSON)
-    remember: Mapped[bool]
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-
-
-sessions = Session.__table__
+IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
+TOUCH_INTERVAL = timedelta(minutes=15)  # how old the last use of a script token may look
+PURGE_BATCH = 100  # expired sessions that a login takes along
 IS_ALIVE = (sessions.c.id == bindparam("session")) & (sessions.c.expires_at > bindparam("now"))
 
 # What a view may need to know of who calls; the rest is read by the views that answer it
-CALLERS = (
+SELECT_CALLER = (
     select(
         users.c.id,
         users.c.role,
@@ -64,9 +30,9 @@ CALLERS = (
     .join_from(sessions, users)
     .where(IS_ALIVE)
 )
-CALLER = Prepared(CALLERS)
-SCRIPT = Prepared(
-    CALLERS.where(sessions.c.refresh_hash == bindparam("held"), sessions.c.kind == "token")
+CALLER = Prepared(SELECT_CALLER)
+API_TOKEN_CALLER = Prepared(
+    SELECT_CALLER.where(sessions.c.refresh_hash == bindparam("held"), sessions.c.kind == "token")
 )
 TOUCH = (
     update(sessions)
@@ -127,50 +93,55 @@ TOKENS = select(func.count()).where(
 )
 
 
-def caller_of(session: UUID) -> Row[Any] | None:
+def find_caller(session: UUID) -> Row[Any] | None:
     """Return the user of a live session, or None."""
-    return fetch_one(CALLER, {"session": session, "now": now()})
+    return autocommit_one(CALLER, {"session": session, "now": now()})
 
 
-def is_alive(session: UUID) -> bool:
+def is_session_alive(session: UUID) -> bool:
     """Tell, within the transaction, whether the session has not ended."""
-    return write(CALLERS, {"session": session, "now": now()}).one_or_none() is not None
+    return (
+        execute_in_transaction(SELECT_CALLER, {"session": session, "now": now()}).one_or_none()
+        is not None
+    )
 
 
-def caller_of_script(session: UUID, secret: str) -> Row[Any] | None:
+def find_api_token_caller(session: UUID, secret: str) -> Row[Any] | None:
     """Return the user of a live script token, or None; its last use is noted now and then."""
     at = now()
-    caller = fetch_one(SCRIPT, {"session": session, "now": at, "held": digest(secret)})
-    if caller is not None and caller.last_used_at < at - NOTED:
-        fetch_one(TOUCH, {"session": session, "now": at, "stale": at - NOTED})
+    caller = autocommit_one(
+        API_TOKEN_CALLER, {"session": session, "now": at, "held": digest(secret)}
+    )
+    if caller is not None and caller.last_used_at < at - TOUCH_INTERVAL:
+        autocommit_one(TOUCH, {"session": session, "now": at, "stale": at - TOUCH_INTERVAL})
     return caller
 
 
-def sessions_of(caller: Row[Any]) -> list[dict[str, Any]]:
+def fetch_sessions(caller: Row[Any]) -> list[dict[str, Any]]:
     """Return the caller's live sessions as clients see them, the latest used first."""
-    rows = fetch_all(LISTED, {"user": caller.id, "now": now()})
+    rows = autocommit_all(LISTED, {"user": caller.id, "now": now()})
     return [{**row, "current": row["id"] == caller.session_id} for row in rows]
 
 
 def end_sessions(user: UUID, session: UUID | None, scope: str) -> int:
     """End the user's session (this), all but it (others), or all; return how many."""
-    return write(END[scope], {"user": user, "session": session}).rowcount
+    return execute_in_transaction(END[scope], {"user": user, "session": session}).rowcount
 
 
 def count_tokens(user: UUID) -> int:
     """Return how many unexpired API tokens the user has, in the request's transaction."""
-    return int(write(TOKENS, {"user": user, "now": now()}).scalar_one())
+    return int(execute_in_transaction(TOKENS, {"user": user, "now": now()}).scalar_one())
 
 
-def add_script_token(user: UUID, name: str, days: int) -> dict[str, Any]:
+def create_api_token(user: UUID, name: str, days: int) -> dict[str, Any]:
     """Add a token for scripts; return it as its owner sees it this once."""
     secret, started = new_secret(), now()
-    values = _session(user, name, secret, started) | {
+    values = _new_session_values(user, name, secret, started) | {
         "kind": "token",
         "expires_at": started + timedelta(days=days),
     }
-    write(ADD_SESSION, values)
-    token = script_token(values["id"], secret)
+    execute_in_transaction(ADD_SESSION, values)
+    token = api_token(values["id"], secret)
     return {"id": values["id"], "name": name, "token": token, "expiresAt": values["expires_at"]}
 
 
@@ -181,15 +152,20 @@ def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datet
     Logins at the same time do not see each other; the next one makes up for it.
     """
     secret, started = new_secret(), now()
-    kept = settings().max_sessions_per_user - 1
-    write(MAKE_ROOM, {"user": user, "kept": kept, "now": started, "most": PURGED})
-    until = started + SLIDING[remember]
-    values = _session(user, name, secret, started) | {"remember": remember, "expires_at": until}
-    write(ADD_SESSION, values)
+    kept = current_config().max_sessions_per_user - 1
+    execute_in_transaction(
+        MAKE_ROOM, {"user": user, "kept": kept, "now": started, "most": PURGE_BATCH}
+    )
+    until = started + IDLE_TTL[remember]
+    values = _new_session_values(user, name, secret, started) | {
+        "remember": remember,
+        "expires_at": until,
+    }
+    execute_in_transaction(ADD_SESSION, values)
     return values["id"], secret, until
 
 
-def _session(user: UUID, name: str, secret: str, started: datetime) -> dict[str, Any]:
+def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "kind": "login",
@@ -207,4 +183,4 @@ def _session(user: UUID, name: str, secret: str, started: datetime) -> dict[str,
 def purge_sessions(most: int) -> int:
     """Remove sessions that have expired, so many at most; return how many."""
     # SQLite's driver does not count the rows of a statement that begins with WITH
-    return len(write(PURGE, {"now": now(), "most": most}).all())
+    return len(execute_in_transaction(PURGE, {"now": now(), "most": most}).all())

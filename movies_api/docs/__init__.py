@@ -7,16 +7,15 @@ from pathlib import Path
 import orjson
 from flask import Blueprint, Response, current_app, send_from_directory
 
-from ..api import document
-from ..auth.guard import public
+from ..api.blueprint import openapi_spec, public
 
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
-OURS = Path(__file__).parent
+HERE = Path(__file__).parent
 ASSETS = {
     "swagger-ui.css": SWAGGER_UI,
     "swagger-ui-bundle.js": SWAGGER_UI,
     "favicon-32x32.png": SWAGGER_UI,
-    "docs.js": str(OURS),
+    "docs.js": str(HERE),
 }
 # The page may load what we serve, and nothing else
 CSP = (
@@ -29,18 +28,18 @@ bp = Blueprint("docs", __name__)
 
 @bp.get("/openapi.json")
 @public
-def show_document() -> Response:
+def get_openapi_spec() -> Response:
     """Return the OpenAPI document."""
-    response = Response(_document(), mimetype="application/json")
+    response = Response(_cached_spec(), mimetype="application/json")
     response.headers["Cache-Control"] = "no-cache"
     return response
 
 
 @bp.get("/docs")
 @public
-def show_page() -> Response:
+def get_docs_page() -> Response:
     """Return the page."""
-    response = Response((OURS / "docs.html").read_bytes(), mimetype="text/html")
+    response = Response((HERE / "docs.html").read_bytes(), mimetype="text/html")
     response.headers["Content-Security-Policy"] = CSP
     response.headers["Cache-Control"] = "no-cache"
     return response
@@ -48,15 +47,15 @@ def show_page() -> Response:
 
 @bp.get("/docs/<any({}):name>".format(",".join(f"'{name}'" for name in ASSETS)))
 @public
-def show_asset(name: str) -> Response:
+def get_docs_asset(name: str) -> Response:
     """Return what the page is made of."""
     return send_from_directory(ASSETS[name], name, max_age=3600)
 
 
-def _document() -> bytes:
-    return _rendered(current_app.name, id(current_app.extensions["flask-smorest"]))
+def _cached_spec() -> bytes:
+    return _render_spec(current_app.name, id(current_app.extensions["flask-smorest"]))
 
 
 @lru_cache(maxsize=4)
-def _rendered(_name: str, _app: int) -> bytes:
-    return orjson.dumps(document(current_app))
+def _render_spec(_name: str, _app: int) -> bytes:
+    return orjson.dumps(openapi_spec(current_app))

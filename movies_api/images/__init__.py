@@ -1,16 +1,16 @@
-"""Pictures: uploads, thumbnails, and which of them still belong to a movie."""
+"""Images: uploads, thumbnails, cleanup."""
 
 from flask import Flask
 
 from ..config import Config
 from ..logs import log
 from .cli import images
-from .storage import storage_for
+from .storage import open_storage
 
 
 def init_images(app: Flask, config: Config) -> None:
     """Open the storage of pictures."""
-    app.extensions["images"] = storage_for(config)
+    app.extensions["images"] = open_storage(config)
     app.cli.add_command(images)
     if not (config.s3_bucket or config.is_embedded):
         log.warning(

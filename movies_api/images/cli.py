@@ -1,19 +1,19 @@
-"""Commands: flask --app wsgi images sweep."""
+"""Commands: flask --app wsgi images cleanup."""
 
 import click
 from flask.cli import AppGroup
 
+from ..api.errors import ApiError
 from ..db import begin_long_transaction, db
-from ..errors import ApiError
-from .models import note_use
-from .storage import storage
-from .sweeping import stray_files, sweep_next
+from .cleanup import cleanup_next, stray_files
+from .queries import mark_unused
+from .storage import current_storage
 
 images = AppGroup("images", help="Look after the pictures.")
 
 
 @images.command()
-def sweep() -> None:
+def cleanup() -> None:
     """Remove the pictures that no movie has shown for a day, and uploads that were never used.
 
     The day begins when the movie goes, or when a sweep or an upload first sees that none shows it.
@@ -21,21 +21,21 @@ def sweep() -> None:
     serves.
     """
     try:
-        removed, strays = _sweep_pictures(), _sweep_strays()
+        removed, strays = _delete_unused_images(), _delete_stray_files()
     except ApiError as error:
         raise click.ClickException(error.description or "") from error
     click.echo(f"Removed {removed} pictures and {strays} stray files.")
 
 
-def _sweep_pictures() -> int:
+def _delete_unused_images() -> int:
     begin_long_transaction()
-    note_use()
+    mark_unused()
     db.session.commit()
-    return sum(iter(sweep_next, None))
+    return sum(iter(cleanup_next, None))
 
 
-def _sweep_strays() -> int:
+def _delete_stray_files() -> int:
     with click.progressbar(strays := stray_files(), label="Strays") as found:
         for stored in found:
-            storage().remove([stored.name])
+            current_storage().remove([stored.name])
     return len(strays)

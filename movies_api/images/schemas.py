@@ -2,22 +2,22 @@
 
 from marshmallow import fields, validate
 
-from ..fields import Input, Output, Query, WholeNumber
-from .pictures import FORMATS, WIDTHS
+from ..api.fields import BoundedInteger, QuerySchema, RequestSchema, ResponseSchema
+from .codec import FORMATS, WIDTHS
 
 UPLOADED = f"https://api.example.com/images/{'7d0c9e52' * 4}"
 
 
-class UploadFields(Input):
+class UploadCreateSchema(RequestSchema):
     """What is going to be uploaded."""
 
     content_type = fields.String(
         required=True,
         data_key="contentType",
-        validate=validate.OneOf(list(FORMATS), error="Give one of {choices}."),
+        validate=validate.OneOf(list(FORMATS), error="Must be one of: {choices}."),
         metadata={"example": "image/jpeg"},
     )
-    size = WholeNumber(
+    size = BoundedInteger(
         min=1,
         max=2**40,
         required=True,
@@ -25,7 +25,7 @@ class UploadFields(Input):
     )
 
 
-class Permission(Output):
+class UploadUrlSchema(ResponseSchema):
     """How to upload: headers belong to a PUT; fields to the form of a POST, before the file."""
 
     upload_url = fields.Url(
@@ -63,7 +63,7 @@ class Permission(Output):
     )
 
 
-class Uploaded(Output):
+class UploadedImageSchema(ResponseSchema):
     """Where the picture is."""
 
     image_url = fields.Url(
@@ -73,7 +73,7 @@ class Uploaded(Output):
     )
 
 
-class UploadQuery(Query):
+class UploadQuerySchema(QuerySchema):
     """The permission, as POST /images gave it."""
 
     permission = fields.String(
@@ -81,13 +81,15 @@ class UploadQuery(Query):
     )
 
 
-class PictureQuery(Query):
+class ImageQuerySchema(QuerySchema):
     """Which size of it."""
 
-    w = WholeNumber(
+    w = BoundedInteger(
         min=WIDTHS[0],
         max=WIDTHS[-1],
         load_default=None,
-        validate=validate.OneOf(WIDTHS, error="Give one of {choices}."),
-        metadata={"description": "At most so many pixels wide, as WebP; without, as it is."},
+        validate=validate.OneOf(WIDTHS, error="Must be one of: {choices}."),
+        metadata={
+            "description": "Must be at most so many pixels wide, as WebP; without, as it is."
+        },
     )

@@ -13,15 +13,15 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from flask import current_app
 
+from ..api.errors import abort_with
 from ..config import Config
-from ..errors import refuse
 from ..logs import log
 
 CHUNK = 1 << 16
-PERMISSION = timedelta(minutes=10)
+UPLOAD_TTL = timedelta(minutes=10)
 
 
-class Stored(NamedTuple):
+class StoredFile(NamedTuple):
     """What a storage says of a name without opening it."""
 
     name: str
@@ -41,10 +41,10 @@ class Storage(Protocol):
     def remove(self, names: Iterable[str]) -> None:
         """Remove what is there of these names."""
 
-    def names(self, prefix: str) -> Iterator[Stored]:
+    def names(self, prefix: str) -> Iterator[StoredFile]:
         """Give all that begins with the prefix."""
 
-    def permission(self, name: str, media_type: str, size: int) -> dict[str, Any] | None:
+    def presign_upload(self, name: str, media_type: str, size: int) -> dict[str, Any] | None:
         """Return what a client must send, and where, to upload past us; None if it cannot."""
 
 
@@ -63,7 +63,7 @@ class Folder:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write beside the place and move there in one step."""
-        with on_disk():
+        with disk_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=self.folder)
             try:
@@ -78,11 +78,11 @@ class Folder:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files."""
-        with on_disk():
+        with disk_errors():
             for name in names:
                 self._path(name).unlink(missing_ok=True)
 
-    def names(self, prefix: str) -> Iterator[Stored]:
+    def names(self, prefix: str) -> Iterator[StoredFile]:
         """Give the files, among them drafts whose process died."""
         if prefix != "images/" or not self.folder.is_dir():
             return
@@ -91,9 +91,9 @@ class Folder:
                 about = path.stat()
                 at = datetime.fromtimestamp(about.st_mtime, UTC)
                 if S_ISREG(about.st_mode):
-                    yield Stored(f"images/{path.name}", about.st_size, at)
+                    yield StoredFile(f"images/{path.name}", about.st_size, at)
 
-    def permission(self, name: str, media_type: str, size: int) -> None:
+    def presign_upload(self, name: str, media_type: str, size: int) -> None:
         """Return None: there is nobody but us to upload to."""
 
     def _path(self, name: str) -> Path:
@@ -137,7 +137,7 @@ class Bucket:
 
     def open(self, name: str) -> BinaryIO | None:
         """Return the object, read only from where it is read."""
-        with _reached():
+        with _bucket_errors():
             try:
                 about = self.client.head_object(Bucket=self.bucket, Key=name)
             except self.client.exceptions.ClientError as error:
@@ -149,7 +149,7 @@ class Bucket:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write the object, with the headers a CDN hands on."""
-        with _reached():
+        with _bucket_errors():
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=name,
@@ -160,23 +160,23 @@ class Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the objects."""
-        with _reached():
+        with _bucket_errors():
             for name in names:
                 self.client.delete_object(Bucket=self.bucket, Key=name)
 
-    def names(self, prefix: str) -> Iterator[Stored]:
+    def names(self, prefix: str) -> Iterator[StoredFile]:
         """Give the objects, a thousand at a time."""
-        with _reached():
+        with _bucket_errors():
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for each in page.get("Contents", ()):
-                    yield Stored(each["Key"], each["Size"], each["LastModified"])
+                    yield StoredFile(each["Key"], each["Size"], each["LastModified"])
 
-    def permission(self, name: str, media_type: str, size: int) -> dict[str, Any]:
+    def presign_upload(self, name: str, media_type: str, size: int) -> dict[str, Any]:
         """Return a form to post, or a URL to put to; both fix the type and the size."""
         place = {"Bucket": self.bucket, "Key": name}
-        seconds = round(PERMISSION.total_seconds())
-        with _reached():
+        seconds = round(UPLOAD_TTL.total_seconds())
+        with _bucket_errors():
             if self.config.s3_upload == "put":
                 bound = {**place, "ContentType": media_type, "ContentLength": size}
                 url = self.client.generate_presigned_url("put_object", bound, seconds)
@@ -225,7 +225,7 @@ class BucketFile(RawIOBase):
         """Read on from the place."""
         if self.at >= self.size:
             return 0
-        with _reached():
+        with _bucket_errors():
             if self.body is None:
                 self.body = self.client.get_object(
                     Bucket=self.bucket, Key=self.key, Range=f"bytes={self.at}-"
@@ -247,33 +247,33 @@ class BucketFile(RawIOBase):
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def _bucket_errors() -> Iterator[None]:
     """Answer 503 when the bucket cannot be reached or refuses us."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  as above
 
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        log.error("picture storage: %s", error)
-        refuse(503, message="The storage of pictures is away: retry in a moment.")
+        log.error("image storage: %s", error)
+        abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
 
 
 @contextmanager
-def on_disk() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
     """Answer 503 when the disk is full or cannot be written."""
     try:
         yield
     except OSError as error:
-        log.error("picture storage: %s", error)
-        refuse(503, message="The storage of pictures cannot be written: retry later.")
+        log.error("image storage: %s", error)
+        abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
 
 
-def storage() -> Storage:
+def current_storage() -> Storage:
     """Return the storage of the app at work."""
     found: Storage = current_app.extensions["images"]
     return found
 
 
-def storage_for(config: Config) -> Storage:
+def open_storage(config: Config) -> Storage:
     """Return the storage that the settings name."""
     return Bucket(config) if config.s3_bucket else Folder(config.image_dir)

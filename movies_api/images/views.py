@@ -10,27 +10,26 @@ from flask import current_app, g, request, send_file, url_for
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from ..api import Blueprint, runs_in
-from ..auth.guard import public
-from ..auth.limits import spend
-from ..config import settings
-from ..errors import refuse, refuse_fields
+from ..api.blueprint import Blueprint, public, runs_in
+from ..api.errors import abort_validation, abort_with
+from ..auth.rate_limits import hit
+from ..config import current_config
 from . import schemas
-from .keeping import (
+from .codec import FORMATS
+from .ingest import (
     FOLDER,
-    GONE,
-    KEY,
-    UPLOAD,
+    IMAGE_NOT_FOUND,
+    KEY_PATTERN,
+    UPLOAD_PATTERN,
+    check_file_size,
     check_quota,
-    check_size,
+    ensure_thumbnail,
     public_base,
-    store,
-    thumbnail_of,
+    store_file,
 )
-from .models import type_of, upload_from_id
-from .pictures import FORMATS
-from .storage import on_disk, storage
-from .uploads import permit_upload, read_permission
+from .queries import media_type_of, upload_from_id
+from .storage import current_storage, disk_errors
+from .uploads import create_upload_url, read_upload_claim
 
 CHUNK = 1 << 16
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -49,53 +48,53 @@ bp = Blueprint("images", __name__, description="Pictures of movies")
 
 
 @bp.post("/images")
-@bp.arguments(schemas.UploadFields)
-@bp.response(201, schemas.Permission)
+@bp.arguments(schemas.UploadCreateSchema)
+@bp.response(201, schemas.UploadUrlSchema)
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
-def ask_upload(fields: dict[str, Any]) -> dict[str, Any]:
+def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
     """Ask for permission to upload a picture, straight to where pictures are kept."""
-    check_size(fields["size"])
-    spend("image", g.caller.id.hex)
+    check_file_size(fields["size"])
+    hit("image", g.caller.id.hex)
     check_quota(g.caller.id, fields["size"])
-    return permit_upload(g.caller.id, fields["content_type"], fields["size"])
+    return create_upload_url(g.caller.id, fields["content_type"], fields["size"])
 
 
 @bp.put("/images/<name>")
 @runs_in("images")
 @public
-@bp.arguments(schemas.UploadQuery, location="query")
-@bp.response(201, schemas.Uploaded)
-@bp.alt_response(403, response="NO_PERMISSION")
-@bp.alt_response(404, response="NO_PICTURE")
+@bp.arguments(schemas.UploadQuerySchema, location="query")
+@bp.response(201, schemas.UploadedImageSchema)
+@bp.alt_response(403, response="INVALID_UPLOAD_URL")
+@bp.alt_response(404, response="IMAGE_NOT_FOUND")
 @bp.alt_response(413, response="REQUEST_ENTITY_TOO_LARGE")
-@bp.alt_response(415, response="OTHER_MEDIA_TYPE")
+@bp.alt_response(415, response="WRONG_MEDIA_TYPE")
 @bp.doc(
     requestBody={"required": True, "content": BYTES},
     description="The uploadUrl of POST /images when pictures are kept in a folder. The body is "
     "the file itself; the permission in the URL says who may send it.",
 )
-def upload_picture(query: dict[str, Any], name: str) -> dict[str, str]:
+def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
     """Upload the picture that was permitted."""
-    if not UPLOAD.fullmatch(name):
-        refuse(404, message=GONE)
-    promise = read_permission(query["permission"])
-    if promise is None or promise.upload.hex != name:
-        refuse(403, message="This permission is too old or was altered: ask for a new one.")
-    if request.mimetype and request.mimetype != promise.media_type:
-        refuse(415, message=f"The permission is for {promise.media_type}.")
-    with on_disk(), TemporaryFile() as file:
-        _receive(file, promise.size)
-        key = store(file, promise.media_type, "contentType", promise.owner, promise.upload)
+    if not UPLOAD_PATTERN.fullmatch(name):
+        abort_with(404, message=IMAGE_NOT_FOUND)
+    claim = read_upload_claim(query["permission"])
+    if claim is None or claim.upload.hex != name:
+        abort_with(403, message="The upload URL is invalid or has expired. Request a new one.")
+    if request.mimetype and request.mimetype != claim.media_type:
+        abort_with(415, message=f"The permission is for {claim.media_type}.")
+    with disk_errors(), TemporaryFile() as file:
+        _read_body(file, claim.size)
+        key = store_file(file, claim.media_type, "contentType", claim.owner, claim.upload)
     return {"imageUrl": f"{public_base()}{FOLDER}{key}"}
 
 
 @bp.get("/images/<name>", parameters=[NAME])
 @runs_in("thumbnails")
 @public
-@bp.arguments(schemas.PictureQuery, location="query")
+@bp.arguments(schemas.ImageQuerySchema, location="query")
 @bp.response(200)
-@bp.alt_response(404, response="NO_PICTURE")
+@bp.alt_response(404, response="IMAGE_NOT_FOUND")
 @bp.alt_response(416, response="REQUESTED_RANGE_NOT_SATISFIABLE")
 @bp.doc(
     description="What a URL shows never changes. Parts are given to those who ask by Range.",
@@ -105,32 +104,32 @@ def upload_picture(query: dict[str, Any], name: str) -> dict[str, str]:
         302: {"description": "The picture is elsewhere, or goes by another name by now."},
     },
 )
-def show_picture(query: dict[str, Any], name: str) -> Any:
+def get_image(query: dict[str, Any], name: str) -> Any:
     """Show a picture, or its thumbnail."""
-    key, media_type = get_picture(name)
+    key, media_type = load_image(name)
     if key != name:
-        return _elsewhere(url_for("images.show_picture", name=key, w=query["w"]))
+        return _redirect(url_for("images.get_image", name=key, w=query["w"]))
     stored = f"images/{key}"
     if query["w"]:
-        stored, media_type = thumbnail_of(key, query["w"]), "image/webp"
+        stored, media_type = ensure_thumbnail(key, query["w"]), "image/webp"
     # By host alone: a proxy may leave it to us to guess the rest, and none is to be led in a circle
     hosts = {request.host, request.headers.get("X-Forwarded-Host")}
-    if settings().s3_bucket and urlsplit(public_base()).netloc not in hosts:
-        return _elsewhere(f"{public_base()}/{stored}")
+    if current_config().s3_bucket and urlsplit(public_base()).netloc not in hosts:
+        return _redirect(f"{public_base()}/{stored}")
     return _file_response(stored, media_type)
 
 
-def get_picture(name: str) -> tuple[str, str]:
+def load_image(name: str) -> tuple[str, str]:
     """Return key and media type of the picture that goes by the name, or abort with 404."""
-    if UPLOAD.fullmatch(name) and (upload := upload_from_id(UUID(name))):
+    if UPLOAD_PATTERN.fullmatch(name) and (upload := upload_from_id(UUID(name))):
         name = upload.key
-    media_type = type_of(name) if KEY.fullmatch(name) else None
+    media_type = media_type_of(name) if KEY_PATTERN.fullmatch(name) else None
     if media_type is None:
-        refuse(404, message=GONE)
+        abort_with(404, message=IMAGE_NOT_FOUND)
     return name, media_type
 
 
-def _elsewhere(url: str) -> Response:
+def _redirect(url: str) -> Response:
     headers = {"Location": url, "Cache-Control": "public, max-age=300"}
     response = current_app.response_class(status=302, headers=headers)
     del response.headers["Content-Type"]
@@ -139,9 +138,9 @@ def _elsewhere(url: str) -> Response:
 
 def _file_response(stored: str, media_type: str) -> Response:
     """Return the bytes, never to be asked for again, and never to run as a page."""
-    file = storage().open(stored)
+    file = current_storage().open(stored)
     if file is None:
-        refuse(404, message=GONE)
+        abort_with(404, message=IMAGE_NOT_FOUND)
     size = file.seek(0, 2)
     file.seek(0)
     response = send_file(file, media_type, max_age=31536000, etag=False)
@@ -156,7 +155,7 @@ def _file_response(stored: str, media_type: str) -> Response:
     response.set_etag(etag := stored.removeprefix("images/"))
     # If-Match is for writes; what If-None-Match says is seen to for all routes at once
     asked = {**request.environ, "HTTP_IF_MATCH": "", "HTTP_IF_NONE_MATCH": ""}
-    if not _asks_for_a_part(etag):
+    if not _is_range_request(etag):
         asked.pop("HTTP_RANGE", None)
     try:
         response.make_conditional(asked, accept_ranges=True, complete_length=size)
@@ -166,7 +165,7 @@ def _file_response(stored: str, media_type: str) -> Response:
     return response
 
 
-def _asks_for_a_part(etag: str) -> bool:
+def _is_range_request(etag: str) -> bool:
     """Tell whether Range counts: one part, of bytes, of what the client does not have."""
     return (
         request.method == "GET"
@@ -176,12 +175,16 @@ def _asks_for_a_part(etag: str) -> bool:
     )
 
 
-def _receive(file: IO[bytes], size: int) -> None:
+def _read_body(file: IO[bytes], size: int) -> None:
     """Write the body, of exactly that many bytes, to the file; one too many ends it with 413."""
     request.max_content_length = size + 1  # a stream of exactly the limit ends in an error, too
     copyfileobj(request.stream, file, CHUNK)
     if file.tell() > size:
-        refuse(413, message=f"The request body is too large: the upload URL is for {size} bytes.")
+        abort_with(
+            413, message=f"The request body is too large: the upload URL is for {size} bytes."
+        )
     if file.tell() < size:
-        refuse_fields({"size": [f"{file.tell()} bytes came; the permission is for {size}."]})
+        abort_validation(
+            {"size": [f"{file.tell()} bytes were received; the upload URL is for {size}."]}
+        )
     file.seek(0)

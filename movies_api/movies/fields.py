@@ -2,12 +2,12 @@
 
 from marshmallow import fields
 
-from ..fields import Edit, Input, Text, WebAddress, Year
+from ..api.fields import ImageUrl, RequestSchema, Text, UpdateSchema, Year
 
 IGNORED = {"description": "Accepted, so that what was read can be sent back, and ignored."}
 
 
-class MovieFields(Input):
+class MovieCreateSchema(RequestSchema):
     """What a person says of a movie."""
 
     title = Text(min=1, max=255, required=True, metadata={"example": "Alien"})
@@ -18,7 +18,7 @@ class MovieFields(Input):
             "description": "Four digits; the number is taken too; an empty text means null.",
         },
     )
-    image_url = WebAddress(
+    image_url = ImageUrl(
         max=2048,
         allow_none=True,
         data_key="imageUrl",
@@ -30,7 +30,7 @@ class MovieFields(Input):
     )
 
 
-class SentBack(Edit):
+class ReadOnlyFields(UpdateSchema):
     """What a client that sends back what it got sends beside."""
 
     id = fields.Raw(dump_only=True, metadata=IGNORED)

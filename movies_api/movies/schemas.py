@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..fields import Output, Query, Text, WholeNumber, Year
-from .fields import MovieFields, SentBack
-from .lists import COLUMNS, MAX_WORDS, words_of
+from ..api.fields import BoundedInteger, QuerySchema, ResponseSchema, Text, Year
+from .fields import MovieCreateSchema, ReadOnlyFields
+from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
 MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
 YEAR = {"pattern": "^[0-9]{4}$"}
@@ -19,11 +19,11 @@ def check_words(search: str) -> None:
         raise ValidationError(f"Must have at most {MAX_WORDS} words.")
 
 
-def nothing() -> None:
+def none_default() -> None:
     """Stand for a parameter that is not given; a plain None would be documented as a value."""
 
 
-class MovieEdit(SentBack, MovieFields):
+class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
     """Any of the three; what is absent keeps its value."""
 
     title = Text(min=1, max=255, metadata={"example": "Aliens"})
@@ -35,39 +35,39 @@ class SortField(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         keys = [key.strip() for key in super()._deserialize(value, attr, data, **kwargs).split(",")]
         names = [key.removeprefix("-") for key in keys]
-        if unknown := [name for name in names if name not in COLUMNS]:
-            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(COLUMNS)}.")
+        if unknown := [name for name in names if name not in SORT_COLUMNS]:
+            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}.")
         if len(set(names)) < len(names):
-            raise ValidationError("Name each key once.")
+            raise ValidationError("Each sort key must appear only once.")
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
 
 
-class MovieQuery(Query):
+class MovieQuerySchema(QuerySchema):
     """Which movies, in which order, how many of them."""
 
-    page = WholeNumber(
-        min=1, max=MAX_PAGE, load_default=nothing, metadata={"description": "1 if not given."}
+    page = BoundedInteger(
+        min=1, max=MAX_PAGE, load_default=none_default, metadata={"description": "1 if not given."}
     )
-    limit = WholeNumber(
+    limit = BoundedInteger(
         min=1, max=100, load_default=20, metadata={"description": "How many movies a page has."}
     )
     search = Text(
         max=255,
         validate=check_words,
-        load_default=nothing,
+        load_default=none_default,
         metadata={
             "description": "Words of the title, or parts of them, whatever case and accents; "
             f"at most {MAX_WORDS}."
         },
     )
-    year = Year(load_default=nothing, metadata={**YEAR, "description": "Of this year alone."})
+    year = Year(load_default=none_default, metadata={**YEAR, "description": "Of this year alone."})
     year_from = Year(
-        load_default=nothing,
+        load_default=none_default,
         data_key="yearFrom",
         metadata={**YEAR, "description": "Of this year or later."},
     )
     year_to = Year(
-        load_default=nothing,
+        load_default=none_default,
         data_key="yearTo",
         metadata={**YEAR, "description": "Of this year or earlier."},
     )
@@ -80,7 +80,7 @@ class MovieQuery(Query):
         },
     )
     cursor = fields.String(
-        load_default=nothing,
+        load_default=none_default,
         metadata={"description": "In place of page: meta.nextCursor of the page before."},
     )
 
@@ -88,10 +88,10 @@ class MovieQuery(Query):
     def check_one_way(self, data: dict[str, Any], **_: Any) -> None:
         """Refuse to guess which of two places is meant."""
         if data.get("cursor") is not None and data.get("page") is not None:
-            raise ValidationError("Give page or cursor, not both.", "cursor")
+            raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-class Movie(Output):
+class MovieSchema(ResponseSchema):
     """A movie of its owner."""
 
     id = fields.Integer(required=True, metadata={"example": 17})
@@ -112,7 +112,7 @@ class Movie(Output):
     updated_at = fields.DateTime(required=True, data_key="updatedAt", metadata=TIME)
 
 
-class Meta(Output):
+class PageMetaSchema(ResponseSchema):
     """Where the page stands; page, total and totalPages only without a cursor."""
 
     page = fields.Integer(metadata={"example": 1})
@@ -127,8 +127,8 @@ class Meta(Output):
     )
 
 
-class MoviePage(Output):
+class MoviePageSchema(ResponseSchema):
     """A page of the collection."""
 
-    items = fields.List(fields.Nested(Movie), required=True)
-    meta = fields.Nested(Meta, required=True)
+    items = fields.List(fields.Nested(MovieSchema), required=True)
+    meta = fields.Nested(PageMetaSchema, required=True)

@@ -3,7 +3,8 @@
 import re
 import unicodedata
 
-KEY_LENGTH = 255
+from ..models import KEY_LENGTH
+
 OPENING = re.compile(r"^\W+(?=\w)")
 # As it is written: "À bout de souffle" begins with no article
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)", re.IGNORECASE)

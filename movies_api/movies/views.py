@@ -8,24 +8,24 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api import ETAG, Blueprint, runs_in
-from ..config import settings
-from ..errors import refuse, refuse_fields, reject_quota
-from ..fields import InlineFile
-from ..images.keeping import (
+from ..api.blueprint import ETAG, Blueprint, runs_in
+from ..api.errors import abort_quota, abort_validation, abort_with
+from ..api.fields import InlineFile
+from ..config import current_config
+from ..images.ingest import (
     FOLDER,
-    GONE,
-    check_picture,
-    keep_picture,
-    show_pictures,
-    takes_picture,
+    IMAGE_NOT_FOUND,
+    absolutize_urls,
+    allow_image_body,
+    assert_image_exists,
+    store_image,
 )
-from ..images.models import let_go
+from ..images.queries import release_images
 from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
-from .fields import MovieFields
-from .lists import count_of, is_filtered, page_of
-from .models import add_movie, edit_movie, movie_from_id, remove_movie
+from .fields import MovieCreateSchema
+from .pagination import count_matches, fetch_page, is_filtered
+from .queries import edit_movie, insert_movie, movie_from_id, remove_movie
 
 ONE = "/movies/<row:movie_id>"
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the movie is."}}
@@ -39,92 +39,94 @@ IF_MATCH = {
     "description": "The ETag of what you read: if somebody has changed it since, 412 says so.",
 }
 VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
-Answer = tuple[dict[str, Any], dict[str, str]]
+BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="Your own collection")
 
 
 @bp.get("/movies")
-@bp.arguments(schemas.MovieQuery, location="query")
-@bp.response(200, schemas.MoviePage, headers=LINK)
-def list_movies(query: dict[str, Any]) -> Answer:
+@bp.arguments(schemas.MovieQuerySchema, location="query")
+@bp.response(200, schemas.MoviePageSchema, headers=LINK)
+def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
     """List your movies, a page at a time."""
     caller, cursor = g.caller, query["cursor"]
     if cursor is not None:
         after = position_from_cursor(query["sort"], cursor)
         if after is None:
-            refuse_fields({"cursor": ["Not a cursor of this order: take meta.nextCursor."]})
-        items, last = page_of(caller, query, after)
+            abort_validation(
+                {"cursor": ["Invalid cursor. Use meta.nextCursor of the previous page."]}
+            )
+        items, last = fetch_page(caller, query, after)
         meta: dict[str, Any] = {"limit": query["limit"]}
     else:
         query["page"] = query["page"] or 1
-        items, last = page_of(caller, query, None)
-        total = count_of(caller, query) if is_filtered(query) else caller.movie_count
+        items, last = fetch_page(caller, query, None)
+        total = count_matches(caller, query) if is_filtered(query) else caller.movie_count
         pages = -(-total // query["limit"])
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
-    show_pictures(items)
+    absolutize_urls(items)
     meta["nextCursor"] = last and cursor_from_position(query["sort"], last)
-    return {"items": items, "meta": meta}, {"Link": _links(meta)}
+    return {"items": items, "meta": meta}, {"Link": _link_header(meta)}
 
 
 @bp.post("/movies")
 @runs_in("movies")
-@takes_picture
-@bp.arguments(MovieFields)
-@bp.response(201, schemas.Movie, headers=ETAG | LOCATION)
+@allow_image_body
+@bp.arguments(MovieCreateSchema)
+@bp.response(201, schemas.MovieSchema, headers=ETAG | LOCATION)
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
-def create_movie(fields: dict[str, Any]) -> Answer:
+def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
     """Add a movie."""
-    limit = settings().max_movies_per_user
+    limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
-        reject_quota(f"{limit} movies: delete some to add more.")
-    keep_picture(g.caller.id, fields)
+        abort_quota(f"{limit} movies: delete some to add more.")
+    store_image(g.caller.id, fields)
     try:
-        movie = add_movie(g.caller.id, fields)
+        movie = insert_movie(g.caller.id, fields)
     except IntegrityError:
-        check_picture(fields)
-        refuse(401, "INVALID_TOKEN", "This account has been deleted.")
-    return _answer(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
+        assert_image_exists(fields)
+        abort_with(401, "INVALID_TOKEN", "This account has been deleted.")
+    return _movie_response(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
 
 
 @bp.get(ONE)
-@bp.response(200, schemas.Movie)
+@bp.response(200, schemas.MovieSchema)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
-def show_movie(movie_id: int) -> Answer:
+def get_movie(movie_id: int) -> BodyAndHeaders:
     """Show one of your movies."""
-    movie = get_movie(movie_id)
-    return _answer(movie)
+    movie = load_movie(movie_id)
+    return _movie_response(movie)
 
 
 @bp.route(ONE, methods=["PUT", "PATCH"])
 @runs_in("movies")
-@takes_picture
-@bp.arguments(schemas.MovieEdit)
-@bp.response(200, schemas.Movie, headers=ETAG)
+@allow_image_body
+@bp.arguments(schemas.MovieUpdateSchema)
+@bp.response(200, schemas.MovieSchema, headers=ETAG)
 @bp.alt_response(403, response="NO_EDIT")
 @bp.alt_response(404, response="NOT_FOUND")
 @bp.alt_response(412, response="PRECONDITION_FAILED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.doc(parameters=[IF_MATCH])
-def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
+def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
     """Change what is sent of one of your movies; the rest keeps its value."""
-    versions, replaced = _versions(), None
+    versions, replaced = _if_match_versions(), None
     if isinstance(fields.get("image_url"), InlineFile):
         # no file is kept for a change that is refused
-        replaced = get_movie(movie_id, versions)["imageUrl"]
-    keep_picture(g.caller.id, fields)
+        replaced = load_movie(movie_id, versions)["imageUrl"]
+    store_image(g.caller.id, fields)
     try:
         movie = edit_movie(g.caller.id, movie_id, fields, versions)
     except IntegrityError:
-        refuse_fields({"imageUrl": [GONE]})
+        abort_validation({"imageUrl": [IMAGE_NOT_FOUND]})
     if movie is None:
-        get_movie(movie_id)
-        refuse(412)
+        load_movie(movie_id)
+        abort_with(412)
     if replaced and replaced.startswith(FOLDER):
-        let_go([replaced.removeprefix(FOLDER)])
-    return _answer(movie)
+        release_images([replaced.removeprefix(FOLDER)])
+    return _movie_response(movie)
 
 
 @bp.delete(ONE)
@@ -135,36 +137,36 @@ def change_movie(fields: dict[str, Any], movie_id: int) -> Answer:
 @bp.doc(parameters=[IF_MATCH])
 def delete_movie(movie_id: int) -> None:
     """Remove one of your movies."""
-    removed = remove_movie(g.caller.id, movie_id, _versions())
+    removed = remove_movie(g.caller.id, movie_id, _if_match_versions())
     if removed is None:
-        get_movie(movie_id)
-        refuse(412)
-    if removed.picture_key:
-        let_go([removed.picture_key])
+        load_movie(movie_id)
+        abort_with(412)
+    if removed.image_key:
+        release_images([removed.image_key])
 
 
-def get_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any]:
+def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any]:
     """Return the caller's movie, or abort: 404 for none, 403 for another's, 412 for no version."""
     movie = movie_from_id(movie_id)
     if movie is None:
-        refuse(404, message="Movie not found")
+        abort_with(404, message="Movie not found")
     if movie["ownerId"] != g.caller.id:
-        refuse(403, message="This movie belongs to somebody else.")
+        abort_with(403, message="This movie belongs to another user.")
     if versions is not None and movie["version"] not in versions:
-        refuse(412)
+        abort_with(412)
     return movie
 
 
-def _answer(movie: dict[str, Any], **headers: str) -> Answer:
+def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     """Return the movie as clients see it, and its version, which is not on the wire, as header."""
     tag, stored = str(movie.pop("version")), movie["imageUrl"]
-    show_pictures([movie])
+    absolutize_urls([movie])
     if movie["imageUrl"] != stored:  # the answer changes when pictures move, and no version does
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
     return movie, {"ETag": f'"{tag}"', **headers}
 
 
-def _versions() -> list[int] | None:
+def _if_match_versions() -> list[int] | None:
     """Return the versions that If-Match allows, or None when it allows any."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
@@ -173,7 +175,7 @@ def _versions() -> list[int] | None:
     return [int(version[1]) for version in found if version]
 
 
-def _links(meta: dict[str, Any]) -> str:
+def _link_header(meta: dict[str, Any]) -> str:
     """Return the Link header for the pages around this one."""
     places = {"page", "cursor"}
     # Trimmed, as it is read: a header has a greatest length

@@ -1,0 +1,107 @@
+"""Request and response schemas of the account."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from ..api.fields import RequestSchema, ResponseSchema, Text, UpdateSchema
+from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
+
+# RFC 5646: language and its extensions, script, region, variants, extensions, private use
+LANGUAGE = (
+    r"^(([A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?"
+    r"(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*(-[0-9A-WY-Za-wy-z](-[A-Za-z0-9]{2,8})+)*"
+    r"(-[Xx](-[A-Za-z0-9]{1,8})+)?|[Xx](-[A-Za-z0-9]{1,8})+)$"
+)
+
+
+class PreferencesUpdateSchema(RequestSchema):
+    """What to change of the preferences."""
+
+    theme = Theme()
+    language = Text(
+        max=35,
+        validate=validate.Regexp(LANGUAGE, error="Must be a language tag, e.g. en or pt-BR."),
+        metadata={"example": "pt-BR", "description": "A BCP 47 tag."},
+    )
+
+
+class AccountUpdateSchema(UpdateSchema):
+    """What to change of the account; a new email asks for the password."""
+
+    name = Text(min=2, max=100, metadata={"example": ANN["name"]})
+    email = Email(metadata={"example": ANN["email"]})
+    current_password = Password(data_key="currentPassword")
+    preferences = fields.Nested(PreferencesUpdateSchema)
+    id = fields.Raw(dump_only=True)
+    role = fields.Raw(dump_only=True)
+    created_at = fields.Raw(dump_only=True, data_key="createdAt")
+
+
+def account_columns(edit: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that an AccountUpdateSchema changes."""
+    own = {name: edit[name] for name in ("name", "email") if name in edit}
+    return {**own, **edit.get("preferences", {})}
+
+
+class AccountDeleteSchema(RequestSchema):
+    """The password, so that nobody else ends the account."""
+
+    password = Password(required=True)
+
+
+class PasswordChangeSchema(RequestSchema):
+    """The password there is and the one to be."""
+
+    current_password = Password(required=True, data_key="currentPassword")
+    new_password = NewPassword(required=True, data_key="newPassword")
+
+
+class ResetRequestSchema(RequestSchema):
+    """Whose password is forgotten."""
+
+    email = Email(required=True, metadata={"example": ANN["email"]})
+
+
+class ResetConfirmSchema(RequestSchema):
+    """The token of the mail and the password to be."""
+
+    token = fields.String(
+        required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
+    )
+    new_password = NewPassword(required=True, data_key="newPassword")
+
+
+class EmptySchema(ResponseSchema):
+    """Nothing to say."""
+
+
+class LimitsSchema(ResponseSchema):
+    """What an account may have at most."""
+
+    movies = fields.Integer(required=True, metadata={"example": 100_000})
+    image_bytes = fields.Integer(
+        required=True, data_key="imageBytes", metadata={"example": 1_000_000_000}
+    )
+
+
+class UsageSchema(ResponseSchema):
+    """What the account has."""
+
+    movies = fields.Integer(required=True, metadata={"example": 312})
+    image_bytes = fields.Integer(
+        required=True,
+        data_key="imageBytes",
+        metadata={
+            "example": 48_120_334,
+            "description": "Of the images it uploaded, in full, also where another account has the "
+            "same; an image that no movie shows any more counts for about a day longer.",
+        },
+    )
+    limits = fields.Nested(LimitsSchema, required=True)
+
+
+class AccountSchema(UserSchema):
+    """Your own account, and how much it has."""
+
+    usage = fields.Nested(UsageSchema, required=True)

@@ -1,0 +1,206 @@
+"""The caller's account: profile, password, deletion, password reset."""
+
+from typing import Any, NoReturn
+
+from flask import g
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from ..api.blueprint import Blueprint, public, runs_in
+from ..api.errors import abort_validation, abort_with
+from ..auth.guard import require_user_session
+from ..auth.passwords import hash_password, verify_password
+from ..auth.rate_limits import hit, refund
+from ..auth.schemas import UserSchema
+from ..auth.sessions import end_sessions
+from ..auth.tokens import read_reset_token, reset_fingerprint, reset_link
+from ..auth.users import (
+    change_user,
+    lock_user,
+    remove_user,
+    set_password_hash,
+    user_from_email,
+    user_from_id,
+    user_to_dict,
+)
+from ..config import current_config
+from ..db import db
+from ..images.cleanup import delete_orphans
+from ..images.queries import charged_bytes, image_keys_of_user
+from ..logs import audit
+from ..mail import run_in_background, send_email
+from ..movies.queries import lock_movies_of, remove_movies_of
+from . import schemas
+
+INCORRECT = "Incorrect password."
+STALE_LINK = "This link is invalid or has expired. Request a new one."
+EMAIL_CHANGED = (
+    "The email address of your account was changed. If it was not you, reset your password."
+)
+
+bp = Blueprint("account", __name__, description="Your own account")
+
+
+@bp.get("/me")
+@bp.response(200, schemas.AccountSchema)
+def get_account() -> dict[str, Any]:
+    """Return your own account, and how much it has of what is limited."""
+    me, limits = load_account(), current_config()
+    usage = {
+        "movies": g.caller.movie_count,
+        "imageBytes": charged_bytes(me.id),
+        "limits": {
+            "movies": limits.max_movies_per_user,
+            "imageBytes": limits.max_image_bytes_per_user,
+        },
+    }
+    return {**user_to_dict(me), "usage": usage}
+
+
+@bp.patch("/me")
+@runs_in("passwords")
+@bp.arguments(schemas.AccountUpdateSchema)
+@bp.response(200, UserSchema)
+@bp.alt_response(403, response="LOGIN_REQUIRED")
+@bp.alt_response(409, response="EMAIL_TAKEN")
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def update_account(fields: dict[str, Any]) -> dict[str, Any]:
+    """Change your name, your email or your preferences; what is absent keeps its value."""
+    me, columns = load_account(), schemas.account_columns(fields)
+    is_moving = columns.get("email", me.email) != me.email
+    if is_moving:
+        require_user_session(g.caller)
+        check_password(me, fields.get("current_password"), "currentPassword")
+        hit("email", me.id.hex)
+    else:
+        columns.pop("email", None)  # it may have been changed since: that must not be undone
+    try:
+        user = change_user(me, columns) if columns else me
+    except IntegrityError:
+        abort_with(409, "USER_EXISTS", "An account with this email address already exists.")
+    if user is None:
+        abort_stale("currentPassword")
+    if is_moving:
+        audit("email_changed", me.id)
+        run_in_background(
+            lambda: send_email(me.email, "Your email address was changed", EMAIL_CHANGED)
+        )
+    return user_to_dict(user)
+
+
+@bp.delete("/me")
+@runs_in("passwords")
+@bp.arguments(schemas.AccountDeleteSchema)
+@bp.response(204)
+@bp.alt_response(403, response="LOGIN_REQUIRED")
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def delete_account(fields: dict[str, Any]) -> None:
+    """Remove your account and all that belongs to it, at once and for good."""
+    require_user_session(g.caller)
+    me = load_account()
+    check_password(me, fields["password"], "password")
+    # Before there is a transaction: what is added in between, later uploads take along
+    images = image_keys_of_user(me.id)
+    # Who removes a movie locks it and then its owner; who adds one locks the owner, twice. In this
+    # order, and before anything is removed, neither can be in a deadlock with us
+    lock_movies_of(me.id)
+    lock_user(me.id)
+    remove_movies_of(me.id)
+    if not remove_user(me):
+        abort_stale("password")
+    db.session.commit()
+    audit("account_deleted", me.id)
+    delete_orphans(images)
+
+
+@bp.put("/me/password")
+@runs_in("passwords")
+@bp.arguments(schemas.PasswordChangeSchema)
+@bp.response(204)
+@bp.alt_response(403, response="LOGIN_REQUIRED")
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def change_password(fields: dict[str, Any]) -> None:
+    """Change your password; every other session and script token ends."""
+    require_user_session(g.caller)
+    me = load_account()
+    check_password(me, fields["current_password"], "currentPassword")
+    if not set_password_hash(me, hash_password(fields["new_password"])):
+        abort_stale("currentPassword")
+    end_sessions(me.id, g.caller.session_id, "others")
+    db.session.commit()
+    audit("password_changed", me.id)
+
+
+@bp.post("/auth/password-reset")
+@public
+@bp.arguments(schemas.ResetRequestSchema)
+@bp.response(202, schemas.EmptySchema)
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@bp.alt_response(501, response="NOT_IMPLEMENTED")
+def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
+    """Have a link mailed that sets a new password; the answer is the same for every address."""
+    if current_config().smtp_url is None and not current_config().is_embedded:
+        abort_with(
+            501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
+        )
+    email = fields["email"]
+    hit("reset", email)
+    run_in_background(lambda: mail_reset_link(email))
+    return {}
+
+
+@bp.post("/auth/password-reset/confirm")
+@runs_in("passwords")
+@public
+@bp.arguments(schemas.ResetConfirmSchema)
+@bp.response(204)
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def confirm_reset(fields: dict[str, Any]) -> None:
+    """Set a new password with the token of the mail; all sessions end, nobody is logged in."""
+    hit("confirm")
+    named = read_reset_token(fields["token"])
+    user = named and user_from_id(named[0])
+    if named is None or user is None or reset_fingerprint(user) != named[1]:
+        abort_validation({"token": [STALE_LINK]})
+    if not set_password_hash(user, hash_password(fields["new_password"])):
+        abort_validation({"token": [STALE_LINK]})
+    end_sessions(user.id, None, "all")
+    db.session.commit()
+    audit("password_reset", user.id)
+
+
+def load_account() -> Row[Any]:
+    """Return the caller's row with the password hash, or abort: it may have gone meanwhile."""
+    me = user_from_id(g.caller.id)
+    if me is None:
+        abort_with(401)
+    return me
+
+
+def check_password(me: Row[Any], password: str | None, field: str) -> None:
+    """Abort unless the password is right: a wrong one is an error of the field, never a 401."""
+    if not password:
+        abort_validation({field: ["Enter your current password."]})
+    hit("password", me.id.hex)
+    if not verify_password(password, me.password_hash):
+        abort_validation({field: [INCORRECT]})
+    refund("password", me.id.hex)
+
+
+def abort_stale(field: str) -> NoReturn:
+    """Abort: since the password was checked it was changed, or the account has gone."""
+    db.session.rollback()
+    load_account()
+    abort_validation({field: [INCORRECT]})
+
+
+def mail_reset_link(email: str) -> None:
+    """Mail the link, if anybody has that address."""
+    if (user := user_from_email(email)) is None:
+        return
+    text = (
+        # Without the name: anybody may have entered it, to have us mail what it says
+        f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+        "If you did not ask for it, do nothing: your password stays as it is.\n"
+    )
+    send_email(email, "Reset your password", text)

@@ -1,0 +1,1 @@
+"""HTTP to values and back: parsing, validation, errors, headers, OpenAPI."""

@@ -1,0 +1,152 @@
+"""Errors: the only builder of error bodies."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Any, NoReturn
+
+import orjson
+from flask import Flask, g, request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Response
+
+from ..db.outages import cause_of, log_cause
+
+CODES = {
+    400: ("VALIDATION_ERROR", "The request is invalid."),
+    401: ("INVALID_TOKEN", "Log in again."),
+    403: ("FORBIDDEN", "You are not allowed to do this."),
+    404: ("NOT_FOUND", "Not found."),
+    405: ("METHOD_NOT_ALLOWED", "Method not allowed."),
+    409: ("CONFLICT", "This conflicts with existing data."),
+    412: (
+        "PRECONDITION_FAILED",
+        "The movie was modified since you fetched it. Fetch it again and retry.",
+    ),
+    413: ("PAYLOAD_TOO_LARGE", "The request body is too large."),
+    415: (
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The request body must be JSON, with Content-Type: application/json.",
+    ),
+    416: ("RANGE_NOT_SATISFIABLE", "The requested range is outside the image."),
+    429: ("RATE_LIMITED", "Too many requests. Please wait and try again."),
+    500: (
+        "INTERNAL_ERROR",
+        "Something went wrong on our side. If it persists, report this request ID.",
+    ),
+    501: ("NOT_IMPLEMENTED", "This service does not support that."),
+    503: ("SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
+}
+CUT_OFF = "The request body was cut off: send the whole request again."
+RETRY_SECONDS = 1
+
+
+class ApiError(HTTPException):
+    """An answer in the error envelope; raise it by `abort_with`."""
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.code, self.error_code, self.details = status, code, details
+        self.retry_after: int | None = None
+
+
+def abort_with(
+    status: int, code: str = "", message: str = "", details: Mapping[str, Any] | None = None
+) -> NoReturn:
+    """End the request with an error; the status alone supplies the usual code and message."""
+    usual_code, usual_message = CODES[status]
+    raise ApiError(status, code or usual_code, message or usual_message, details or {})
+
+
+def abort_quota(limit: str) -> NoReturn:
+    """Abort with 403: the account has reached a limit; the text names it and says what to do."""
+    abort_with(403, "QUOTA_EXCEEDED", f"Your account has reached its limit of {limit}")
+
+
+def abort_rate_limited(seconds: int) -> NoReturn:
+    """End the request of somebody who asks too often; it may come again after the seconds."""
+    error = ApiError(429, *CODES[429], {})
+    error.retry_after = max(seconds, 1)
+    raise error
+
+
+def abort_validation(details: Mapping[str, list[str]]) -> NoReturn:
+    """End the request with VALIDATION_ERROR; details maps each wire field to its messages."""
+    message = " ".join(f"{name}: {' '.join(texts)}" for name, texts in details.items())
+    abort_with(400, "VALIDATION_ERROR", message, details)
+
+
+@contextmanager
+def acquire_slot(queue: BoundedSemaphore, seconds: float, message: str) -> Iterator[None]:
+    """Wait for a place in the queue; who has waited so many seconds gets a 503 with the message."""
+    if not queue.acquire(timeout=seconds):
+        abort_with(503, message=message)
+    try:
+        yield
+    finally:
+        queue.release()
+
+
+def init_errors(app: Flask) -> None:
+    """Answer every error in the envelope."""
+    app.before_request(reject_for_server)
+    app.register_error_handler(HTTPException, handle_http_error)
+    for error in (DBAPIError, PoolTimeout):
+        app.register_error_handler(error, handle_database_error)
+
+
+def reject_for_server() -> None:
+    """Abort when the server rejects the request: its body is too large, or a queue is full."""
+    status = request.environ.get("movies_api.reject_with")
+    if status == 413:
+        request.max_content_length = request.environ["movies_api.max_body_bytes"]
+        raise RequestEntityTooLarge
+    if status == 503:
+        abort_with(503, message="The service is busy. Please try again.")
+
+
+def handle_http_error(error: HTTPException) -> Response:
+    """Return the envelope, with the headers that belong to the error."""
+    response = error.get_response()
+    status = response.status_code
+    if status < 400:
+        return response
+    usual_code, message = CODES.get(status, (error.name.upper().replace(" ", "_"), error.name))
+    code, details = usual_code, dict[str, Any]()
+    if status == 413:
+        message = f"The request body is too large: the limit is {request.max_content_length} bytes."
+    if isinstance(error, ClientDisconnected):
+        error = ApiError(400, code, f"body: {CUT_OFF}", {"body": [CUT_OFF]})
+    if isinstance(error, ApiError):
+        code, message, details = (
+            error.error_code,
+            error.description or message,
+            dict(error.details),
+        )
+    if status == 500:
+        details = {"requestId": g.get("request_id")}
+    if (
+        status == 401
+        and "WWW-Authenticate" not in response.headers
+        and code.endswith(("TOKEN", "EXPIRED"))
+    ):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ApiError) and error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    response.data = orjson.dumps({"error": {"code": code, "message": message, "details": details}})
+    response.content_type = "application/json"
+    return response
+
+
+def handle_database_error(error: Exception) -> Response:
+    """Respond with 503 if the database cannot serve the request; else it is an error of ours."""
+    cause = cause_of(error)
+    if cause is None:
+        raise error
+    log_cause(cause, error)
+    message = cause.text if cause.name == "migrations_pending" else CODES[503][1]
+    return handle_http_error(ApiError(503, CODES[503][0], message, {}))

@@ -1,0 +1,126 @@
+"""Request parser: JSON bodies, query strings and ids in paths."""
+
+import re
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+import flask
+import marshmallow as ma
+import orjson
+from flask import current_app
+from flask.json.provider import JSONProvider
+from flask.wrappers import Response
+from webargs.flaskparser import FlaskParser
+from werkzeug.routing import BaseConverter
+from werkzeug.utils import cached_property
+from werkzeug.wsgi import get_input_stream
+
+from ..config import current_config
+from .errors import abort_validation, abort_with
+
+MAX_ID = 2**63 - 1
+MAX_NAMED_FIELDS = 20
+DATA_URL = re.compile(rb'"\s*data:[^"]*')
+JSON_OPTIONS = orjson.OPT_UTC_Z
+
+
+class Request(flask.Request):
+    """A request whose body, when it is cut off, is an error wherever it is read."""
+
+    @cached_property
+    def stream(self) -> IO[bytes]:
+        """Return the body; reading it raises ClientDisconnected if less came than was announced."""
+        environ = dict(self.environ)
+        if self.content_length is not None:
+            # With this flag werkzeug takes any end of the stream for the end of the body
+            environ.pop("wsgi.input_terminated", None)
+        return get_input_stream(environ, max_content_length=self.max_content_length)
+
+
+class OrjsonProvider(JSONProvider):
+    """orjson: it writes UUID and datetime itself, and refuses what is not JSON."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        """Return JSON text."""
+        return orjson.dumps(obj, option=JSON_OPTIONS).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        """Return what the JSON text holds."""
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a JSON answer; the text is bytes from the start."""
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=JSON_OPTIONS)
+        return current_app.response_class(body, mimetype="application/json")
+
+
+class RequestParser(FlaskParser):
+    """Reads what a client sends; every fault is an error of ours that names the field."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012  as webargs has it
+
+    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """Return the body, a JSON object."""
+        has_body = req.content_length or req.mimetype or "Transfer-Encoding" in req.headers
+        if req.mimetype != "application/json" and has_body:
+            abort_with(415)
+        data = req.get_data(cache=False)
+        if req.content_length is None:
+            req.stream.read(1)  # a chunked body is cut at the limit: reading on raises the 413
+        if exceeds_body_limit(data):
+            limit = current_config().max_body_bytes
+            abort_with(413, message=f"The request body is too large: the limit is {limit} bytes.")
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            abort_with(400, "INVALID_JSON", f"The request body is not valid JSON: {error}.")
+        if not isinstance(body, dict):
+            abort_with(400, "INVALID_JSON", "The request body must be a JSON object, e.g. {}.")
+        return body
+
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """Return the parameters; one that is given twice has no one value."""
+        repeated = [name for name, values in req.args.lists() if len(values) > 1]
+        if repeated:
+            abort_validation({name: ["Must be given only once."] for name in repeated})
+        return req.args.to_dict()
+
+    def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
+        """Refuse with the messages, by wire field."""
+        (messages,) = error.messages_dict.values()  # there is one: the location
+        named = list(messages)[:MAX_NAMED_FIELDS]  # those that exist come first
+        details = {str(name): flatten_messages(messages[name]) for name in named}
+        if left := len(messages) - len(named):
+            details[str(named[-1])].append(f"The same applies to {left} more fields.")
+        abort_validation(details)
+
+
+def exceeds_body_limit(data: bytes) -> bool:
+    """Tell whether JSON is larger than a body may be, a picture inside it not counted."""
+    if len(data) <= (limit := current_config().max_body_bytes):
+        return False
+    # Room was made for one file, not for structure, which takes 30 times its size in memory
+    longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
+    return len(data) - longest > limit
+
+
+def flatten_messages(messages: Any) -> list[str]:
+    """Return the messages of a field, also of one that has fields of its own."""
+    if isinstance(messages, Mapping):
+        return [
+            f"{name}: {text}"
+            for name, inner in messages.items()
+            for text in flatten_messages(inner)
+        ]
+    return [str(text) for text in messages]
+
+
+class RowIdConverter(BaseConverter):
+    """The id of a row in a path; beyond 64 bits there is none, and the last id stands for all."""
+
+    regex = "[0-9]+"
+
+    def to_python(self, value: str) -> int:
+        """Return a number the database can compare."""
+        return min(int(value.lstrip("0")[:20] or 0), MAX_ID)

@@ -1,0 +1,57 @@
+"""Routes of sessions and API tokens."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import g
+
+from ..api.blueprint import Blueprint
+from ..api.errors import abort_quota, abort_with
+from ..config import current_config
+from ..db import db
+from ..logs import audit
+from . import schemas
+from .guard import require_user_session
+from .sessions import count_tokens, create_api_token, end_sessions, fetch_sessions, is_session_alive
+from .users import lock_user_shared
+
+bp = Blueprint("sessions", __name__, description="Where you are logged in, and tokens for scripts")
+
+
+@bp.get("/auth/sessions")
+@bp.response(200, schemas.SessionListSchema)
+def list_sessions() -> dict[str, Any]:
+    """List your logins and script tokens, the latest used first."""
+    return {"items": fetch_sessions(g.caller)}
+
+
+@bp.delete("/auth/sessions/<uuid:session_id>")
+@bp.response(204)
+@bp.alt_response(403, response="LOGIN_REQUIRED")
+@bp.alt_response(404, response="SESSION_NOT_FOUND")
+def end_session(session_id: UUID) -> None:
+    """End one of your sessions; its access token dies at once."""
+    if session_id != g.caller.session_id:
+        require_user_session(g.caller)
+    if not end_sessions(g.caller.id, session_id, "this"):
+        abort_with(404, message="Session not found")
+    db.session.commit()
+    audit("session_ended", g.caller.id, sessionId=session_id)
+
+
+@bp.post("/auth/tokens")
+@bp.arguments(schemas.ApiTokenCreateSchema)
+@bp.response(201, schemas.ApiTokenSchema)
+@bp.alt_response(403, response="NO_TOKEN")
+def create_token(fields: dict[str, Any]) -> dict[str, Any]:
+    """Make a token for a script; it is shown this once."""
+    require_user_session(g.caller)
+    if lock_user_shared(g.caller.id) is None or not is_session_alive(g.caller.session_id):
+        abort_with(401)  # the session ended while we waited
+    limit = current_config().max_tokens_per_user
+    if count_tokens(g.caller.id) >= limit:
+        abort_quota(f"{limit} API tokens: end one to create another.")
+    token = create_api_token(g.caller.id, fields["name"], fields["days"])
+    db.session.commit()
+    audit("token_made", g.caller.id, sessionId=token["id"])
+    return token

@@ -1,0 +1,128 @@
+"""Users: statements about accounts."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from ..db import autocommit_one, execute_in_transaction, now
+from ..models import users
+from .passwords import hash_password, needs_rehash, verify_password
+
+NOT_SHOWN = {"password_hash", "movie_count"}
+PROFILE = tuple(column for column in users.c if column.name not in NOT_SHOWN)
+IS_USER = users.c.id == bindparam("user")
+USER = select(*PROFILE, users.c.password_hash).where(IS_USER)
+LOGIN = select(*PROFILE, users.c.password_hash).where(users.c.email == bindparam("email"))
+LOCK_SHARED = select(users.c.password_hash).where(IS_USER).with_for_update(read=True)
+LOCK_MOVIE_COUNT = select(users.c.movie_count).where(IS_USER).with_for_update(key_share=True)
+LOCK = select(users.c.id).where(IS_USER).with_for_update()
+PROMOTE = (
+    update(users).where(users.c.email == bindparam("address")).values(role="admin")
+).returning(users.c.id)
+HASH_UNCHANGED = IS_USER & (users.c.password_hash == bindparam("old"))
+REMOVE = delete(users).where(HASH_UNCHANGED)
+REHASH = (
+    update(users).where(HASH_UNCHANGED).values(password_hash=bindparam("new")).returning(users.c.id)
+)
+ADD_USER = insert(users).returning(*PROFILE)
+
+
+def user_to_dict(user: Row[Any]) -> dict[str, Any]:
+    """Return the user as clients see it."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "email": user.email,
+        "role": user.role,
+        "preferences": {"theme": user.theme, "language": user.language},
+        "createdAt": user.created_at,
+    }
+
+
+def user_from_email(email: str) -> Row[Any] | None:
+    """Return the user with the password hash, or None."""
+    return autocommit_one(LOGIN, {"email": email})
+
+
+def add_user(name: str, email: str, password_hash: str) -> Row[Any]:
+    """Add a user; an email that is taken raises IntegrityError."""
+    values = {"name": name, "email": email, "password_hash": password_hash}
+    return execute_in_transaction(ADD_USER, {"id": uuid4(), "created_at": now(), **values}).one()
+
+
+def user_from_id(user: UUID) -> Row[Any] | None:
+    """Return the user with the password hash, or None."""
+    return autocommit_one(USER, {"user": user})
+
+
+def lock_user_shared(user: UUID) -> str | None:
+    """Return the password hash, and keep it as it is until the transaction ends; None if gone."""
+    return execute_in_transaction(LOCK_SHARED, {"user": user}).scalar_one_or_none()
+
+
+def recheck_password(user: Row[Any], password: str) -> bool:
+    """Keep a password that was right, hashed by today's parameters, until the transaction ends.
+
+    False when it is not right any more, or the user has gone.
+    """
+    if needs_rehash(user.password_hash) and set_password_hash(user, hash_password(password)):
+        return True
+    held = lock_user_shared(user.id)
+    # another login may have been faster with the same password's new hash
+    return held == user.password_hash or (held is not None and verify_password(password, held))
+
+
+def set_password_hash(user: Row[Any], password_hash: str) -> bool:
+    """Replace the password hash; False when another request was faster."""
+    values = {"user": user.id, "old": user.password_hash, "new": password_hash}
+    return execute_in_transaction(REHASH, values).one_or_none() is not None
+
+
+def change_user(user: Row[Any], columns: Mapping[str, Any]) -> Row[Any] | None:
+    """Change some columns of the user; None when it has gone.
+
+    The email changes only while the password is the one of `user`: else None too. One that is taken
+    raises IntegrityError.
+    """
+    values = {f"new_{name}": value for name, value in columns.items()}
+    if "email" in columns:
+        values["old"] = user.password_hash
+    return autocommit_one(_change(tuple(columns)), {"user": user.id, **values})
+
+
+@lru_cache(maxsize=16)
+def _change(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    statement = update(users).where(HASH_UNCHANGED if "email" in names else IS_USER)
+    return statement.values({name: bindparam(f"new_{name}") for name in names}).returning(*PROFILE)
+
+
+def promote_user(email: str) -> bool:
+    """Make the user an admin; False when there is none."""
+    return autocommit_one(PROMOTE, {"address": email}) is not None
+
+
+def lock_user(user: UUID) -> None:
+    """Keep everybody else from the user until the transaction ends."""
+    execute_in_transaction(LOCK, {"user": user})
+
+
+def lock_movie_count(user: UUID) -> int | None:
+    """Return how many movies the user has, and let it stay so until the transaction ends.
+
+    None if the user has gone.
+
+    What only refers to the user, a session or an upload, need not wait.
+    """
+    count: int | None = execute_in_transaction(
+        LOCK_MOVIE_COUNT, {"user": user}
+    ).scalar_one_or_none()
+    return count
+
+
+def remove_user(user: Row[Any]) -> bool:
+    """Remove the user and what belongs to it; False when it has gone or has another password."""
+    return execute_in_transaction(REMOVE, {"user": user.id, "old": user.password_hash}).rowcount > 0

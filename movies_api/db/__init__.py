@@ -1,0 +1,242 @@
+"""The database: naming, UTC times, connections that heal, and the one way to read rows."""
+
+import math
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from flask import Flask, current_app
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    MetaData,
+    Row,
+    TypeDecorator,
+    event,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.orm import DeclarativeBase
+
+from ..config import Config, current_config
+from .prepared import Prepared, is_dead, read_uuids
+
+IDLE_SECONDS = 60  # in a transaction; nothing of ours takes half of that between two statements
+PROGRESS_STEPS = 100_000  # of SQLite's virtual machine, some milliseconds
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can find it again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class WriteSession(Session):
+    """The session of a request that writes: in a transaction, unlike everything else."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:
+        """Return the one engine, in transactions."""
+        engine: Engine = current_app.extensions["writer"]
+        return engine
+
+
+# expire_on_commit: rows are values here, nothing is read again behind a view's back
+db = SQLAlchemy(
+    model_class=Base, session_options={"class_": WriteSession, "expire_on_commit": False}
+)
+migrate = Migrate()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time: UTC in, UTC out, also where the database drops or shifts the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; SQLite keeps no zone."""
+        if value is not None and dialect.name == "sqlite":
+            return value.astimezone(UTC).replace(tzinfo=None)
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None or value.tzinfo is UTC:
+            return value
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def engine_options(config: Config) -> dict[str, Any]:
+    """Return what create_engine is told: a request waits seconds for a database, never minutes."""
+    # A lone SELECT needs no BEGIN and no ROLLBACK: two round trips less
+    # hide_parameters: an error in the log must not show emails and hashes
+    common = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
+    if config.is_embedded:
+        return {**common, "connect_args": {"timeout": config.db_lock_timeout_ms / 1000}}
+    return {
+        **common,
+        "pool_size": config.db_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 2,
+        "pool_recycle": 1800,
+        "connect_args": {"connect_timeout": 2, "tcp_user_timeout": 2_000},
+    }
+
+
+def init_db(app: Flask, config: Config) -> None:
+    """Bind the database and its migrations to the app."""
+    db.init_app(app)
+    folder = str(Path(app.root_path).parent / "migrations")
+    migrate.init_app(app, db, folder, compare_type=True, render_as_batch=config.is_embedded)
+    with app.app_context():
+        prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
+        prepare(db.engine, config)
+        app.extensions["reader"] = db.engine  # which db looks up again each time
+        level = "SERIALIZABLE" if config.is_embedded else "READ COMMITTED"
+        writer = app.extensions["writer"] = db.engine.execution_options(isolation_level=level)
+        event.listen(writer, "begin", _begin_sqlite if config.is_embedded else _begin_postgresql)
+
+
+def _prepare_sqlite(engine: Engine, config: Config) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, record: Any) -> None:
+        """Enforce foreign keys, let readers and a writer work side by side, bound statements."""
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        connection.set_progress_handler(
+            lambda: monotonic() > record.info.get("deadline", math.inf), PROGRESS_STEPS
+        )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def set_deadline(connection: Connection, *_: Any) -> None:
+        """Interrupt the statement when its time is over, as PostgreSQL does by itself."""
+        timeout = _long_timeout(connection) or config.db_statement_timeout_ms
+        connection.info["deadline"] = monotonic() + timeout / 1000
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Lock from the start: SELECT FOR UPDATE locks nothing there, and late locks may not wait."""
+    timeout = _long_timeout(connection)
+    if timeout is None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {current_config().db_lock_timeout_ms}")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Set the limits of a long transaction, which also hold behind PgBouncer."""
+    timeout = _long_timeout(connection)
+    if timeout is not None:
+        connection.exec_driver_sql(
+            f"SET LOCAL statement_timeout = {timeout}; SET LOCAL lock_timeout = {timeout}"
+        )
+
+
+def _long_timeout(connection: Connection) -> int | None:
+    timeout: int | None = connection.get_execution_options().get("long_timeout_ms")
+    return timeout
+
+
+def begin_long_transaction() -> None:
+    """Begin the request's transaction with the time limits of an import; roll back an open one."""
+    db.session.rollback()
+    options = {"long_timeout_ms": current_config().db_import_timeout_ms}
+    db.session.connection(execution_options=options)
+
+
+def _prepare_postgresql(engine: Engine, config: Config) -> None:
+    # One round trip. Times come in UTC whatever the server's zone: orjson writes them as they are
+    setup = f"""
+        SET TIME ZONE 'UTC';
+        SET statement_timeout = {config.db_statement_timeout_ms};
+        SET lock_timeout = {config.db_lock_timeout_ms};
+        SET idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}
+    """.strip()
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        """Set the zone and the limits of the session."""
+        connection.cursor().execute(setup)
+        connection.commit()
+
+    @event.listens_for(engine, "connect")
+    def read_uuids_once(connection: Any, _record: Any) -> None:
+        """Parse the ids that come with each request once."""
+        read_uuids(connection)
+
+    @event.listens_for(engine, "checkout")
+    def discard_stale(connection: Any, record: Any, _proxy: Any) -> None:
+        """Replace a connection whose server went away."""
+        if "is_used" not in record.info:  # just made: SQLAlchemy gives up when that is dead too
+            record.info["is_used"] = True
+        elif is_dead(connection):
+            raise DisconnectionError
+
+
+def autocommit_all(
+    statement: Executable | Prepared, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Execute a statement that is its own transaction; return its rows as dicts, by label."""
+    labels, rows = _execute_autocommit(statement, values)
+    return [dict(zip(labels, row, strict=True)) for row in rows]
+
+
+def autocommit_one(statement: Executable | Prepared, values: Mapping[str, Any]) -> Row[Any] | None:
+    """Execute a statement that is its own transaction; return its row, or None."""
+    labels, rows = _execute_autocommit(statement, values)
+    return _row_type(labels)._make(rows[0]) if rows else None
+
+
+@lru_cache(maxsize=256)
+def _row_type(labels: tuple[str, ...]) -> Any:
+    return namedtuple("Row", labels)  # noqa: PYI024  known only now
+
+
+def _execute_autocommit(
+    statement: Executable | Prepared, values: Mapping[str, Any]
+) -> tuple[tuple[str, ...], Sequence[Any]]:
+    engine: Engine = current_app.extensions["reader"]
+    if isinstance(statement, Prepared):
+        statement.check(values)
+        if engine.dialect.name == "postgresql":
+            return statement.rows(engine, values)
+    plain = statement.statement if isinstance(statement, Prepared) else statement
+    with engine.connect() as connection:
+        result = connection.execute(plain, values)
+        return tuple(result.keys()), result.all()
+
+
+def execute_in_transaction(
+    statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
+    """Execute in the request's transaction, with others; the view commits."""
+    result = db.session.execute(statement, values)
+    assert isinstance(result, CursorResult)
+    return result

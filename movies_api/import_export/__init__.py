@@ -1,0 +1,1 @@
+"""Import and export: whole collections as files."""

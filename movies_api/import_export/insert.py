@@ -1,0 +1,69 @@
+"""Insert: find duplicates, insert all other rows together."""
+
+from collections import Counter
+from uuid import UUID
+
+from ..api.errors import abort_with
+from ..auth.users import lock_movie_count
+from ..config import current_config
+from ..db import begin_long_transaction
+from ..movies.queries import insert_movies, iter_title_keys
+from ..movies.titles import fold
+from .reader import ParsedFile
+from .row_images import lock_row_images
+
+IN_COLLECTION = "Already in your collection."
+EARLIER_IN_FILE = "Duplicate of an earlier row."
+
+
+def resolve_conflicts(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> None:
+    """Settle the rows that are there already, or whose picture is not there any more, or too many.
+
+    From here to the end of the transaction another import of the owner waits, so that none adds
+    what both have.
+    """
+    begin_long_transaction()
+    count = lock_movie_count(owner)
+    if count is None:
+        abort_with(401, "INVALID_TOKEN", "This account has been deleted.")
+    if on_duplicate != "allow":
+        _mark_duplicates(owner, parsed, "skipped" if on_duplicate == "skip" else "rejected")
+    lock_row_images(parsed.rows)
+    _mark_over_quota(parsed, count)
+
+
+def insert_rows(owner: UUID, parsed: ParsedFile) -> None:
+    """Add the rows that are not settled, the first of them the newest; the caller commits."""
+    added = (row for row in reversed(parsed.rows) if row.action == "added")
+    insert_movies(
+        owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)
+    )
+
+
+def _mark_over_quota(parsed: ParsedFile, count: int) -> None:
+    """Reject the last rows, those beyond the movies that the account may have."""
+    limit = current_config().max_movies_per_user
+    rows = [row for row in parsed.rows if row.action == "added"]
+    for row in rows[max(limit - count, 0) :]:
+        row.mark("rejected", f"Your account has reached its limit of {limit} movies.")
+
+
+def _mark_duplicates(owner: UUID, parsed: ParsedFile, action: str) -> None:
+    """Settle rows that have title and year of a movie that is there.
+
+    A file of ours may hold a movie twice: as many as it holds may be there. In others a second row
+    is the same movie, seen again.
+    """
+    rows = [row for row in parsed.rows if row.action == "added"]
+    keys = [f"{fold(row.title)}\n{row.year}" for row in rows]
+    there = dict.fromkeys(keys, 0)
+    for title, year in iter_title_keys(owner):
+        if (key := f"{title}\n{year}") in there:
+            there[key] += 1
+    seen, is_multiset = Counter[str](), parsed.source.is_own
+    for row, key in zip(rows, keys, strict=True):
+        seen[key] += 1
+        if there[key] >= (seen[key] if is_multiset else 1):
+            row.mark(action, IN_COLLECTION)
+        elif seen[key] > 1 and not is_multiset:
+            row.mark(action, EARLIER_IN_FILE)

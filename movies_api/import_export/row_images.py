@@ -1,0 +1,82 @@
+"""Row images: store the images of rows before the transaction."""
+
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from ..api.errors import ApiError
+from ..api.fields import InlineFile
+from ..images.ingest import (
+    FOLDER,
+    IMAGE_NOT_FOUND,
+    KEY_PATTERN,
+    UPLOAD_PATTERN,
+    parse_image_url,
+    store_image,
+    validate_image,
+)
+from ..images.queries import existing_keys, lock_images, touch_images
+from .reader import ImportRow
+
+MAX_NEW_IMAGES = 50  # each is decoded and encoded, while the client waits for the response
+MAX_SECONDS = 20  # for all of them: routers give up on a response after 30
+TOO_SLOW = f"The images before it took {MAX_SECONDS} seconds: send this row in another file."
+TOO_MANY_IMAGES = f"A file may bring {MAX_NEW_IMAGES} new pictures: send this row in another one."
+
+
+def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> None:
+    """Put in the place of each row's picture what the table holds; reject a row that has none."""
+    names = [
+        parse_image_url(url) if FOLDER in (url := _row_url(row)) else ("", False) for row in rows
+    ]
+    keys = {name for name, _ in names if KEY_PATTERN.fullmatch(name)}
+    there = (existing_keys if is_dry else touch_images)(keys)
+    new: list[tuple[ImportRow, InlineFile | UUID]] = []
+    for row, (name, is_ours) in zip(rows, names, strict=True):
+        if isinstance(row.image, InlineFile):
+            new.append((row, row.image))
+        elif name in there:
+            row.image = FOLDER + name
+        elif is_ours and UPLOAD_PATTERN.fullmatch(name):
+            new.append((row, UUID(name)))
+        elif is_ours:
+            row.mark("rejected", f"imageUrl: {IMAGE_NOT_FOUND}")
+    end = monotonic() + MAX_SECONDS
+    for row, value in new[:MAX_NEW_IMAGES]:
+        if monotonic() < end:
+            _store_or_reject(owner, row, value, is_dry=is_dry)
+        else:
+            row.mark("rejected", f"imageUrl: {TOO_SLOW}")
+    for row, _ in new[MAX_NEW_IMAGES:]:
+        row.mark("rejected", f"imageUrl: {TOO_MANY_IMAGES}")
+
+
+def lock_row_images(rows: list[ImportRow]) -> None:
+    """Reject rows whose picture has gone meanwhile; the others' stay until the transaction ends."""
+    shown = [(row, path) for row in rows if (path := _row_url(row)).startswith(FOLDER)]
+    there = lock_images({path.removeprefix(FOLDER) for _, path in shown})
+    for row, path in shown:
+        if path.removeprefix(FOLDER) not in there:
+            row.mark("rejected", f"imageUrl: {IMAGE_NOT_FOUND}")
+
+
+def _row_url(row: ImportRow) -> str:
+    return row.image if isinstance(row.image, str) else ""
+
+
+def _store_or_reject(
+    owner: UUID, row: ImportRow, value: InlineFile | UUID, *, is_dry: bool
+) -> None:
+    """Keep a new picture; only look at it in a dry run, where the row goes nowhere."""
+    fields: dict[str, Any] = {"image_url": row.image}
+    try:
+        if is_dry:
+            validate_image(owner, value)
+        else:
+            store_image(owner, fields)
+    except ApiError as error:
+        if error.code not in {400, 403, 413, 429}:  # beyond a limit: the row, not the import
+            raise
+        row.mark("rejected", error.description or IMAGE_NOT_FOUND)
+    else:
+        row.image = fields["image_url"]

@@ -1,0 +1,101 @@
+"""Your whole collection: out as a file, in from a file."""
+
+import gc
+from typing import Any
+from zlib import crc32
+
+from flask import after_this_request, current_app, g
+from flask.wrappers import Response
+
+from ..api.blueprint import Blueprint, runs_in
+from ..db import db
+from ..images.ingest import public_base
+from ..memory import release_memory
+from ..movies.queries import collection_fingerprint
+from . import schemas
+from .export import FORMATS, stream_export
+from .insert import insert_rows, resolve_conflicts
+from .reader import read_file
+from .report import build_report
+from .request_file import spool_request_file
+from .row_images import store_row_images
+
+TEXT = {"schema": {"type": "string", "format": "binary"}}
+MOVIES = {"type": "array", "items": {"$ref": "#/components/schemas/Movie"}}
+EXPORTED = {
+    "description": "The whole collection, newest first.",
+    "headers": {
+        "Content-Disposition": {
+            "schema": {"type": "string"},
+            "description": "A name for the file.",
+        }
+    },
+    "content": {
+        "application/json": {"schema": MOVIES},
+        "text/csv": TEXT,
+        "application/x-ndjson": TEXT,
+    },
+}
+FILE = {
+    "required": True,
+    "content": {"*/*": TEXT, "multipart/form-data": {"schema": schemas.ImportFormSchema}},
+}
+
+bp = Blueprint("import_export", __name__, description="Your whole collection as a file")
+
+
+@bp.get("/movies/export")
+@runs_in("exports")
+@bp.arguments(schemas.ExportQuerySchema, location="query")
+@bp.response(200)
+@bp.doc(
+    responses={200: EXPORTED},
+    description="Streamed, however large. In CSV a cell that begins with `=`, `+`, `-` or `@` has "
+    "an apostrophe in front, so that no spreadsheet takes it for a formula; an import takes it "
+    "away again. An answer that breaks off is not whole: retry.",
+)
+def export_movies(query: dict[str, Any]) -> Response:
+    """Export all your movies, newest first, as one file."""
+    file_format = query["format"]
+    tag = f"{collection_fingerprint(g.caller.id)}-{crc32(public_base().encode()):x}-{file_format}"
+    response = current_app.response_class(
+        stream_export(g.caller, file_format), content_type=FORMATS[file_format][0]
+    )
+    response.headers["Content-Disposition"] = f'attachment; filename="movies.{file_format}"'
+    response.set_etag(tag, weak=True)
+    return response
+
+
+def release_memory_when_sent(response: Response) -> Response:
+    """Release what the rows took, once the response is gone too."""
+    response.call_on_close(gc.collect)  # each error of marshmallow refers to itself
+    response.call_on_close(release_memory)
+    return response
+
+
+@bp.post("/movies/import")
+@runs_in("imports")
+@bp.arguments(schemas.ImportQuerySchema, location="query")
+@bp.response(200, schemas.ImportReportSchema)
+@bp.doc(
+    requestBody=FILE,
+    description="The body is the file itself, whatever its media type says, or a form with the "
+    "file in the field `file`. It may be an export of this service (JSON, NDJSON or CSV), of "
+    "Letterboxd, of IMDb or of Trakt: the names in it tell. Each row is held against the rules of "
+    "`POST /movies`; one that is rejected does not stop the others. The first row becomes the "
+    "newest movie. Should anything break, nothing is added.",
+)
+def import_movies(query: dict[str, Any]) -> dict[str, Any]:
+    """Import movies from a file."""
+    is_dry = query["dry_run"]
+    after_this_request(release_memory_when_sent)
+    with spool_request_file() as file:
+        parsed = read_file(file)
+        store_row_images(g.caller.id, parsed.rows, is_dry=is_dry)
+        resolve_conflicts(g.caller.id, parsed, query["on_duplicate"])
+        if is_dry:
+            db.session.rollback()
+        else:
+            insert_rows(g.caller.id, parsed)
+            db.session.commit()
+        return build_report(parsed, file, is_dry=is_dry)

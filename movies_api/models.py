@@ -1,0 +1,152 @@
+"""All tables, their constraints and indexes.
+
+users.movie_count is kept by triggers on movies, which the migrations create: it is exact
+whoever inserts or deletes movies.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .db import UtcDateTime, db
+
+KEY_LENGTH = 255
+
+
+class User(db.Model):  # type: ignore[name-defined]
+    """An account; movie_count is kept beside it so that no list has to count."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(5), server_default="user")
+    theme: Mapped[str] = mapped_column(String(6), server_default="system")
+    language: Mapped[str] = mapped_column(String(35), server_default="en")
+    movie_count: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+users = User.__table__
+
+
+class Session(db.Model):  # type: ignore[name-defined]
+    """A login: what a signed access token names and a refresh cookie proves."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(5), server_default="login")
+    name: Mapped[str | None] = mapped_column(String(100))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    refresh_hash: Mapped[str] = mapped_column(String(64))
+    rotation_key: Mapped[str] = mapped_column(String(64))
+    superseded: Mapped[dict[str, float]] = mapped_column(JSON)
+    remember: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+sessions = Session.__table__
+
+
+class Movie(db.Model):  # type: ignore[name-defined]
+    """A movie of its owner; an unknown year is '' so that one index orders all rows alike."""
+
+    __tablename__ = "movies"
+    __table_args__ = (
+        Index("ix_movies_owner_created", "owner_id", "created_at", "id"),
+        Index("ix_movies_owner_updated", "owner_id", "updated_at", "id"),
+        Index("ix_movies_owner_title", "owner_id", "title_key", "id"),
+        Index("ix_movies_owner_year", "owner_id", "year", "id"),
+        Index(
+            "ix_movies_image",
+            "image_key",
+            sqlite_where=text("image_key IS NOT NULL"),
+            postgresql_where=text("image_key IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},  # an id is never given twice
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
+    )
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    title: Mapped[str] = mapped_column(String(255))
+    year: Mapped[str] = mapped_column(String(4))
+    image_url: Mapped[str | None] = mapped_column(String(2048))
+    search_key: Mapped[str] = mapped_column(Text)
+    title_key: Mapped[str] = mapped_column(
+        String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
+    )
+    # Follows from image_url; the database refuses a picture that is not there, or not any more
+    image_key: Mapped[str | None] = mapped_column(
+        ForeignKey("images.key"),
+        Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
+    )
+    version: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+movies = Movie.__table__
+
+
+class Image(db.Model):  # type: ignore[name-defined]
+    """A picture in the storage: when it was added, last put into a movie, or last looked at.
+
+    unused_since is when it was first known that no movie shows it, and None before.
+    """
+
+    __tablename__ = "images"
+    __table_args__ = (
+        Index(
+            "ix_images_used_at",
+            "used_at",
+            sqlite_where=text("unused_since IS NULL"),
+            postgresql_where=text("unused_since IS NULL"),
+        ),
+    )
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(10))
+    used_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    unused_since: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
+
+class Upload(db.Model):  # type: ignore[name-defined]
+    """An upload that was permitted, has come and is a picture; its id is a name of the picture.
+
+    size is the bytes that are stored, as the owner is charged for them; 0 for uploads older than
+    the column.
+    """
+
+    __tablename__ = "uploads"
+    # With the size, so that the sum reads the index alone
+    __table_args__ = (Index("ix_uploads_owner_size", "owner_id", "size"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(ForeignKey("images.key", ondelete="CASCADE"), index=True)
+    size: Mapped[int] = mapped_column(server_default="0")
+
+
+images, uploads = Image.__table__, Upload.__table__

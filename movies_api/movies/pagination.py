@@ -1,0 +1,164 @@
+"""Pagination: one statement per shape of query, built once."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import gt, lt
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_
+
+from ..db import autocommit_all, autocommit_one
+from ..db.prepared import Prepared
+from ..models import movies
+from .queries import LISTED
+from .titles import fold
+
+Sort = tuple[tuple[str, bool], ...]
+SORT_COLUMNS = {
+    "title": movies.c.title_key,
+    "year": movies.c.year,
+    "createdAt": movies.c.created_at,
+    "updatedAt": movies.c.updated_at,
+}
+SORT_LABELS = tuple(f"key_{number}" for number in range(len(SORT_COLUMNS)))
+DEEP_OFFSET = 1000
+# So many rows are sooner read than found by the index of words, which knows everybody's titles
+SMALL_COLLECTION = 1000
+MAX_WORDS = 16  # each is compared with every title that has the others
+OLDEST, NEWEST = "0000", "9999"
+
+
+class Shape(NamedTuple):
+    """What tells one statement from another: not the values."""
+
+    sort: Sort
+    words: int
+    has_years: bool
+    is_after: bool
+    is_small: bool
+    is_deep: bool = False
+
+
+def fetch_page(
+    owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
+) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """Return a page of wire rows, and the position of its last row when more rows follow.
+
+    The owner has id and movie_count. A position is the row's values of the sort's columns and its
+    id; `after` is one.
+    """
+    shape, values = _shape_and_params(owner, query, after)
+    values["limit"] = query["limit"] + 1
+    values["offset"] = 0 if after is not None else (query["page"] - 1) * query["limit"]
+    rows = autocommit_all(
+        _page_statement(shape._replace(is_deep=values["offset"] > DEEP_OFFSET)), values
+    )
+    follow = len(rows) > query["limit"]
+    rows = rows[: query["limit"]]
+    for row in rows:
+        row["ownerId"] = owner.id
+        position = [row.pop(key) for key in SORT_LABELS[: len(shape.sort)]]
+    return rows, [*position, rows[-1]["id"]] if follow else None
+
+
+def count_matches(owner: Row[Any], query: dict[str, Any]) -> int:
+    """Return how many movies of the owner fit the search and the years."""
+    shape, values = _shape_and_params(owner, query, None)
+    row = autocommit_one(_count_statement(shape), values)
+    return 0 if row is None else row[0]
+
+
+def is_filtered(query: dict[str, Any]) -> bool:
+    """Tell whether the query asks for less than the whole collection."""
+    return any(query[name] for name in ("search", "year", "year_from", "year_to"))
+
+
+def words_of(search: str) -> list[str]:
+    """Return the folded words that a title must have, each once."""
+    # What folds to nothing, a lone accent, is looked for as it is
+    return list(dict.fromkeys((fold(search) or search).split()))
+
+
+def _shape_and_params(
+    owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
+) -> tuple[Shape, dict[str, Any]]:
+    words = words_of(query["search"] or "")
+    has_years = any(query[name] for name in ("year", "year_from", "year_to"))
+    values: dict[str, Any] = {"owner": owner.id}
+    for number, word in enumerate(words):
+        plain = re.sub(r"([\\%_])", r"\\\1", word)
+        values[f"word_{number}"] = f"%{plain}%"
+    if has_years:
+        values["oldest"] = max(filter(None, (query["year"], query["year_from"], OLDEST)))
+        values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
+    for number, value in enumerate(after or ()):
+        values[f"after_{number}"] = value
+    is_small = bool(words or has_years) and owner.movie_count <= SMALL_COLLECTION
+    return Shape(query["sort"], len(words), has_years, after is not None, is_small), values
+
+
+@lru_cache(maxsize=512)
+def _page_statement(shape: Shape) -> Select[Any] | Prepared:
+    statement = _build_page_statement(shape)
+    # How rare a word is, how many years, and how deep a page, decides how it is best found
+    is_one_plan = shape.is_small or not (shape.words or shape.has_years or shape.is_deep)
+    return Prepared(statement) if is_one_plan else statement
+
+
+def _build_page_statement(shape: Shape) -> Select[Any]:
+    # The order always ends in id, in the direction of the last key: no row is shown twice or lost
+    keys = [SORT_COLUMNS[name] for name, _ in shape.sort] + [movies.c.id]
+    downs = [descends for _, descends in shape.sort]
+    downs.append(downs[-1])
+    extra = [key.label(label) for key, label in zip(keys[:-1], SORT_LABELS, strict=False)]
+    order = [key.desc() if down else key.asc() for key, down in zip(keys, downs, strict=True)]
+    conditions = _conditions(shape)
+    if shape.is_after:
+        conditions.append(_after_position(keys, downs))
+
+    def cut(statement: Select[Any]) -> Select[Any]:
+        return (
+            statement.where(*conditions)
+            .order_by(*order)
+            .limit(bindparam("limit"))
+            .offset(bindparam("offset"))
+        )
+
+    if not shape.is_deep:
+        return cut(select(*LISTED, *extra))
+    # The rows passed over are counted off in the index alone
+    ids = cut(select(movies.c.id)).subquery()
+    return select(*LISTED, *extra).join(ids, ids.c.id == movies.c.id).order_by(*order)
+
+
+@lru_cache(maxsize=64)
+def _count_statement(shape: Shape) -> Select[Any] | Prepared:
+    statement = select(func.count()).select_from(movies).where(*_conditions(shape))
+    return Prepared(statement) if shape.is_small else statement
+
+
+def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [movies.c.owner_id == bindparam("owner")]
+    if shape.has_years:
+        conditions.append(movies.c.year.between(bindparam("oldest"), bindparam("newest")))
+    # An expression that no index knows
+    key = movies.c.search_key.concat("") if shape.is_small else movies.c.search_key
+    for name in (f"word_{number}" for number in range(shape.words)):
+        conditions += [key.like(bindparam(name), escape="\\")]
+    return conditions
+
+
+def _after_position(
+    keys: Sequence[ColumnElement[Any]], downs: Sequence[bool]
+) -> ColumnElement[bool]:
+    """Return the condition for the rows behind a position, in a form an index can walk."""
+    marks = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
+    if len(set(downs)) == 1:
+        compare = lt if downs[0] else gt
+        return compare(tuple_(*keys), tuple_(*marks))  # type: ignore[no-any-return]
+    steps = []
+    for number, down in enumerate(downs):
+        same = [key == mark for key, mark in zip(keys[:number], marks, strict=False)]
+        steps.append(and_(*same, (lt if down else gt)(keys[number], marks[number])))
+    return or_(*steps)

@@ -1,0 +1,46 @@
+"""The signers: one purpose and one salt each."""
+
+import hashlib
+from functools import lru_cache
+
+from itsdangerous import BadData, Signer, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+
+@lru_cache(maxsize=8)
+def access_signer(keys: tuple[str, ...]) -> TimestampSigner:
+    """Return the signer of access tokens."""
+    return TimestampSigner(list(reversed(keys)), "access", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
+def refresh_signer(keys: tuple[str, ...]) -> Signer:
+    """Return the signer of refresh cookies."""
+    return Signer(list(reversed(keys)), "refresh", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
+def reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
+    """Return the signer of password reset tokens."""
+    return TimestampSigner(list(reversed(keys)), "reset", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
+def cursor_signer(keys: tuple[str, ...]) -> Signer:
+    """Return the signer of cursors."""
+    return Signer(list(reversed(keys)), "cursor")
+
+
+@lru_cache(maxsize=8)
+def upload_signer(keys: tuple[str, ...]) -> URLSafeTimedSerializer:
+    """Return the serializer of upload URLs."""
+    options = {"digest_method": hashlib.sha256}
+    return URLSafeTimedSerializer(list(reversed(keys)), "upload", signer_kwargs=options)
+
+
+def reject_noncanonical(token: str) -> str:
+    """Return the token; raise BadData when base64 reads its signature out of another spelling."""
+    signature = token.rpartition(".")[2]
+    if base64_encode(base64_decode(signature)).decode() != signature:
+        raise BadData("The signature is spelt in another way.")
+    return token

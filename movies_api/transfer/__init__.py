@@ -1,1 +1,0 @@
-"""Transfer: whole collections out of the service and into it, as files."""
