@@ -146,7 +146,7 @@ def test_form_without_a_file_says_what_to_send(alice, part):
 
     assert response.status_code == 400
     (message,) = response.json["error"]["details"]["file"]
-    assert "in the form's field `file`" in message
+    assert "in the form field `file`" in message
     assert titles(alice) == []
 
 

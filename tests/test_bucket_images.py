@@ -374,7 +374,7 @@ def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database,
 
     assert response.status_code == 204
     assert [line["event"] for line in lines() if "event" in line][-1] == "account_deleted"
-    assert any(line["message"].startswith("picture storage") for line in lines())
+    assert any(line["message"].startswith("image storage") for line in lines())
     assert len(database.execute("SELECT * FROM images")) == 1, "it is for the sweep"
 
 
@@ -384,7 +384,7 @@ def test_a_sweep_says_that_the_bucket_is_away(app, store, names):
     result = app.test_cli_runner().invoke(args=["images", "cleanup"])
 
     assert result.exit_code == 1
-    assert "Error: The storage of pictures is away" in result.output
+    assert "Error: Image storage is temporarily unavailable" in result.output
     assert "Traceback" not in result.output
 
 

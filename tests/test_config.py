@@ -202,7 +202,7 @@ def test_a_fault_names_variable_value_and_cure(faults, variable, value):
     [line] = [line for line in faults(**{variable: value}) if variable in line]
 
     assert value.rpartition(",")[2] in line
-    assert re.search(r"\b(give|list)\b", line, re.IGNORECASE)
+    assert re.search(r"\b(must|give|list|name)\b", line, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("variable", ["REDIS_URL", "SMTP_URL"])
@@ -214,7 +214,7 @@ def test_a_server_that_cannot_be_meant_is_rejected_and_not_shown(faults, variabl
     lines = faults(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
 
     [line] = [line for line in lines if variable in line]
-    assert "give a URL" in line
+    assert "must be a URL" in line
     assert "s3cr3t-pw" not in line
 
 

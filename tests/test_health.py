@@ -62,13 +62,14 @@ def at_revision(database):
     change(version)
 
 
-def test_an_older_database_is_not_ready_and_names_the_command(client, at_revision):
+def test_an_older_database_is_not_ready_and_names_the_command(client, at_revision, monkeypatch):
     at_revision("0001")
+    monkeypatch.setattr("movies_api.health._older", lambda _: {"0001"})
 
     response = client.get("/ready")
 
     assert response.status_code == 503
-    assert "run `flask --app wsgi db upgrade`" in response.json["error"]["message"]
+    assert "Run `flask --app wsgi db upgrade`" in response.json["error"]["message"]
 
 
 def test_a_newer_database_is_ready(client, at_revision):

@@ -220,7 +220,7 @@ def test_rejects_a_form_that_is_broken(alice, body):
     for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary=\xe4"):  # fmt: skip
         response = alice.post("/movies/import", data=body, content_type=kind)
 
-        assert "in the form's field `file`" in fault_of(response)
+        assert "in the form field `file`" in fault_of(response)
     assert titles(alice) == []
 
 

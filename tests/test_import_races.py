@@ -341,7 +341,7 @@ def test_an_image_that_is_too_large_costs_its_row(make_app, alice):
     response = person.post("/movies/import", **form_file("x", json.dumps(rows).encode()))
 
     assert [each["action"] for each in response.json["rows"]] == ["rejected", "added"]
-    assert "at most 1024 bytes" in response.json["rows"][0]["reason"]
+    assert "The limit is 1024 bytes" in response.json["rows"][0]["reason"]
 
 
 def test_many_images_of_the_service_cost_few_statements(alice, bob):

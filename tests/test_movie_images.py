@@ -292,7 +292,7 @@ def test_names_some_of_many_fields_that_do_not_exist(alice):
     assert len(details) == 20
     assert details.pop("title") == ["Required."]
     assert [messages for messages in details.values() if len(messages) > 1] == [
-        ["Unknown field.", "So it is with 81 more fields."]
+        ["Unknown field.", "The same applies to 81 more fields."]
     ]
 
 

@@ -163,7 +163,7 @@ def test_a_login_takes_along_some_that_have_run_out(
     alice, database, clock, make_client, monkeypatch
 ):
     # Few, so that by its statistics PostgreSQL would run a subquery again for each row
-    monkeypatch.setattr("movies_api.auth.sessions.PURGED", 5)
+    monkeypatch.setattr("movies_api.auth.sessions.PURGE_BATCH", 5)
     database.execute("ANALYZE sessions" if database.is_postgresql else "ANALYZE")
     [row] = database.execute("SELECT * FROM sessions")
     columns = ", ".join(name for name in row._mapping if name != "id")

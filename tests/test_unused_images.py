@@ -202,7 +202,7 @@ def test_storage_that_rejects_to_remove_does_not_fail_an_upload(
         patch.setattr(Folder, "remove", remove)
         add(bob)
 
-    assert any(line["message"].startswith("picture storage") for line in lines())
+    assert any(line["message"].startswith("image storage") for line in lines())
     assert name_of(movie) in files()
     assert database.execute("SELECT count(*) FROM images") == [(2,)]
     add(bob)

@@ -82,7 +82,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
     if claim is None or claim.upload.hex != name:
         abort_with(403, message="The upload URL is invalid or has expired. Request a new one.")
     if request.mimetype and request.mimetype != claim.media_type:
-        abort_with(415, message=f"The permission is for {claim.media_type}.")
+        abort_with(415, message=f"The upload URL is for {claim.media_type}.")
     with disk_errors(), TemporaryFile() as file:
         _read_body(file, claim.size)
         key = store_file(file, claim.media_type, "contentType", claim.owner, claim.upload)
