@@ -41,6 +41,7 @@ def get_health() -> dict[str, str]:
 
 
 @bp.get("/ready")
+@runs_in("readiness")
 @public
 @bp.response(200, StatusSchema)
 def get_readiness() -> dict[str, str]:

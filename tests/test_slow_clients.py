@@ -308,6 +308,7 @@ def test_an_unknown_user_of_a_pool_does_not_exist(app):
     assert pools - {None} == {
         "passwords",
         "health",
+        "readiness",
         "images",
         "thumbnails",
         "imports",
