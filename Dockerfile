@@ -1,4 +1,4 @@
-# The same image serves, migrates (flask --app wsgi db upgrade) and looks after the sessions.
+# The image also runs commands, such as `flask --app wsgi db upgrade`.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -22,7 +22,7 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
-# Without DATABASE_URL the data are files here
+# SQLite database and images, unless DATABASE_URL and S3_BUCKET are set
 VOLUME /data
 EXPOSE 3001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \

@@ -1,4 +1,4 @@
-"""How gunicorn serves the app; PORT, WEB_CONCURRENCY and THREADS fit it to a machine."""
+"""The gunicorn settings; PORT, WEB_CONCURRENCY and THREADS come from the environment."""
 
 import ctypes
 import gc
@@ -9,44 +9,44 @@ from pathlib import Path
 from typing import Any
 
 
-def whole_number(variable: str, given: str | int, most: int) -> int:
-    """Return the number that a variable gives, or end the start."""
-    text = str(given).strip()
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= most:
-        sys.exit(f"{variable}={text!r}: give a whole number from 1 to {most}")
+def parse_integer(variable: str, value: str | int, maximum: int) -> int:
+    """Return the value of a variable as an integer, or exit with an error."""
+    text = str(value).strip()
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= maximum:
+        sys.exit(f"{variable}={text!r}: must be an integer between 1 and {maximum}")
     return int(text)
 
 
-bind = f"0.0.0.0:{whole_number('PORT', os.environ.get('PORT') or 3001, 65535)}"
-workers = whole_number("WEB_CONCURRENCY", os.environ.get("WEB_CONCURRENCY") or 2, 1000)
-# For quick requests; slow ones have threads of their own (movies_api/thread_pools.py)
-threads = whole_number("THREADS", os.environ.get("THREADS") or 4, 1000)
+bind = f"0.0.0.0:{parse_integer('PORT', os.environ.get('PORT') or 3001, 65535)}"
+workers = parse_integer("WEB_CONCURRENCY", os.environ.get("WEB_CONCURRENCY") or 2, 1000)
+# For short requests; slow ones have separate threads (movies_api/thread_pools.py)
+threads = parse_integer("THREADS", os.environ.get("THREADS") or 4, 1000)
 worker_class = "movies_api.gunicorn_worker.Worker"
-# A fault of the settings ends the start, and workers share the memory of what is imported
+# Invalid settings abort the start, and workers share the memory of imported modules
 preload_app = True
 
-# Routers give up on a response, and platforms kill after SIGTERM, at 30 seconds
+# Routers time out after 30 seconds, and platforms send SIGKILL 30 seconds after SIGTERM
 timeout = 25
 graceful_timeout = 20
-# Longer than routers keep an idle connection (Heroku 90, AWS 60 seconds): the side that sends the
-# next request must be the side that closes. An idle connection takes no thread
+# Longer than routers keep idle connections (Heroku 90, AWS 60 seconds), so that the router closes
+# them and never sends a request on a closed one. An idle connection occupies no thread
 keepalive = 95
 worker_connections = 4000
 
-# glibc: blocks of 1 MiB and more go back when freed, and all threads share two arenas. Argon2 takes
-# 19 MiB for each hash, and every thread's arena would keep them: 245 MB for two workers, not 92
+# Make glibc return freed blocks of 1 MiB or more and share two arenas among all threads. Otherwise
+# each arena keeps the 19 MiB of an Argon2 hash: 245 MB for two workers instead of 92
 with suppress(OSError, AttributeError):
     ctypes.CDLL(None).mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
     ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
-# The heartbeat must not wait for a disk
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  kept in memory
+# A slow disk must not delay the heartbeat
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  in memory
 control_socket_disable = True
 
 
 def when_ready(server: Any) -> None:
-    """Log whether the database can serve; share with the workers what has been imported."""
-    from movies_api.health import check_at_boot  # noqa: PLC0415  only now is the path set up
+    """Check the database, and freeze imported objects so that workers share their memory."""
+    from movies_api.health import check_at_boot  # noqa: PLC0415  gunicorn sets sys.path late
 
     check_at_boot(server.app.wsgi())
     gc.collect()
@@ -54,5 +54,5 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Hand the worker the signals that arrived while it was being made."""
+    """Pass the worker the signals that arrived during the fork."""
     worker.missed_signals = server.SIG_QUEUE

@@ -1,4 +1,4 @@
-"""What gunicorn and flask start: `gunicorn wsgi:app`, `flask --app wsgi ...`."""
+"""The WSGI entry point: `gunicorn wsgi:app`, `flask --app wsgi ...`."""
 
 import sys
 

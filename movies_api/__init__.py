@@ -30,14 +30,14 @@ from .movies.views import bp as movies_bp
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """Return the service; without a config the environment supplies it."""
+    """Return the app; the config defaults to the environment."""
     config = config or Config.from_environ()
     app = Flask(
         __name__, static_folder=None, instance_path=str(Path(config.instance_dir).absolute())
     )
     app.extensions["movies_api"] = config
     app.url_map.merge_slashes = False
-    # Nothing here is a coroutine; Flask would ask that of each function on each request
+    # No function here is a coroutine; Flask would check each one on each request
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.config.update(
         MAX_CONTENT_LENGTH=config.max_body_bytes,
@@ -48,7 +48,7 @@ def create_app(config: Config | None = None) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app,
             x_for=config.proxy_hops,
-            x_proto=1,  # the first proxy sets it, the others leave it
+            x_proto=1,  # only the first proxy sets it
             x_host=0,
         )
     init_logs(app, config)
@@ -62,11 +62,9 @@ def create_app(config: Config | None = None) -> Flask:
     init_images(app, config)
     app.before_request(require_auth)
     api = init_api(app)
-    people, collections = (
-        (auth_bp, account_bp, sessions_bp),
-        (movies_bp, import_export_bp, images_bp),
-    )
-    for bp in (*people, *collections, admin_bp, service_bp):
+    accounts = (auth_bp, account_bp, sessions_bp)
+    collections = (movies_bp, import_export_bp, images_bp)
+    for bp in (*accounts, *collections, admin_bp, service_bp):
         api.register_blueprint(bp)
     app.register_blueprint(docs_bp)
     init_cli(app)

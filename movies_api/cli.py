@@ -1,4 +1,4 @@
-"""Commands of flask, but for those of images: `flask --app wsgi --help` lists them."""
+"""Commands of `flask --app wsgi`; the images package defines its own."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from .auth.users import promote_user, user_from_email
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db
 
-sessions = AppGroup("sessions", help="Look after the sessions.")
-user = AppGroup("user", help="Look after an account.")
+sessions = AppGroup("sessions", help="Manage sessions.")
+user = AppGroup("user", help="Manage accounts.")
 
 
 def init_cli(app: Flask) -> None:
-    """Add our commands to flask."""
-    app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes our file
+    """Register the commands."""
+    app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
     for command in (seed, sessions, user, write_openapi, config_docs):
         app.cli.add_command(command)
 
@@ -33,16 +33,16 @@ def seed() -> None:
     if demo.add_demo_data():
         click.echo(f"Added {demo.EMAIL} / {demo.PASSWORD} with {len(demo.MOVIES)} movies.")
     else:
-        click.echo("The database holds data: nothing was added.")
+        click.echo("The database has accounts already: nothing was added.")
 
 
 @sessions.command()
 def purge() -> None:
-    """Remove the sessions that have expired."""
+    """Delete expired sessions."""
     begin_long_transaction()
     count = purge_sessions(most=2**31)
     db.session.commit()
-    click.echo(f"Removed {count} expired sessions.")
+    click.echo(f"Deleted {count} expired sessions.")
 
 
 @user.command()
@@ -57,7 +57,7 @@ def promote(email: str) -> None:
 @user.command("reset-password")
 @click.argument("email")
 def reset_password(email: str) -> None:
-    """Print a link with which EMAIL can set a new password within 30 minutes."""
+    """Print a link to set a new password for EMAIL, valid for 30 minutes."""
     found = user_from_email(parse_email(email))
     if found is None:
         raise click.ClickException(f"No account has the email address {email}.")
@@ -65,7 +65,7 @@ def reset_password(email: str) -> None:
 
 
 def parse_email(email: str) -> str:
-    """Return the address in the form in which it is stored."""
+    """Return the address as it is stored."""
     try:
         return str(Email().deserialize(email))
     except ValidationError as error:
@@ -75,8 +75,8 @@ def parse_email(email: str) -> str:
 @click.command("openapi")
 @click.argument("path", default="docs/openapi.yml", type=click.Path(path_type=Path))
 def write_openapi(path: Path) -> None:
-    """Write the OpenAPI document to a file (needs PyYAML: the extra `dev`)."""
-    import yaml  # noqa: PLC0415  only who works on the service has it
+    """Write the OpenAPI document to a file (requires the extra `test`)."""
+    import yaml  # noqa: PLC0415  not installed in production
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(openapi_spec(current_app), sort_keys=False, allow_unicode=True))

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment; every fault is reported at once, by name."""
+"""Settings from environment variables; all invalid ones are reported together, by name."""
 
 import os
 import re
@@ -22,11 +22,11 @@ SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"}
 
 
 class ConfigError(Exception):
-    """The environment cannot be used; the message names every fault and its cure."""
+    """The settings are invalid; the message has a line with the fix for each."""
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from low to high."""
+    """Return a parser for integers from low to high."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
@@ -37,7 +37,7 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
 
 
 def choice(*choices: str) -> Callable[[str], str]:
-    """Return a reader of one word out of a few, whatever its case."""
+    """Return a parser that accepts one of the choices in any case."""
 
     def read(text: str) -> str:
         for choice in choices:
@@ -56,7 +56,7 @@ def parse_folder(text: str) -> Path:
 
 
 def parse_database_url(text: str) -> str:
-    """Return a URL that names its driver: platforms hand out postgres://, which has none."""
+    """Return the URL with its driver; platforms set postgres://, which SQLAlchemy rejects."""
     text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", text)
     if not text.startswith("sqlite"):
         _check_userinfo(text)
@@ -65,21 +65,21 @@ def parse_database_url(text: str) -> str:
     except (ArgumentError, ValueError) as error:
         raise ValueError("must be a URL such as postgresql://user:password@host/name") from error
     if url.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg2"}:
-        raise ValueError("give a postgresql:// or a sqlite:/// URL, without another driver")
+        raise ValueError("must be a postgresql:// or sqlite:/// URL without another driver")
     if (url.database or ":memory:").startswith((":memory:", "file:")):
-        raise ValueError("name a database: postgresql://.../name or sqlite:///path")
+        raise ValueError("must name a database: postgresql://.../name or sqlite:///path")
     if not 0 < (url.port or 5432) < 65536:
         raise ValueError("the port must be between 1 and 65535")
     return text
 
 
 def _check_userinfo(text: str) -> None:
-    """Raise a ValueError if the user or the password ends where another part of a URL begins.
+    """Raise a ValueError if the user or the password contains unescaped special characters.
 
-    A `:` in the password, or an `@` in the query as in `?user=ann@example.com`, does no harm.
+    A `:` in the password and an `@` in the query, as in `?user=ann@example.com`, are allowed.
     """
     rest = text.partition("://")[2]
-    userinfo = re.match(r"[^:/?]*(:[^@]*)?@", rest)  # what make_url takes for it
+    userinfo = re.match(r"[^:/?]*(:[^@]*)?@", rest)  # as make_url matches it
     if "@" in rest[userinfo.end() if userinfo else 0 :].partition("?")[0] or (
         userinfo and re.search(r"[/?#\[\]\s]|%(?![0-9A-Fa-f]{2})", userinfo[0])
     ):
@@ -90,22 +90,22 @@ def _check_userinfo(text: str) -> None:
 
 
 def parse_secret_keys(text: str) -> tuple[str, ...]:
-    """Return the keys, newest first; each must be long and not a placeholder."""
+    """Return the keys, newest first; raise a ValueError for short keys and placeholders."""
     keys = tuple(key.strip() for key in text.split(","))
     for number, key in enumerate(keys, 1):
         if len(key) < MINIMUM_KEY_LENGTH or len(set(key)) < 10:
             raise ValueError(
-                f"key {number} of {len(keys)} is weak: it has under {MINIMUM_KEY_LENGTH} "
-                f"characters, or few different ones; {MAKE_KEY}"
+                f"key {number} of {len(keys)} is weak: it must have at least "
+                f"{MINIMUM_KEY_LENGTH} characters, 10 of them different; {MAKE_KEY}"
             )
     return keys
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Return exact origins; a wildcard with credentials would let any site act for the user."""
+    """Return exact origins; with credentials, a wildcard lets any site act as the user."""
     origins = tuple(_parse_origin(part.strip()) for part in text.split(",") if part.strip())
     if not origins:
-        raise ValueError("list at least one origin, such as https://app.example.com")
+        raise ValueError("must list at least one origin, such as https://app.example.com")
     return origins
 
 
@@ -117,9 +117,9 @@ def _parse_origin(text: str) -> str:
     url = urlsplit(text.rstrip("/").lower())
     is_origin = re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", url.geturl())
     if not is_origin or not 0 < (url.port or 1) < 65536:
-        raise ValueError(f"{text!r} is not an origin: give scheme://host[:port] and no path")
+        raise ValueError(f"{text!r} must be an origin: scheme://host[:port] without a path")
     if url.port == {"http": 80, "https": 443}[url.scheme]:
-        raise ValueError(f"browsers leave out the usual port: drop :{url.port} from {text!r}")
+        raise ValueError(f"browsers omit the default port: remove :{url.port} from {text!r}")
     return url.geturl()
 
 
@@ -127,12 +127,12 @@ def _is_url(text: str, *schemes: str) -> bool:
     try:
         url = urlsplit(text)
         return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:  # its text may show a part of the password
+    except ValueError:  # its message may contain part of the password
         return False
 
 
 def parse_switch(text: str) -> bool:
-    """Return whether the text says true."""
+    """Return True for `true` and False for `false`."""
     return choice("true", "false")(text) == "true"
 
 
@@ -144,7 +144,7 @@ def parse_redis_url(text: str) -> str:
 
 
 def parse_smtp_url(text: str) -> str:
-    """Return the URL of a mail server, with the credentials in it."""
+    """Return the URL of a mail server, including credentials."""
     if not _is_url(text, "smtp", "smtps"):
         raise ValueError("must be a URL such as smtps://user:password@host:465")
     return text
@@ -154,37 +154,37 @@ def parse_mailbox(text: str) -> str:
     """Return a sender such as `Movies <movies@example.com>`."""
     header: Any = default.header_factory("From", text)
     if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
-        raise ValueError("give one address, such as Movies <movies@example.com>")
+        raise ValueError("must be one address, such as Movies <movies@example.com>")
     return text
 
 
 def parse_base_url(text: str) -> str:
-    """Return an http or https URL without a slash at its end."""
+    """Return an http or https URL without a trailing slash."""
     url = urlsplit(text.rstrip("/"))
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-        raise ValueError("give an http(s) URL without a query, such as https://cdn.example.com")
+        raise ValueError("must be an http(s) URL without a query, such as https://cdn.example.com")
     return url.geturl()
 
 
 def parse_bucket(text: str) -> str:
-    """Return the name of a bucket, which needs the library that speaks to it."""
+    """Return the name of a bucket; raise a ValueError if boto3 is not installed."""
     if find_spec("boto3") is None:
-        raise ValueError("a bucket needs boto3: pip install 'movies_api[s3]'")
+        raise ValueError("requires boto3: pip install 'movies_api[s3]'")
     return text
 
 
 def setting(variable: str, read: Callable[[str], Any], default: str | None) -> Any:
-    """Declare a field of Config: its variable, its reader and its default, as text."""
-    about = {"variable": variable, "read": read, "default": default}
-    return field(metadata=about, repr=variable not in SECRETS)
+    """Declare a field of Config: its variable, its parser and its default as text."""
+    metadata = {"variable": variable, "read": read, "default": default}
+    return field(metadata=metadata, repr=variable not in SECRETS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything a deployment can choose.
+    """The settings of a deployment.
 
-    The text below a setting is its description in docs/configuration.md and .env.example, which
-    `flask --app wsgi config-docs` writes.
+    `flask --app wsgi config-docs` writes the text below each setting to docs/configuration.md and
+    .env.example.
     """
 
     instance_dir: Path = setting("INSTANCE_DIR", parse_folder, "instance")
@@ -210,10 +210,10 @@ class Config:
     does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
-    get a 413."""
+    are rejected with 413."""
     argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", integer_between(8, 1 << 22), "19456")
     """Memory of one password hash (Argon2id) in KiB. After a change of any `ARGON2_*` cost,
-    each password is rehashed at its next login."""
+    each password is rehashed at the next login."""
     argon2_time_cost: int = setting("ARGON2_TIME_COST", integer_between(1, 100), "2")
     """Passes of one password hash."""
     argon2_parallelism: int = setting("ARGON2_PARALLELISM", integer_between(1, 16), "1")
@@ -222,11 +222,11 @@ class Config:
     """Password hashes computed at the same time in one process; others wait. Each takes
     `ARGON2_MEMORY_KIB`."""
     redis_url: str | None = setting("REDIS_URL", parse_redis_url, None)
-    """Redis server in which all processes count rate limits together:
-    `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts for
-    itself."""
+    """Redis server that all processes share for rate limits:
+    `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts
+    separately."""
     ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", parse_switch, "true")
-    """`false` turns all rate limits off, for tests and load tests."""
+    """`false` disables all rate limits, for tests and load tests."""
     frontend_url: str = setting("FRONTEND_URL", _parse_origin, "http://localhost:3000")
     """Origin of the frontend that emails link to. Required with `SMTP_URL`."""
     smtp_url: str | None = setting("SMTP_URL", parse_smtp_url, None)
@@ -236,42 +236,42 @@ class Config:
     mail_from: str = setting("MAIL_FROM", parse_mailbox, "Movies <no-reply@localhost>")
     """Sender of emails."""
     db_pool_size: int = setting("DB_POOL_SIZE", integer_between(1, 200), "10")
-    """Largest number of PostgreSQL connections of one process. All processes together must stay
-    below the server's max_connections. A process never uses more than it has threads."""
+    """Maximum number of PostgreSQL connections per process. All processes together must stay below
+    the server's max_connections. A process never uses more connections than threads."""
     db_statement_timeout_ms: int = setting(
         "DB_STATEMENT_TIMEOUT_MS", integer_between(10, 3_600_000), "10000"
     )
-    """Milliseconds that one SQL statement may take; beyond that the response is a 503. Behind
-    PgBouncer in transaction mode, set this and the next for the role in PostgreSQL
+    """Timeout of one SQL statement in milliseconds; the response is then a 503. Behind PgBouncer
+    in transaction mode, set this and the next for the role in PostgreSQL
     (docs/operations.md)."""
     db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", integer_between(10, 3_600_000), "2000")
-    """Milliseconds that a statement may wait for a lock, on SQLite for another writer."""
+    """Timeout in milliseconds for waiting for a lock, or on SQLite for another writer."""
     db_import_timeout_ms: int = setting(
         "DB_IMPORT_TIMEOUT_MS", integer_between(10, 3_600_000), "30000"
     )
-    """Milliseconds that a statement of an import may take, waiting for locks included."""
+    """Timeout of one statement of an import in milliseconds, including waiting for locks."""
     image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
-    """Directory for images when there is no bucket; it must persist. Unset: images in
+    """Directory for images if there is no bucket; it must persist. Unset: `images` in
     `INSTANCE_DIR`."""
     image_base_url: str | None = setting("IMAGE_BASE_URL", parse_base_url, None)
-    """What precedes /images/ in the URL of an image, such as a CDN: `https://cdn.example.com`.
-    Unset: the address the client calls."""
+    """Base URL of /images/, for example of a CDN: `https://cdn.example.com`. Unset: the host that
+    the client calls."""
     image_max_bytes: int = setting("IMAGE_MAX_BYTES", integer_between(1024, 1 << 28), "10485760")
     """Largest image in bytes."""
     image_max_pixels: int = setting("IMAGE_MAX_PIXELS", integer_between(1, 80_000_000), "30000000")
-    """Largest image in pixels, all frames together; docs/images.md says how formats count.
+    """Largest image in pixels, including all frames; docs/images.md explains how formats count.
     Decoding takes up to 12 bytes of memory per pixel."""
     image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
     s3_bucket: str | None = setting("S3_BUCKET", parse_bucket, None)
-    """Bucket for images, on S3 or a compatible store. Needed where the disk does not persist,
-    as on Heroku. Credentials are found as boto3 finds them: `AWS_ACCESS_KEY_ID` and
-    `AWS_SECRET_ACCESS_KEY`, or the role of the machine. Unset: images are files in
+    """Bucket for images, on S3 or a compatible store. Required where the disk does not persist,
+    as on Heroku. boto3 finds the credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or
+    the role of the machine. Unset: images are files in
     `IMAGE_DIR`."""
     s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", parse_base_url, None)
-    """Endpoint of an S3-compatible store, as browsers reach it too. Unset: AWS."""
+    """Endpoint of an S3-compatible store; browsers must be able to reach it. Unset: AWS."""
     s3_region: str | None = setting("S3_REGION", str, None)
-    """Region of the bucket. Unset: as boto3 finds it."""
+    """Region of the bucket. Unset: the one that boto3 finds."""
     s3_upload: str = setting("S3_UPLOAD", choice("post", "put"), "post")
     """How browsers upload to the bucket: `post` (a form), or `put` for stores that do not
     accept forms."""
@@ -281,12 +281,12 @@ class Config:
     """Largest number of rows of an import file. A row takes up to 700 bytes of memory and 0.1
     ms."""
     max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", integer_between(1, 10**9), "100000")
-    """Quota of movies per account. Beyond a quota the response is a 403; docs/api.md has the
-    details."""
+    """Quota of movies per account. Requests that exceed a quota are rejected with 403; see
+    docs/api.md."""
     max_image_bytes_per_user: int = setting(
         "MAX_IMAGE_BYTES_PER_USER", integer_between(1024, 10**12 - 1), "1000000000"
     )
-    """Quota of image bytes per account: the stored size of all images that it uploaded."""
+    """Quota of image bytes per account: the stored size of all its uploaded images."""
     max_tokens_per_user: int = setting("MAX_TOKENS_PER_USER", integer_between(1, 10_000), "100")
     """Quota of unexpired API tokens per account."""
     max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", integer_between(1, 10_000), "100")
@@ -300,12 +300,12 @@ class Config:
 
     @property
     def is_embedded(self) -> bool:
-        """Tell whether the database is a file of this machine: then everything has a default."""
+        """Return whether the database is a SQLite file; then every setting has a default."""
         return self.database_url.startswith("sqlite")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
-        """Read every setting; raise one ConfigError that names all that is wrong."""
+        """Read all settings; raise one ConfigError that names every invalid one."""
         values: dict[str, Any] = {}
         errors: list[str] = []
         for each in fields(cls):
@@ -318,26 +318,26 @@ class Config:
                 errors.append(f"{variable}={shown}: {error}")
         errors += _apply_defaults(values, {name: text.strip() for name, text in environ.items()})
         if errors:
-            raise ConfigError("\n".join(["The settings cannot be used:", *errors]))
+            raise ConfigError("\n".join(["The settings are invalid:", *errors]))
         return cls(**values)
 
 
 def _apply_defaults(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """Fill in what embedded mode supplies; return the faults that only show together."""
+    """Fill in the defaults of embedded mode; return errors that concern several settings."""
     errors = []
     url = environ.get("DATABASE_URL")
     has_server = url and not url.startswith("sqlite")
     if has_server and not environ.get("SECRET_KEY"):
-        needed = "with a database server every process needs the same one"
-        errors.append(f"SECRET_KEY is missing: {needed}: {MAKE_KEY}")
+        reason = "with a database server, all processes must share one"
+        errors.append(f"SECRET_KEY is missing: {reason}: {MAKE_KEY}")
     if values.get("argon2_memory_kib", 8) < 8 * values.get("argon2_parallelism", 1):
-        errors.append("ARGON2_MEMORY_KIB is too little: give at least 8 for each of the lanes")
+        errors.append("ARGON2_MEMORY_KIB must be at least 8 times ARGON2_PARALLELISM")
     if values.get("smtp_url") and not environ.get("FRONTEND_URL"):
-        errors.append("FRONTEND_URL is missing: with SMTP_URL, mails link to a page there")
+        errors.append("FRONTEND_URL is missing: with SMTP_URL, emails link to it")
     if not environ.get("S3_BUCKET"):
         given = filter(environ.get, ("S3_ENDPOINT_URL", "S3_REGION"))
         errors += [
-            f"S3_BUCKET is missing: without it {variable} says nothing" for variable in given
+            f"S3_BUCKET is missing: {variable} has no effect without it" for variable in given
         ]
     if "instance_dir" not in values:
         return errors
@@ -351,7 +351,7 @@ def _apply_defaults(values: dict[str, Any], environ: Mapping[str, str]) -> list[
 
 
 def _prepare_instance_dir(values: dict[str, Any], folder: Path) -> list[str]:
-    """Make the folder, and the secret if none is given; return why that cannot be done."""
+    """Create the directory, and the secret key if none is set; return errors."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -359,17 +359,17 @@ def _prepare_instance_dir(values: dict[str, Any], folder: Path) -> list[str]:
         if values.get("secret_keys", ()) is None:
             values["secret_keys"] = parse_secret_keys(_load_or_create_secret(folder))
     except OSError as error:
-        return [f"INSTANCE_DIR={str(folder)!r}: give a folder to write to ({error.strerror})"]
+        return [f"INSTANCE_DIR={str(folder)!r}: must be a writable directory ({error.strerror})"]
     except ValueError:
-        return [f"SECRET_KEY: the one kept in {folder} is damaged: delete the file"]
+        return [f"SECRET_KEY: the key in {folder / 'secret_key'} is damaged: delete the file"]
     database = Path(make_url(values["database_url"]).database or "")
     if not database.parent.is_dir():
-        return [f"DATABASE_URL: there is no folder {str(database.parent)!r}: make it"]
+        return [f"DATABASE_URL: the directory {str(database.parent)!r} does not exist: create it"]
     return []
 
 
 def _load_or_create_secret(folder: Path) -> str:
-    """Return the secret kept in the folder; the first of several processes makes it."""
+    """Return the secret key in the directory; the first of several processes creates it."""
     path = folder / "secret_key"
     draft = folder / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
     if not path.exists():
@@ -387,6 +387,6 @@ def _load_or_create_secret(folder: Path) -> str:
 
 
 def current_config() -> Config:
-    """Return the settings of the app at work."""
+    """Return the settings of the current app."""
     config: Config = current_app.extensions["movies_api"]
     return config

@@ -1,4 +1,4 @@
-"""Demo data: an account and three movies, for a database that holds nothing else."""
+"""Demo data for an empty database: an account and three movies."""
 
 from sqlalchemy import func, select
 
@@ -14,7 +14,7 @@ MOVIES = (("Spirited Away", "2001"), ("The Godfather", "1972"), ("Amélie", "200
 
 
 def add_demo_data() -> bool:
-    """Add the demo data; False, and nothing done, when anybody has an account."""
+    """Add the demo data, or return False if there is an account."""
     row = autocommit_one(select(func.count()).select_from(users), {})
     if row is None or row[0]:
         return False

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Health checks: liveness and readiness."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +20,13 @@ from .db.outages import CAUSES, Cause, cause_of, log_cause
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
 VERSION_ON_SERVER = VERSION.add_columns(func.current_setting("transaction_read_only"))
-FREE_BYTES = 1 << 20  # under which SQLite's next write may fail
+MIN_FREE_BYTES = 1 << 20  # with less, SQLite's next write may fail
 
-bp = Blueprint("service", __name__, description="The service itself")
+bp = Blueprint("service", __name__, description="Health checks")
 
 
 class StatusSchema(ResponseSchema):
-    """A sign of life."""
+    """The result of a health check."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ok"]))
 
@@ -36,7 +36,7 @@ class StatusSchema(ResponseSchema):
 @public
 @bp.response(200, StatusSchema)
 def get_health() -> dict[str, str]:
-    """Tell that the process lives; it asks nobody."""
+    """Check that the process is alive, without using the database."""
     return {"status": "ok"}
 
 
@@ -45,38 +45,38 @@ def get_health() -> dict[str, str]:
 @public
 @bp.response(200, StatusSchema)
 def get_readiness() -> dict[str, str]:
-    """Tell whether requests can be served: the database takes writes and is migrated."""
+    """Check that the service can serve requests: the database is writable and migrated."""
     if cause := check_database():
         abort_with(503, message=cause.text)
     return {"status": "ok"}
 
 
 def check_database() -> Cause | None:
-    """Return why the database cannot serve requests, which the log tells too, or None."""
+    """Return and log why the database cannot serve requests, or return None."""
     try:
         row: Any = autocommit_one(
             VERSION if current_config().is_embedded else VERSION_ON_SERVER, {}
         )
         if current_config().is_embedded:
-            cause = _fault_of_file()
+            cause = _check_sqlite_file()
         else:
             cause = CAUSES["server_read_only"] if row and row[1] == "on" else None
     except (SQLAlchemyError, OSError) as error:
         cause = cause_of(error) or CAUSES["unavailable"]
         log_cause(cause, error)
         return cause
-    # A revision that this release does not know is that of a newer one, before or after it
-    if row is None or row[0] in _older(current_app.extensions["migrate"].directory):
+    # An unknown revision belongs to a newer release, while that is deployed or rolled back
+    if row is None or row[0] in _older_revisions(current_app.extensions["migrate"].directory):
         cause = CAUSES["migrations_pending"]
     if cause:
         log_cause(cause)
     return cause
 
 
-def _fault_of_file() -> Cause | None:
-    """Return why the file takes no writes: take the lock, unless a writer has it, and let it go."""
+def _check_sqlite_file() -> Cause | None:
+    """Return why the file is not writable; acquire and release the lock unless a writer has it."""
     folder = Path(db.engine.url.database or "").parent
-    if disk_usage(folder).free < FREE_BYTES:
+    if disk_usage(folder).free < MIN_FREE_BYTES:
         return CAUSES["disk_full"]
     with db.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 0")
@@ -93,14 +93,14 @@ def _fault_of_file() -> Cause | None:
 
 
 @lru_cache(maxsize=1)
-def _older(directory: str) -> set[str]:
-    """Return the revisions before the newest one of this release."""
+def _older_revisions(directory: str) -> set[str]:
+    """Return the revisions of this release except the newest."""
     script = ScriptDirectory(directory)
     return {each.revision for each in script.walk_revisions()} - set(script.get_heads())
 
 
 def check_at_boot(app: Flask) -> None:
-    """Try the database once and log why it cannot serve; the service starts in any case."""
+    """Check the database and log the cause if it cannot serve; the service starts anyway."""
     with app.app_context():
         check_database()
-        db.engine.dispose()  # workers that are forked must not share a connection
+        db.engine.dispose()  # forked workers must not share a connection

@@ -1,4 +1,4 @@
-"""Logs: one line a request on stdout, JSON for machines and text on a terminal; the request id."""
+"""Logs on stdout, one line per request, as JSON or text; request ids."""
 
 import logging
 import re
@@ -16,12 +16,12 @@ from flask.wrappers import Response
 from .config import Config
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 log = logging.getLogger("movies_api")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={"fields": {...}}` adds keys."""
+    """Formats records as one JSON object per line; `extra={"fields": {...}}` adds keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -39,57 +39,56 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for a person's eyes."""
+    """Formats records as readable lines, for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, the added fields at its end."""
+        """Return the line, with the extra fields at the end."""
         added = " ".join(f"{key}={value}" for key, value in getattr(record, "fields", {}).items())
-        # A path may hold line ends, and what a terminal takes for a command
+        # A path may contain line breaks and terminal escape sequences
         return f"{super().format(record)} {CONTROL.sub('?', added)}".rstrip()
 
 
 def formatter(log_format: str) -> logging.Formatter:
-    """Return the formatter for json, text, or auto: text on a terminal, else JSON."""
+    """Return the formatter for json, text or auto (text on a terminal, JSON otherwise)."""
     if log_format == "text" or (log_format == "auto" and sys.stdout.isatty()):
         return TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     return JsonFormatter()
 
 
 def init_logs(app: Flask, config: Config) -> None:
-    """Give each request an id and a line."""
+    """Set up logging, and a request id and a log line for each request."""
     if not log.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(formatter(config.log_format))
         log.addHandler(handler)
         log.propagate = False
     log.setLevel(config.log_level)
-    for server_handler in logging.getLogger("gunicorn.error").handlers:  # lines like ours
+    for server_handler in logging.getLogger("gunicorn.error").handlers:  # use our format
         if isinstance(server_handler, logging.StreamHandler):
             server_handler.setStream(sys.stdout)
             server_handler.setFormatter(formatter(config.log_format))
-    # No line of ours tells where in the code it was written, by which thread of which process:
-    # to find that out takes a third of the time of a line
-    logging._srcfile = None  # noqa: SLF001  the way the standard library documents
+    # Our lines do not show the caller, thread or process; finding them takes a third of the time
+    logging._srcfile = None  # noqa: SLF001  as the standard library documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     app.before_request(start_request)
     app.after_request(log_request)
 
 
 def audit(event: str, user: UUID | None, **fields: Any) -> None:
-    """Write what happened to an account; the user's id is all that it says of a person."""
+    """Log an event of an account; the user's id is the only personal data."""
     log.info("audit", extra={"fields": {"event": event, "userId": user, **fields}})
 
 
 def start_request() -> None:
-    """Take the caller's request id when it is sane; else make one."""
-    # To ask werkzeug for a header that is not there raises and catches an error
+    """Use the client's request id if it is valid; otherwise generate one."""
+    # From environ: a lookup of a missing header raises and catches an exception in werkzeug
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(16)
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     g.started = perf_counter()
 
 
 def log_request(response: Response) -> Response:
-    """Write the line of this request and hand its id to the caller."""
+    """Log the request and return its id in X-Request-ID."""
     request_id, caller = g.request_id, g.get("caller")
     response.headers.add("X-Request-ID", request_id)
     level = logging.ERROR if response.status_code >= 500 else logging.INFO

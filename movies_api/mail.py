@@ -1,4 +1,4 @@
-"""Mail: sent by a thread a moment later, so that no request waits for it or can be told by it."""
+"""Email, sent later by a thread, so that response times do not reveal whether it is sent."""
 
 import atexit
 import smtplib
@@ -21,23 +21,23 @@ from .config import current_config
 from .logs import log
 
 TIMEOUT = 10
-PAUSES = (0, 2, 8)  # seconds before each try
+PAUSES = (0, 2, 8)  # seconds before each attempt
 MAX_QUEUED = 1000
-FAREWELL = 5  # seconds to send what waits when the process is told to stop
+FAREWELL = 5  # seconds to send queued emails when the process stops
 Job = Callable[[], None]
 
 
 class Outbox:
-    """A queue and the thread that works it off; the thread starts with the first job."""
+    """A job queue and its thread, which starts with the first job."""
 
     def __init__(self, app: Flask) -> None:
-        """Belong to an app; a worker forked from it starts a thread of its own."""
+        """Create an empty queue; each forked worker starts its own thread."""
         self.app, self.jobs, self.lock = app, Queue[Job](MAX_QUEUED), Lock()
         self.thread: Thread | None = None
         self.is_draining = False
 
     def submit(self, job: Job) -> None:
-        """Have the job done soon, in an app context; a queue that is full drops it, and says so."""
+        """Queue a job to run in an app context; if the queue is full, log an error and drop it."""
         with self.lock:
             if self.thread is None or not self.thread.is_alive():
                 self.thread = Thread(target=self.run, name="outbox", daemon=True)
@@ -46,50 +46,50 @@ class Outbox:
         try:
             self.jobs.put_nowait(job)
         except Full:
-            log.error("mail dropped: %s are waiting", MAX_QUEUED)
+            log.error("mail dropped: %s are queued", MAX_QUEUED)
 
     def run(self) -> None:
-        """Do one job after the other; a fault of one is logged and ends only that one."""
+        """Run the jobs in order; log the error of one and continue with the next."""
         while True:
             job = self.jobs.get()
             if not self.is_draining:
-                # Later than the request, by a time nobody knows: a busy thread slows the answer
-                # down, and only an address that has an account makes this one busy
+                # A random delay: a busy thread slows the response down, which would reveal that
+                # the address has an account
                 sleep(SystemRandom().uniform(0.1, 0.5))
             try:
                 with self.app.app_context():
                     job()
-            except Exception:  # noqa: BLE001  the thread must outlive whatever a job does
+            except Exception:  # noqa: BLE001  the thread must survive any error
                 log.exception("mail not sent")
             finally:
                 self.jobs.task_done()
 
     def drain(self) -> None:
-        """Send what still waits, for a few seconds at most."""
+        """Send the queued emails, for at most FAREWELL seconds."""
         self.is_draining = True
         with self.jobs.all_tasks_done:
             is_done = self.jobs.all_tasks_done.wait_for(
                 lambda: not self.jobs.unfinished_tasks, FAREWELL
             )
         if not is_done:
-            log.error("mail dropped: %s were waiting at the end", self.jobs.unfinished_tasks)
+            log.error("mail dropped: %s were queued at exit", self.jobs.unfinished_tasks)
 
 
 def init_mail(app: Flask) -> None:
-    """Give the app an outbox."""
+    """Add an outbox to the app."""
     app.extensions["outbox"] = Outbox(app)
 
 
 def run_in_background(job: Job) -> None:
-    """Do the job after this request has been answered, whatever it takes."""
+    """Queue a job that runs after the response."""
     current_app.extensions["outbox"].submit(job)
 
 
 def send_email(to: str, subject: str, text: str) -> None:
-    """Send a mail; without SMTP_URL, which embedded mode can do without, it goes to the log."""
+    """Send an email; without SMTP_URL log a warning, in embedded mode with the text."""
     if current_config().smtp_url is None:
-        shown = f"; it would be, to {to}:\n{text}" if current_config().is_embedded else ""
-        log.warning("A mail is not sent, for SMTP_URL is not set%s", shown)
+        content = f"; to {to}:\n{text}" if current_config().is_embedded else ""
+        log.warning("SMTP_URL is not set: mail not sent%s", content)
         return
     message = EmailMessage()
     message["From"], message["Subject"] = current_config().mail_from, subject
@@ -99,24 +99,26 @@ def send_email(to: str, subject: str, text: str) -> None:
     try:
         recipient = message["To"] = _address(to)
     except (MessageError, ValueError) as error:
-        log.error("mail not sent, the address does not fit in one: %s", type(error).__name__)
+        log.error("mail not sent: invalid address: %s", type(error).__name__)
         return
     for number, pause in enumerate(PAUSES, 1):
         sleep(pause)
         try:
             _deliver(message, recipient.addr_spec)
-        except OSError as error:  # which those of smtplib are too
+        except OSError as error:  # includes the errors of smtplib
             if (code := _code_of(error)) >= 500:
-                log.error("mail refused for good: %s", code)  # the text may hold the address
+                log.error("mail rejected: %s", code)  # the text may contain the address
                 return
-            log.warning("mail server: %s, try %s of %s", type(error).__name__, number, len(PAUSES))
+            log.warning(
+                "mail server: %s, attempt %s of %s", type(error).__name__, number, len(PAUSES)
+            )
         else:
             return
-    log.error("mail given up after %s tries", len(PAUSES))
+    log.error("mail given up after %s attempts", len(PAUSES))
 
 
 def _code_of(error: OSError) -> int:
-    """Return the mail server's reply code, or 0 when there was none."""
+    """Return the mail server's reply code, or 0 if there is none."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         [(code, _)] = error.recipients.values()
         return code
@@ -124,13 +126,13 @@ def _code_of(error: OSError) -> int:
 
 
 def _address(to: str) -> Address:
-    """Return the address as one; as text in a header parts of it could be taken for encoded."""
+    """Return an Address; in plain header text, parts could be decoded as encoded words."""
     local, _, domain = to.rpartition("@")
     return Address(addr_spec=f"{local}@{ascii_domain(domain)}")
 
 
 def ascii_domain(domain: str) -> str:
-    """Return the domain as mail servers know it (IDNA 2008), or raise IDNAError, a ValueError."""
+    """Return the domain in ASCII (IDNA 2008), or raise IDNAError, a ValueError."""
     domain = domain.lower() if domain.isascii() else domain
     if domain.isascii() and "xn--" not in domain:
         return domain
@@ -149,7 +151,7 @@ def _deliver(message: EmailMessage, recipient: str) -> None:
     with server:
         server.ehlo()
         if url.scheme == "smtp" and (url.username or server.has_extn("starttls")):
-            server.starttls(context=context)  # fails where there is none: no password in clear
+            server.starttls(context=context)  # raises without STARTTLS: no plain text password
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
         server.send_message(message, to_addrs=[recipient])

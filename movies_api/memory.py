@@ -1,13 +1,13 @@
-"""Memory: what a large image or import has used goes back to the operating system."""
+"""Return memory to the operating system after large images and imports."""
 
 import ctypes
 from contextlib import suppress
 
 
 def release_memory() -> None:
-    """Have glibc return free memory; without it a process keeps up to 200 MB after an animation.
+    """Make glibc return free memory; a process may keep 200 MB after an animation otherwise.
 
-    It takes milliseconds. Other C libraries have no such function, and need none.
+    This takes milliseconds. Other C libraries lack the function and do not need it.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

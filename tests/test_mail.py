@@ -48,7 +48,7 @@ def test_a_dead_mail_server_delays_nobody(make_app, is_silent, lines, patient, m
         work_off(app)
     told = [line["message"] for line in lines() if "mail" in line["message"]]
     assert len([text for text in told if text.startswith("mail server")]) == 3 * len(PAUSES)
-    assert told.count(f"mail given up after {len(PAUSES)} tries") == 3
+    assert told.count(f"mail given up after {len(PAUSES)} attempts") == 3
     assert "alice@example.com" not in str(told)
 
 
@@ -98,7 +98,7 @@ def test_a_mail_that_is_rejected_for_good_is_given_up_at_once(
     assert mailbox.given.empty()
     told = [line["message"] for line in lines() if line["level"] == "ERROR"]
     assert told == [
-        f"mail refused for good: {reply[:3]}" if tries == 1 else "mail given up after 3 tries"
+        f"mail rejected: {reply[:3]}" if tries == 1 else "mail given up after 3 attempts"
     ]
     assert "ann@" not in str(lines())
 

@@ -43,5 +43,5 @@ def test_a_value_that_no_parameter_takes_is_an_error(app):
     with app.app_context():
         assert autocommit_all(statement, {"movie": 1}) == []
         for fetch in (autocommit_all, autocommit_one):
-            with pytest.raises(TypeError, match="takes no rating"):
+            with pytest.raises(TypeError, match="has no parameter rating"):
                 fetch(statement, {"movie": 1, "rating": 7})

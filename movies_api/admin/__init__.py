@@ -1,1 +1,1 @@
-"""What an admin may see beyond a user: how much there is, and how it grows."""
+"""Statistics for admins."""

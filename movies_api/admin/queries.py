@@ -1,4 +1,4 @@
-"""Statistics for admins; each statement reads an index or few rows."""
+"""Statistics for admins, in autocommit; each statement reads an index or few rows."""
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
@@ -22,7 +22,7 @@ TOTALS = select(
 
 
 def count_per_day(column: Column[Any]) -> Executable:
-    """Return a statement for how many rows came on each day: one pass, whatever the time zone."""
+    """Return a statement that counts rows per day in one pass, independent of the time zone."""
     marks = [bindparam(f"day_{number}", type_=column.type) for number in range(DAYS + 1)]
     counts = [
         func.count().filter(column >= start, column < end).label(f"count_{number}")
@@ -35,7 +35,7 @@ SIGNUPS, CREATES = count_per_day(users.c.created_at), count_per_day(movies.c.cre
 
 
 def fetch_stats() -> dict[str, Any]:
-    """Return the totals, and signups and creates for each of the last 30 days, in UTC."""
+    """Return totals, and signups and created movies for each of the last 30 days in UTC."""
     at = now()
     first = datetime.combine(at.date() - timedelta(days=DAYS - 1), time(), UTC)
     days = [first + timedelta(days=number) for number in range(DAYS + 1)]
@@ -46,6 +46,7 @@ def fetch_stats() -> dict[str, Any]:
     return {
         **{name: int(count) for name, count in totals.items()},
         "days": [
-            {"date": d.date(), "signups": came, "creates": added} for d, came, added in counts
+            {"date": day.date(), "signups": new_users, "creates": new_movies}
+            for day, new_users, new_movies in counts
         ],
     }

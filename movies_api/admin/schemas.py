@@ -1,4 +1,4 @@
-"""What an admin gets."""
+"""Schemas of the statistics."""
 
 from marshmallow import fields
 
@@ -6,7 +6,7 @@ from ..api.fields import ResponseSchema
 
 
 class DaySchema(ResponseSchema):
-    """A day in UTC."""
+    """The counts of a day in UTC."""
 
     date = fields.Date(required=True, metadata={"example": "2026-01-31"})
     signups = fields.Integer(required=True, metadata={"example": 3})
@@ -14,7 +14,7 @@ class DaySchema(ResponseSchema):
 
 
 class StatsSchema(ResponseSchema):
-    """How much there is, and how it grew in 30 days."""
+    """Totals, and counts for each of the last 30 days."""
 
     users = fields.Integer(required=True, metadata={"example": 210})
     movies = fields.Integer(required=True, metadata={"example": 5400})

@@ -1,4 +1,4 @@
-"""Figures for admins."""
+"""Views of the statistics."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ bp = Blueprint("admin", __name__, description="For admins")
 @bp.response(200, schemas.StatsSchema)
 @bp.alt_response(403, response="ADMIN_REQUIRED")
 def get_stats() -> dict[str, Any]:
-    """Show how much there is, and how it grew in 30 days."""
+    """Return totals, and signups and created movies per day for 30 days."""
     if g.caller.role != "admin":
         abort_with(403, message="Only admins can do this.")
     return fetch_stats()

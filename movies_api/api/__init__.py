@@ -1,1 +1,1 @@
-"""HTTP to values and back: parsing, validation, errors, headers, OpenAPI."""
+"""Convert between HTTP and values: parsing, validation, errors, headers, OpenAPI."""

@@ -1,4 +1,4 @@
-"""The API and its OpenAPI document, derived from what each view is."""
+"""Blueprints and the OpenAPI document, which is derived from the views."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,15 +16,15 @@ from .errors import abort_validation, abort_with
 from .fields import RequestSchema
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
-ETAG = {"ETag": {"schema": {"type": "string"}, "description": "The version of what is answered."}}
+ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Version of the returned resource."}}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "schema": {"type": "string"},
-    "description": "The ETag of what you have: if that is still so, the answer is 304, no body.",
+    "description": "ETag of your copy. If it is current, the response is a 304 without a body.",
 }
 
-# By our name of each: Python 3.13 renamed a status
+# From our own names: Python 3.13 renamed a status
 RESPONSE_NAMES = {
     HTTPStatus[name].value: name for name in ERROR_RESPONSES if name in HTTPStatus.__members__
 }
@@ -34,13 +34,12 @@ KEY_ORDER = (
     *("parameters", "requestBody", "responses"),
 )
 
-
 NO_BODY = RequestSchema()
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def runs_in(pool: str) -> Callable[[View], View]:
-    """Have the server run a view in that pool of threads; see thread_pools.py."""
+    """Run the view in the given thread pool; see thread_pools.py."""
 
     def decorate(view: View) -> View:
         view._apidoc = {**getattr(view, "_apidoc", {}), "pool": pool}  # type: ignore[attr-defined]
@@ -50,12 +49,14 @@ def runs_in(pool: str) -> Callable[[View], View]:
 
 
 class ErrorBodySchema(ma.Schema):
-    """The inside of the envelope."""
+    """The content of the error envelope."""
 
-    code = ma.fields.String(required=True, metadata={"description": "Fit to act on."})
-    message = ma.fields.String(required=True, metadata={"description": "Fit to show to a person."})
+    code = ma.fields.String(required=True, metadata={"description": "Stable; act on this."})
+    message = ma.fields.String(
+        required=True, metadata={"description": "Text that can be shown to users."}
+    )
     details = ma.fields.Dict(
-        required=True, metadata={"description": "Of a VALIDATION_ERROR: the messages, by field."}
+        required=True, metadata={"description": "For VALIDATION_ERROR: the messages by field."}
     )
 
 
@@ -66,22 +67,22 @@ class ErrorSchema(ma.Schema):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A room's routes, documented with the answers that follow from what they are."""
+    """A blueprint that derives the common parts of each operation's documentation."""
 
     ARGUMENTS_PARSER = RequestParser()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Add what every operation shares to its documentation."""
+        """Register the callback that documents what all operations share."""
         super().__init__(*args, **kwargs)
-        # Behind the arguments, which would overwrite what is there, and before the answers
+        # After the arguments, which overwrite earlier entries, and before the responses
         self._prepare_doc_cbks.insert(1, self._prepare_common_doc)
 
     def arguments(self, schema: Any, **kwargs: Any) -> Any:
-        """Take the schema's instance, made once and not per request."""
+        """Instantiate the schema once instead of per request."""
         return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
 
     def _store_endpoint_docs(self, endpoint: str, *args: Any, **options: Any) -> None:
-        """Name each operation after its view, for those who generate a client."""
+        """Derive the operationId from the view's name, for generated clients."""
         super()._store_endpoint_docs(endpoint, *args, **options)
         verb, *nouns = endpoint.split("_")
         name, methods = verb + "".join(map(str.title, nouns)), options.get("methods", ["GET"])
@@ -93,7 +94,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _prepare_common_doc(
         doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
     ) -> dict[str, Any]:
-        """Derive name, security, and the errors and headers that any such operation has."""
+        """Set the operationId, the security scheme and the common errors and headers."""
         doc["operationId"] = doc_info["name"]
         statuses = {400, 500, 503}
         if method in {"post", "put", "patch"} or "requestBody" in doc:
@@ -112,37 +113,37 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class Api(flask_smorest.Api):
-    """The document, with our envelope in it."""
+    """The OpenAPI document, with our error envelope."""
 
     ERROR_SCHEMA = ErrorSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to errors.py."""
+        """Do nothing: errors.py handles errors."""
 
     def _register_pagination_header(self) -> None:
-        """Leave pages to the list of movies."""
+        """Do nothing: the list of movies documents its own pagination."""
 
     def _register_responses(self) -> None:
-        """Document each error with when it is given, and examples."""
+        """Register each error response with its description and examples."""
         for name in ERROR_RESPONSES:
             self.spec.components.response(name, error_response(name, ErrorSchema), lazy=True)
-        unchanged = {"description": "It is still what If-None-Match names."}
+        unchanged = {"description": "The resource still matches If-None-Match."}
         self.spec.components.response("NOT_MODIFIED", unchanged, lazy=True)
 
 
 class NoSessions(SessionInterface):
-    """Stands for Flask's own sessions, which are not used, but would cost each request 16 µs."""
+    """Replace Flask's unused sessions, which cost 16 µs per request."""
 
     session = NullSession()
 
     def open_session(self, *_: Any) -> NullSession:
-        """Return the one that holds nothing."""
+        """Return the shared empty session."""
         return self.session
 
 
 def init_api(app: Flask) -> Api:
-    """Return the API that blueprints register with."""
+    """Set up request handling and return the API that blueprints register with."""
     app.request_class = Request
     app.session_interface = NoSessions()
     app.json = OrjsonProvider(app)
@@ -165,7 +166,11 @@ def init_api(app: Flask) -> Api:
     )
     api.spec.components.security_scheme(
         "accessToken",
-        {"type": "http", "scheme": "bearer", "description": "From signup, login or refresh."},
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Returned by signup, login and refresh.",
+        },
     )
     api.spec.components.security_scheme(
         "refreshCookie",
@@ -173,14 +178,14 @@ def init_api(app: Flask) -> Api:
             "type": "apiKey",
             "in": "cookie",
             "name": "refreshToken",
-            "description": "Set by signup, login and refresh; the browser sends it by itself.",
+            "description": "Set by signup, login and refresh; browsers send it automatically.",
         },
     )
     return api
 
 
 def reject_content_encoding() -> None:
-    """Abort with 415 when a body is compressed: no route decompresses one."""
+    """Abort with 415 if the body is compressed: no route decompresses one."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
     if request.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
@@ -188,12 +193,12 @@ def reject_content_encoding() -> None:
 
 
 def reject_unknown_query_params() -> None:
-    """Name the query parameters of a route that has none: silence loses data."""
+    """Reject query parameters on a route that declares none; ignoring them would lose data."""
     if not request.query_string or request.endpoint is None or request.method == "OPTIONS":
         return
     try:
         request.query_string.decode()
-    except UnicodeDecodeError:  # what is escaped is replaced; this would break request.args
+    except UnicodeDecodeError:  # unlike escaped bytes, raw ones break request.args
         abort_with(400, message="The query string must be UTF-8.")
     if not request.args:
         return
@@ -205,7 +210,7 @@ def reject_unknown_query_params() -> None:
 
 
 def reject_unexpected_body() -> None:
-    """Name the keys of a body that comes to a route that takes none: silence loses data."""
+    """Reject a non-empty body on a route that takes none; ignoring it would lose data."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
     apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
@@ -213,17 +218,17 @@ def reject_unexpected_body() -> None:
         each["in"] == "json" for each in apidoc.get("arguments", {}).get("parameters", [])
     ):
         return
-    if request.content_length or request.get_data():  # a chunked one does not tell its length
+    if request.content_length or request.get_data():  # a chunked body has no Content-Length
         Blueprint.ARGUMENTS_PARSER.parse(NO_BODY, request, location="json")
 
 
 def add_etag(response: Response) -> Response:
-    """Give what was read an ETag, and answer 304 to a client that has it."""
+    """Add an ETag to a successful read, or return 304 if the client has that version."""
     if request.method in {"GET", "HEAD"} and response.status_code == 200:
         if "ETag" not in response.headers and not response.is_streamed:
             response.add_etag()
         if "HTTP_IF_NONE_MATCH" in request.environ:
-            # If-Match is for writes: on a read werkzeug would answer a 412 without the envelope
+            # If-Match is for writes: on a read werkzeug would return a 412 without the envelope
             response.make_conditional({**request.environ, "HTTP_IF_MATCH": ""})
     return response
 
@@ -239,19 +244,18 @@ def openapi_spec(app: Flask) -> dict[str, Any]:
 
 
 def _in_order(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of the document with its keys, and its answers, in the order of reading."""
+    """Return the part of the document with its keys and responses in reading order."""
     if "responses" in part:
         part["responses"] = dict(sorted(part["responses"].items()))
     return {**{key: part[key] for key in KEY_ORDER if key in part}, **part}
 
 
 def public(view: View) -> View:
-    """Open a view to callers without a session; everything else is closed."""
-    about = {**getattr(view, "_apidoc", {}), "public": True}
-    view._apidoc = about  # type: ignore[attr-defined]
+    """Mark a view as public; all other views require authentication."""
+    view._apidoc = {**getattr(view, "_apidoc", {}), "public": True}  # type: ignore[attr-defined]
     return view
 
 
 def is_public(endpoint: str) -> bool:
-    """Tell whether the endpoint's view is open to all."""
+    """Return whether the endpoint's view is public."""
     return "public" in getattr(current_app.view_functions[endpoint], "_apidoc", {})

@@ -1,24 +1,24 @@
-"""Error docs: when each error is returned, with examples."""
+"""Error documentation: when each error is returned, with examples."""
 
 from http import HTTPStatus
 from typing import Any
 
 from .errors import CODES
 
-# A line ends in a backslash where the text goes on: Swagger UI breaks it at every other end
+# Lines are joined by backslashes because Swagger UI renders every line break
 INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
 
-**Tokens.** Signup and login answer an access token, which lasts 15 minutes: send it as \
-`Authorization: Bearer <token>`. They also set the cookie `refreshToken`, which scripts cannot \
-read; `POST /auth/refresh` trades it for the next token and the next cookie. This page uses the \
-token of the latest answer by itself. A script sends a token of `POST /auth/tokens` in its place.
+**Tokens.** Signup and login return an access token that is valid for 15 minutes: send it as \
+`Authorization: Bearer <token>`. They also set the HttpOnly cookie `refreshToken`; \
+`POST /auth/refresh` exchanges it for a new access token and a new cookie. This page \
+automatically uses the latest token. Programs send an API token from `POST /auth/tokens` instead.
 
-**Errors** are all `{"error": {"code", "message", "details"}}`: act on `code`, show `message`. Of \
-a VALIDATION_ERROR `details` maps each field to what is wrong with it; a key or a parameter that \
-does not exist is one.
+**Errors** have the form `{"error": {"code", "message", "details"}}`: act on `code`, show \
+`message`. For `VALIDATION_ERROR`, `details` maps each field to its messages. Unknown fields and \
+parameters are validation errors.
 
-**Everywhere.** Times are UTC. Every answer carries `X-Request-ID`, which is also in the \
-service's log. What is read has an ETag."""
+**Conventions.** Times are UTC. Every response has an `X-Request-ID`, which the service also \
+logs. Responses to reads have an ETag."""
 
 FULL = "Your account has reached its limit of 100000 movies: delete some to add more."
 FULL_OF_IMAGES = (
@@ -26,17 +26,17 @@ FULL_OF_IMAGES = (
     "the bytes are free a day later."
 )
 
-# By the name of the response: when it is given, and what it looks like if not as usual
+# Response name: when it is returned, and its messages by code if they differ from CODES
 ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "BAD_REQUEST": (
-        "A field or parameter is wrong, missing or unknown; or the body is not a JSON object.",
+        "A field or parameter is invalid, missing or unknown, or the body is not a JSON object.",
         {
             "VALIDATION_ERROR": "colour: Unknown parameter.",
             "INVALID_JSON": "The request body must be a JSON object, e.g. {}.",
         },
     ),
     "UNAUTHORIZED": (
-        "No access token; or it is too old: refresh and retry; or its session has ended.",
+        "The access token is missing or expired (refresh and retry), or its session has ended.",
         {
             "MISSING_TOKEN": "You are not logged in. Please log in.",
             "TOKEN_EXPIRED": "Your session has expired. Please log in again.",
@@ -44,35 +44,35 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "INVALID_LOGIN": (
-        "The email or the password is wrong; it is not told which.",
+        "The email or the password is wrong; the response does not say which.",
         {"INVALID_CREDENTIALS": "Wrong email or password."},
     ),
     "INVALID_REFRESH_COOKIE": (
-        "There is no refresh cookie, or it does not count any more.",
+        "The refresh cookie is missing, invalid or expired.",
         {
             "MISSING_TOKEN": "You are not logged in. Please log in.",
             "INVALID_TOKEN": "You are no longer logged in. Please log in again.",
         },
     ),
     "FORBIDDEN": (
-        "The movie is another user's.",
+        "The movie belongs to another user.",
         {"FORBIDDEN": "This movie belongs to another user."},
     ),
     "ORIGIN_NOT_ALLOWED": (
-        "A page calls whose origin is not allowed.",
+        "The origin of the calling page is not allowed.",
         {"FORBIDDEN": "Requests from this origin are not allowed. Add it to CORS_ORIGIN."},
     ),
     "LOGIN_REQUIRED": (
-        "The caller is a token for scripts.",
+        "The caller uses an API token; this requires a login.",
         {"FORBIDDEN": "API tokens cannot do this. Please log in."},
     ),
-    "ADMIN_REQUIRED": ("The caller is no admin.", {"FORBIDDEN": "Only admins can do this."}),
+    "ADMIN_REQUIRED": ("The caller is not an admin.", {"FORBIDDEN": "Only admins can do this."}),
     "QUOTA_EXCEEDED": (
-        "The account's limit of movies or image bytes is reached; the message names it.",
+        "The account has reached its limit of movies or image bytes; the message names it.",
         {"QUOTA_EXCEEDED": FULL},
     ),
     "NO_TOKEN": (
-        "The caller is an API token, or the account's limit of API tokens is reached.",
+        "The caller uses an API token, or the account has reached its limit of API tokens.",
         {
             "FORBIDDEN": "API tokens cannot do this. Please log in.",
             "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
@@ -80,54 +80,57 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "NO_EDIT": (
-        "The movie is another user's, or the account's limit of image bytes is reached.",
+        "The movie belongs to another user, or the account has reached its limit of image bytes.",
         {"FORBIDDEN": "This movie belongs to another user.", "QUOTA_EXCEEDED": FULL_OF_IMAGES},
     ),
-    "SESSION_NOT_FOUND": ("It is not one of yours.", {"NOT_FOUND": "Session not found"}),
+    "SESSION_NOT_FOUND": (
+        "You have no session or API token with this ID.",
+        {"NOT_FOUND": "Session not found"},
+    ),
     "TOO_MANY_REQUESTS": (
-        "Too many tries; Retry-After tells for how many seconds.",
+        "Too many attempts. Wait for the number of seconds in Retry-After.",
         {"RATE_LIMITED": "Too many requests. Please wait and try again."},
     ),
     "NOT_IMPLEMENTED": (
-        "The service was not told how to send mail.",
+        "The service is not configured to send email.",
         {"SMTP_URL_NOT_SET": "This service cannot send email. Set SMTP_URL to enable it."},
     ),
-    "NOT_FOUND": ("There is no such movie.", {"NOT_FOUND": "Movie not found"}),
+    "NOT_FOUND": ("The movie does not exist.", {"NOT_FOUND": "Movie not found"}),
     "INVALID_UPLOAD_URL": (
-        "The permission is too old, altered or used; or the account's limit of images is reached.",
+        "The upload URL is invalid, expired or used, or the account's image limit is reached.",
         {
             "FORBIDDEN": "The upload URL is invalid or has expired. Request a new one.",
             "QUOTA_EXCEEDED": FULL_OF_IMAGES,
         },
     ),
     "WRONG_MEDIA_TYPE": (
-        "The body is not of the type that was permitted.",
+        "The body does not have the media type that the upload URL is for.",
         {"UNSUPPORTED_MEDIA_TYPE": "The upload URL is for image/png."},
     ),
     "IMAGE_NOT_FOUND": (
-        "There is no such picture.",
+        "The image does not exist.",
         {"NOT_FOUND": "Image not found. Upload it again."},
     ),
     "REQUESTED_RANGE_NOT_SATISFIABLE": (
-        "Range begins behind the end.",
+        "Range starts after the end of the image.",
         {"RANGE_NOT_SATISFIABLE": "The requested range is outside the image."},
     ),
     "CONFLICT": (
-        "The email is taken, in whatever case.",
+        "An account with this email exists; case is ignored.",
         {"USER_EXISTS": "An account with this email address already exists. Log in instead."},
     ),
     "EMAIL_TAKEN": (
-        "The new email is taken, in whatever case.",
+        "Another account has the new email; case is ignored.",
         {"USER_EXISTS": "An account with this email address already exists."},
     ),
-    "PRECONDITION_FAILED": ("If-Match does not name the present version.", {}),
+    "PRECONDITION_FAILED": ("If-Match does not name the current version.", {}),
     "REQUEST_ENTITY_TOO_LARGE": (
         "The body is too large; the message names the limit.",
         {"PAYLOAD_TOO_LARGE": "The request body is too large: the limit is 65536 bytes."},
     ),
-    "UNSUPPORTED_MEDIA_TYPE": ("The body has another media type, or a Content-Encoding.", {}),
-    "INTERNAL_SERVER_ERROR": ("A fault of ours; our log has it under the request id.", {}),
-    "SERVICE_UNAVAILABLE": ("The database is away.", {}),
+    "UNSUPPORTED_MEDIA_TYPE": ("The body has the wrong media type, or a Content-Encoding.", {}),
+    "INTERNAL_SERVER_ERROR": ("An error in the service, which logs it with the request ID.", {}),
+    "SERVICE_UNAVAILABLE": ("The database is unavailable, or the service is busy.", {}),
 }
 DETAILS = {
     "VALIDATION_ERROR": {"colour": ["Unknown parameter."]},
@@ -142,7 +145,7 @@ HEADERS = {
 
 
 def error_response(name: str, schema: Any) -> dict[str, Any]:
-    """Return the OpenAPI response of that name, with an example for each code it can carry."""
+    """Return the OpenAPI response of that name, with an example for each error code."""
     when, messages = ERROR_RESPONSES[name]
     messages = messages or dict([CODES[HTTPStatus[name]]])
     examples = {

@@ -44,7 +44,7 @@ RETRY_SECONDS = 1
 
 
 class ApiError(HTTPException):
-    """An answer in the error envelope; raise it by `abort_with`."""
+    """An HTTP error with a code and details; raise it with `abort_with`."""
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -55,42 +55,42 @@ class ApiError(HTTPException):
 def abort_with(
     status: int, code: str = "", message: str = "", details: Mapping[str, Any] | None = None
 ) -> NoReturn:
-    """End the request with an error; the status alone supplies the usual code and message."""
+    """Abort with an error; code and message default to the usual ones of the status."""
     usual_code, usual_message = CODES[status]
     raise ApiError(status, code or usual_code, message or usual_message, details or {})
 
 
 def abort_quota(limit: str) -> NoReturn:
-    """Abort with 403: the account has reached a limit; the text names it and says what to do."""
+    """Abort with 403; the text names the limit and says what to do."""
     abort_with(403, "QUOTA_EXCEEDED", f"Your account has reached its limit of {limit}")
 
 
 def abort_rate_limited(seconds: int) -> NoReturn:
-    """End the request of somebody who asks too often; it may come again after the seconds."""
+    """Abort with 429 and a Retry-After of at least one second."""
     error = ApiError(429, *CODES[429], {})
     error.retry_after = max(seconds, 1)
     raise error
 
 
 def abort_validation(details: Mapping[str, list[str]]) -> NoReturn:
-    """End the request with VALIDATION_ERROR; details maps each wire field to its messages."""
+    """Abort with VALIDATION_ERROR; details maps each wire field to its messages."""
     message = " ".join(f"{name}: {' '.join(texts)}" for name, texts in details.items())
     abort_with(400, "VALIDATION_ERROR", message, details)
 
 
 @contextmanager
-def acquire_slot(queue: BoundedSemaphore, seconds: float, message: str) -> Iterator[None]:
-    """Wait for a place in the queue; who has waited so many seconds gets a 503 with the message."""
-    if not queue.acquire(timeout=seconds):
+def acquire_slot(slots: BoundedSemaphore, seconds: float, message: str) -> Iterator[None]:
+    """Acquire a semaphore slot; abort with 503 if none is free within the given seconds."""
+    if not slots.acquire(timeout=seconds):
         abort_with(503, message=message)
     try:
         yield
     finally:
-        queue.release()
+        slots.release()
 
 
 def init_errors(app: Flask) -> None:
-    """Answer every error in the envelope."""
+    """Return every error in the envelope."""
     app.before_request(reject_for_server)
     app.register_error_handler(HTTPException, handle_http_error)
     for error in (DBAPIError, PoolTimeout):
@@ -98,7 +98,7 @@ def init_errors(app: Flask) -> None:
 
 
 def reject_for_server() -> None:
-    """Abort when the server rejects the request: its body is too large, or a queue is full."""
+    """Abort if the server rejected the request: its body is too large, or a queue is full."""
     status = request.environ.get("movies_api.reject_with")
     if status == 413:
         request.max_content_length = request.environ["movies_api.max_body_bytes"]
@@ -108,7 +108,7 @@ def reject_for_server() -> None:
 
 
 def handle_http_error(error: HTTPException) -> Response:
-    """Return the envelope, with the headers that belong to the error."""
+    """Return the envelope, with the headers of the error."""
     response = error.get_response()
     status = response.status_code
     if status < 400:
@@ -143,7 +143,7 @@ def handle_http_error(error: HTTPException) -> Response:
 
 
 def handle_database_error(error: Exception) -> Response:
-    """Respond with 503 if the database cannot serve the request; else it is an error of ours."""
+    """Return 503 if the database cannot serve the request; raise an error of our own again."""
     cause = cause_of(error)
     if cause is None:
         raise error

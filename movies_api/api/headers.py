@@ -1,4 +1,4 @@
-"""Headers of every answer: what browsers must not do, and which origins may read it."""
+"""Headers of every response: security headers and CORS."""
 
 import re
 from typing import Any
@@ -14,17 +14,17 @@ EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 
 class PlainResponse(Response):
-    """A response whose headers are sent as they are where nothing is left to be done to them."""
+    """A response that skips werkzeug's work on headers that need none."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the headers; werkzeug copies them, and takes a Location apart and together."""
+        """Return the headers; werkzeug would copy them and rebuild a Location."""
         if self.status_code in {200, 201} and "Content-Length" in self.headers:
             return self.headers
         return super().get_wsgi_headers(environ)
 
 
 def init_headers(app: Flask, config: Config) -> None:
-    """Add CORS for the configured origins, and the security headers."""
+    """Add the security headers, and CORS for the configured origins."""
     app.response_class = PlainResponse
     app.after_request(add_security_headers)
     CORS(
@@ -34,24 +34,26 @@ def init_headers(app: Flask, config: Config) -> None:
         expose_headers=EXPOSED_HEADERS,
         max_age=86400,
     )
-    share = app.after_request_funcs[None].pop()
-    # Without an Origin it adds nothing, in 20 µs
-    app.after_request(lambda answer: share(answer) if "HTTP_ORIGIN" in request.environ else answer)
+    add_cors_headers = app.after_request_funcs[None].pop()
+    # Without an Origin it adds nothing but takes 20 µs
+    app.after_request(
+        lambda res: add_cors_headers(res) if "HTTP_ORIGIN" in request.environ else res
+    )
 
 
 def add_security_headers(response: Response) -> Response:
-    """Keep an answer from being framed, sniffed, or run as a page."""
+    """Prevent browsers from framing, sniffing or rendering a response."""
     headers = response.headers
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("Referrer-Policy", "no-referrer")
-    # To ask werkzeug for a header that is not there raises and catches an error
-    given = set(headers.keys(lower=True))
-    if "content-security-policy" not in given:
+    # A set, because a lookup of a missing header raises and catches an exception in werkzeug
+    names = set(headers.keys(lower=True))
+    if "content-security-policy" not in names:
         headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     if response.status_code == 204:
-        headers.pop("Content-Type", None)  # there is no content that it could be true of
-    # Every answer has one by now; what is public is kept by whom another origin shows it next, too
-    if "cache-control" not in given:
+        headers.pop("Content-Type", None)
+    # A shared cache must not return the CORS headers of one origin to another
+    if "cache-control" not in names:
         headers.add("Cache-Control", "no-store")
     elif "public" in headers["Cache-Control"]:
         response.vary.add("Origin")

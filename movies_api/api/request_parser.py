@@ -1,4 +1,4 @@
-"""Request parser: JSON bodies, query strings and ids in paths."""
+"""Parse JSON bodies, query strings and ids in paths."""
 
 import re
 from collections.abc import Mapping
@@ -25,40 +25,40 @@ JSON_OPTIONS = orjson.OPT_UTC_Z
 
 
 class Request(flask.Request):
-    """A request whose body, when it is cut off, is an error wherever it is read."""
+    """A request that raises an error wherever a truncated body is read."""
 
     @cached_property
     def stream(self) -> IO[bytes]:
-        """Return the body; reading it raises ClientDisconnected if less came than was announced."""
+        """Return the body; reading a truncated one raises ClientDisconnected."""
         environ = dict(self.environ)
         if self.content_length is not None:
-            # With this flag werkzeug takes any end of the stream for the end of the body
+            # With this flag werkzeug accepts any end of the stream as the end of the body
             environ.pop("wsgi.input_terminated", None)
         return get_input_stream(environ, max_content_length=self.max_content_length)
 
 
 class OrjsonProvider(JSONProvider):
-    """orjson: it writes UUID and datetime itself, and refuses what is not JSON."""
+    """JSON by orjson, which serializes UUID and datetime and rejects invalid JSON."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         """Return JSON text."""
         return orjson.dumps(obj, option=JSON_OPTIONS).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
-        """Return what the JSON text holds."""
+        """Return the parsed JSON text."""
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        """Return a JSON answer; the text is bytes from the start."""
+        """Return a JSON response, without encoding the text twice."""
         body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=JSON_OPTIONS)
         return current_app.response_class(body, mimetype="application/json")
 
 
 class RequestParser(FlaskParser):
-    """Reads what a client sends; every fault is an error of ours that names the field."""
+    """A parser whose errors use our envelope and name the field."""
 
     DEFAULT_VALIDATION_STATUS = 400
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012  as webargs has it
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012  as in webargs
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         """Return the body, a JSON object."""
@@ -67,7 +67,7 @@ class RequestParser(FlaskParser):
             abort_with(415)
         data = req.get_data(cache=False)
         if req.content_length is None:
-            req.stream.read(1)  # a chunked body is cut at the limit: reading on raises the 413
+            req.stream.read(1)  # a chunked body stops at the limit: reading on raises the 413
         if exceeds_body_limit(data):
             limit = current_config().max_body_bytes
             abort_with(413, message=f"The request body is too large: the limit is {limit} bytes.")
@@ -80,16 +80,16 @@ class RequestParser(FlaskParser):
         return body
 
     def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
-        """Return the parameters; one that is given twice has no one value."""
+        """Return the parameters; abort if one is repeated."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
             abort_validation({name: ["Must be given only once."] for name in repeated})
         return req.args.to_dict()
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
-        """Refuse with the messages, by wire field."""
-        (messages,) = error.messages_dict.values()  # there is one: the location
-        named = list(messages)[:MAX_NAMED_FIELDS]  # those that exist come first
+        """Abort with the messages by wire field."""
+        (messages,) = error.messages_dict.values()  # the only key is the location
+        named = list(messages)[:MAX_NAMED_FIELDS]  # known fields come first
         details = {str(name): flatten_messages(messages[name]) for name in named}
         if left := len(messages) - len(named):
             details[str(named[-1])].append(f"The same applies to {left} more fields.")
@@ -97,16 +97,16 @@ class RequestParser(FlaskParser):
 
 
 def exceeds_body_limit(data: bytes) -> bool:
-    """Tell whether JSON is larger than a body may be, a picture inside it not counted."""
+    """Return whether JSON exceeds the body limit, not counting an image inside it."""
     if len(data) <= (limit := current_config().max_body_bytes):
         return False
-    # Room was made for one file, not for structure, which takes 30 times its size in memory
+    # The extra bytes are for one image, not for structure, which takes 30 times its size in memory
     longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
     return len(data) - longest > limit
 
 
 def flatten_messages(messages: Any) -> list[str]:
-    """Return the messages of a field, also of one that has fields of its own."""
+    """Return the messages of a field, including those of nested fields."""
     if isinstance(messages, Mapping):
         return [
             f"{name}: {text}"
@@ -117,10 +117,10 @@ def flatten_messages(messages: Any) -> list[str]:
 
 
 class RowIdConverter(BaseConverter):
-    """The id of a row in a path; beyond 64 bits there is none, and the last id stands for all."""
+    """The id of a row in a path; a number beyond 64 bits becomes the largest id."""
 
     regex = "[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """Return a number the database can compare."""
+        """Return a number within the range of the database's type."""
         return min(int(value.lstrip("0")[:20] or 0), MAX_ID)

@@ -1,4 +1,4 @@
-"""The database: naming, UTC times, connections that heal, and the one way to read rows."""
+"""Engines and transactions, constraint names, UTC times, and functions to execute statements."""
 
 import math
 from collections import namedtuple
@@ -31,12 +31,12 @@ from sqlalchemy.orm import DeclarativeBase
 from ..config import Config, current_config
 from .prepared import Prepared, is_dead, read_uuids
 
-IDLE_SECONDS = 60  # in a transaction; nothing of ours takes half of that between two statements
-PROGRESS_STEPS = 100_000  # of SQLite's virtual machine, some milliseconds
+IDLE_SECONDS = 60  # in a transaction; our code takes less than half of it between statements
+PROGRESS_STEPS = 100_000  # of SQLite's virtual machine, a few milliseconds
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can find it again."""
+    """The declarative base; it names every constraint so that migrations can refer to it."""
 
     metadata = MetaData(
         naming_convention={
@@ -50,15 +50,15 @@ class Base(DeclarativeBase):
 
 
 class WriteSession(Session):
-    """The session of a request that writes: in a transaction, unlike everything else."""
+    """A session that runs in a transaction; other statements run in autocommit."""
 
     def get_bind(self, *_: Any, **__: Any) -> Engine:
-        """Return the one engine, in transactions."""
+        """Return the engine that uses transactions."""
         engine: Engine = current_app.extensions["writer"]
         return engine
 
 
-# expire_on_commit: rows are values here, nothing is read again behind a view's back
+# expire_on_commit=False: rows are values and are not reloaded after a commit
 db = SQLAlchemy(
     model_class=Base, session_options={"class_": WriteSession, "expire_on_commit": False}
 )
@@ -66,13 +66,13 @@ migrate = Migrate()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time: UTC in, UTC out, also where the database drops or shifts the zone."""
+    """A UTC datetime, even if the database drops or converts the time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC; SQLite keeps no zone."""
+        """Convert to naive UTC on SQLite, which stores no time zone."""
         if value is not None and dialect.name == "sqlite":
             return value.astimezone(UTC).replace(tzinfo=None)
         return value
@@ -85,14 +85,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def now() -> datetime:
-    """Return the present time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def engine_options(config: Config) -> dict[str, Any]:
-    """Return what create_engine is told: a request waits seconds for a database, never minutes."""
-    # A lone SELECT needs no BEGIN and no ROLLBACK: two round trips less
-    # hide_parameters: an error in the log must not show emails and hashes
+    """Return the options of create_engine; the timeouts let a request wait seconds at most."""
+    # AUTOCOMMIT saves a single SELECT two round trips, BEGIN and ROLLBACK
+    # hide_parameters keeps emails and hashes out of the log
     common = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if config.is_embedded:
         return {**common, "connect_args": {"timeout": config.db_lock_timeout_ms / 1000}}
@@ -114,7 +114,7 @@ def init_db(app: Flask, config: Config) -> None:
     with app.app_context():
         prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
         prepare(db.engine, config)
-        app.extensions["reader"] = db.engine  # which db looks up again each time
+        app.extensions["reader"] = db.engine  # db.engine is a lookup on each access
         level = "SERIALIZABLE" if config.is_embedded else "READ COMMITTED"
         writer = app.extensions["writer"] = db.engine.execution_options(isolation_level=level)
         event.listen(writer, "begin", _begin_sqlite if config.is_embedded else _begin_postgresql)
@@ -123,7 +123,7 @@ def init_db(app: Flask, config: Config) -> None:
 def _prepare_sqlite(engine: Engine, config: Config) -> None:
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, record: Any) -> None:
-        """Enforce foreign keys, let readers and a writer work side by side, bound statements."""
+        """Enforce foreign keys, use WAL, and install the statement timeout."""
         for pragma in ("foreign_keys = ON", "journal_mode = WAL"):
             connection.execute(f"PRAGMA {pragma}").close()
         connection.set_progress_handler(
@@ -132,13 +132,13 @@ def _prepare_sqlite(engine: Engine, config: Config) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def set_deadline(connection: Connection, *_: Any) -> None:
-        """Interrupt the statement when its time is over, as PostgreSQL does by itself."""
+        """Set the time at which to interrupt the statement; SQLite has no statement_timeout."""
         timeout = _long_timeout(connection) or config.db_statement_timeout_ms
         connection.info["deadline"] = monotonic() + timeout / 1000
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Lock from the start: SELECT FOR UPDATE locks nothing there, and late locks may not wait."""
+    """Lock at BEGIN: SQLite ignores FOR UPDATE, and upgrading a lock later may fail immediately."""
     timeout = _long_timeout(connection)
     if timeout is None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -151,7 +151,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    """Set the limits of a long transaction, which also hold behind PgBouncer."""
+    """Set the timeouts of a long transaction; SET LOCAL also works behind PgBouncer."""
     timeout = _long_timeout(connection)
     if timeout is not None:
         connection.exec_driver_sql(
@@ -165,14 +165,14 @@ def _long_timeout(connection: Connection) -> int | None:
 
 
 def begin_long_transaction() -> None:
-    """Begin the request's transaction with the time limits of an import; roll back an open one."""
+    """Roll back the request's transaction and begin one with DB_IMPORT_TIMEOUT_MS."""
     db.session.rollback()
     options = {"long_timeout_ms": current_config().db_import_timeout_ms}
     db.session.connection(execution_options=options)
 
 
 def _prepare_postgresql(engine: Engine, config: Config) -> None:
-    # One round trip. Times come in UTC whatever the server's zone: orjson writes them as they are
+    # In one round trip. The time zone is UTC because orjson writes the offset it gets
     setup = f"""
         SET TIME ZONE 'UTC';
         SET statement_timeout = {config.db_statement_timeout_ms};
@@ -182,19 +182,19 @@ def _prepare_postgresql(engine: Engine, config: Config) -> None:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
-        """Set the zone and the limits of the session."""
+        """Set the time zone and the timeouts of the session."""
         connection.cursor().execute(setup)
         connection.commit()
 
     @event.listens_for(engine, "connect")
     def read_uuids_once(connection: Any, _record: Any) -> None:
-        """Parse the ids that come with each request once."""
+        """Cache parsed UUIDs."""
         read_uuids(connection)
 
     @event.listens_for(engine, "checkout")
     def discard_stale(connection: Any, record: Any, _proxy: Any) -> None:
-        """Replace a connection whose server went away."""
-        if "is_used" not in record.info:  # just made: SQLAlchemy gives up when that is dead too
+        """Replace a connection that the server has closed."""
+        if "is_used" not in record.info:  # new: SQLAlchemy gives up if that is dead too
             record.info["is_used"] = True
         elif is_dead(connection):
             raise DisconnectionError
@@ -203,20 +203,20 @@ def _prepare_postgresql(engine: Engine, config: Config) -> None:
 def autocommit_all(
     statement: Executable | Prepared, values: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Execute a statement that is its own transaction; return its rows as dicts, by label."""
+    """Execute a statement in autocommit; return its rows as dicts by label."""
     labels, rows = _execute_autocommit(statement, values)
     return [dict(zip(labels, row, strict=True)) for row in rows]
 
 
 def autocommit_one(statement: Executable | Prepared, values: Mapping[str, Any]) -> Row[Any] | None:
-    """Execute a statement that is its own transaction; return its row, or None."""
+    """Execute a statement in autocommit; return its first row, or None."""
     labels, rows = _execute_autocommit(statement, values)
     return _row_type(labels)._make(rows[0]) if rows else None
 
 
 @lru_cache(maxsize=256)
 def _row_type(labels: tuple[str, ...]) -> Any:
-    return namedtuple("Row", labels)  # noqa: PYI024  known only now
+    return namedtuple("Row", labels)  # noqa: PYI024  the labels are known only at run time
 
 
 def _execute_autocommit(
@@ -227,16 +227,16 @@ def _execute_autocommit(
         statement.check(values)
         if engine.dialect.name == "postgresql":
             return statement.rows(engine, values)
-    plain = statement.statement if isinstance(statement, Prepared) else statement
+    executable = statement.statement if isinstance(statement, Prepared) else statement
     with engine.connect() as connection:
-        result = connection.execute(plain, values)
+        result = connection.execute(executable, values)
         return tuple(result.keys()), result.all()
 
 
 def execute_in_transaction(
     statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 ) -> CursorResult[Any]:
-    """Execute in the request's transaction, with others; the view commits."""
+    """Execute in the request's transaction; the view commits."""
     result = db.session.execute(statement, values)
     assert isinstance(result, CursorResult)
     return result

@@ -1,4 +1,4 @@
-"""Outages: what an error of the database driver means, and what to do about it."""
+"""Map errors of the database driver to causes, each with advice for the operator."""
 
 import re
 from time import monotonic
@@ -12,21 +12,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from ..config import current_config
 from ..logs import log
 
-LOGGED_EVERY = 60  # seconds, each cause of an outage in each process
+LOG_INTERVAL = 60  # seconds, per cause and process
 
 
 class Cause(NamedTuple):
-    """Why the database cannot serve a request; the text holds nothing secret."""
+    """Why the database cannot serve a request; the text contains no secrets."""
 
     name: str
     text: str
-    is_outage: bool = True  # False: this request alone ran into a limit
+    is_outage: bool = True  # False: only this request hit a limit
 
 
 CAUSES = {
     name: Cause(name, text)
     for name, text in {
-        "host_unknown": "DATABASE_URL: the host cannot be resolved: check its name.",
+        "host_unknown": "DATABASE_URL: the host name cannot be resolved: check it.",
         "connection_refused": (
             "DATABASE_URL: connection refused: check host and port, and that the server is running."
         ),
@@ -48,7 +48,7 @@ CAUSES = {
         ),
         "tls_failed": "DATABASE_URL: TLS failed: check sslmode and the certificates.",
         "invalid_option": (
-            "DATABASE_URL: the driver does not know an option in its query: correct it."
+            "DATABASE_URL: the query string contains an invalid option: correct it."
         ),
         "too_many_connections": (
             "The server has no free connection: lower DB_POOL_SIZE or WEB_CONCURRENCY, or raise "
@@ -62,8 +62,8 @@ CAUSES = {
             "their owner."
         ),
         "server_read_only": "The server is read-only: name the primary in DATABASE_URL.",
-        "disk_full": "The disk of the database is full: free some space.",
-        "out_of_memory": "The server is out of memory: give it more or lower WEB_CONCURRENCY.",
+        "disk_full": "The disk of the database is full: free up space.",
+        "out_of_memory": "The server is out of memory: add memory or lower WEB_CONCURRENCY.",
         "file_read_only": (
             "The database file is read-only: make the file and its folder writable for the user "
             "that runs the service."
@@ -72,10 +72,10 @@ CAUSES = {
             "The database file cannot be opened: check DATABASE_URL and INSTANCE_DIR, and that the "
             "user that runs the service may write to the file and its folder."
         ),
-        "file_damaged": "The database file is damaged or is no SQLite database: restore a backup.",
+        "file_damaged": "The file is damaged or is not a SQLite database: restore a backup.",
         "io_error": "Reading or writing the database file failed: check the disk.",
         "migrations_pending": "Migrations are pending. Run `flask --app wsgi db upgrade`.",
-        "unavailable": "The database is unavailable: the log has the driver's message.",
+        "unavailable": "The database is unavailable: see the driver's message in the log.",
     }.items()
 } | {
     name: Cause(name, text, is_outage=False)
@@ -85,10 +85,10 @@ CAUSES = {
             "that holds it."
         ),
         "statement_timeout": "A statement took longer than DB_STATEMENT_TIMEOUT_MS.",
-        "deadlock": "Two transactions were in each other's way: the client may retry.",
+        "deadlock": "Two transactions deadlocked: the client can retry.",
     }.items()
 }
-# SQLSTATE, or its class
+# By SQLSTATE, or its first two or three characters
 STATES = {
     "55P03": "lock_timeout",
     "57014": "statement_timeout",
@@ -120,7 +120,7 @@ SQLITE = {
     "SQLITE_NOTADB": "file_damaged",
     "SQLITE_IOERR": "io_error",
 }
-# psycopg2 gives no SQLSTATE of a failed connection; the first that is found in the message counts
+# psycopg2 sets no SQLSTATE if a connection fails; the first pattern that matches wins
 MESSAGES = [
     (re.compile(pattern, re.IGNORECASE), name)
     for pattern, name in [
@@ -144,7 +144,7 @@ MESSAGES = [
         ("connection refused|no such file or directory", "connection_refused"),
         ("timeout expired|timed out|no route to host|is unreachable", "host_unreachable"),
         ("server closed|connection (reset|already closed)|broken pipe|SSL", "connection_lost"),
-        ("cannot connect to server|query_wait_timeout", "connection_lost"),  # PgBouncer's
+        ("cannot connect to server|query_wait_timeout", "connection_lost"),  # PgBouncer
     ]
 ]
 
@@ -168,14 +168,14 @@ def cause_of(error: Exception) -> Cause | None:
 
 
 def is_lost(error: Exception) -> bool:
-    """Tell whether the driver says that the server, and not the statement, is at fault."""
+    """Return whether the server, not the statement, caused the error."""
     return isinstance(error, (OperationalError, InterfaceError)) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
 
 
 def log_cause(cause: Cause, error: Exception | None = None) -> None:
-    """Log a cause with the driver's message: an outage once a minute, a limit each time."""
+    """Log a cause with the driver's message: an outage once per LOG_INTERVAL, a limit always."""
     fields = {"cause": cause.name}
     if error is not None:
         fields["driver"] = driver_message(error)
@@ -183,20 +183,19 @@ def log_cause(cause: Cause, error: Exception | None = None) -> None:
         log.warning(cause.text, extra={"fields": fields})
         return
     logged: dict[str, float] = current_app.extensions.setdefault("outages", {})
-    if monotonic() - logged.get(cause.name, -LOGGED_EVERY) >= LOGGED_EVERY:
+    if monotonic() - logged.get(cause.name, -LOG_INTERVAL) >= LOG_INTERVAL:
         logged[cause.name] = monotonic()
         log.error("database unavailable: %s", cause.text, extra={"fields": fields})
 
 
 def driver_message(error: Exception) -> str:
-    """Return the line of the driver's message that tells the cause, without the password."""
+    """Return the line of the driver's message that shows the cause, without the password."""
     driver: Any = getattr(error, "orig", None) or error
     lines = str(driver).splitlines() or [type(driver).__name__]
     line = lines[0].strip()
-    if (
-        getattr(driver, "pgcode", None) is None
-    ):  # a host may have several addresses: a line for each
-        told = (each for pattern, _ in MESSAGES for each in lines if pattern.search(each))
-        line = next(told, line).strip()
+    # A host may have several addresses, with one line for each
+    if getattr(driver, "pgcode", None) is None:
+        matching = (each for pattern, _ in MESSAGES for each in lines if pattern.search(each))
+        line = next(matching, line).strip()
     password = make_url(current_config().database_url).password
     return line.replace(str(password), "***") if password else line

@@ -1,4 +1,4 @@
-"""The API document, and a page to read it that needs no other host."""
+"""The OpenAPI document, and a Swagger UI page that loads nothing from other hosts."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ ASSETS = {
     "favicon-32x32.png": SWAGGER_UI,
     "docs.js": str(HERE),
 }
-# The page may load what we serve, and nothing else
+# The page loads files from this service only
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -38,7 +38,7 @@ def get_openapi_spec() -> Response:
 @bp.get("/docs")
 @public
 def get_docs_page() -> Response:
-    """Return the page."""
+    """Return the Swagger UI page."""
     response = Response((HERE / "docs.html").read_bytes(), mimetype="text/html")
     response.headers["Content-Security-Policy"] = CSP
     response.headers["Cache-Control"] = "no-cache"
@@ -48,7 +48,7 @@ def get_docs_page() -> Response:
 @bp.get("/docs/<any({}):name>".format(",".join(f"'{name}'" for name in ASSETS)))
 @public
 def get_docs_asset(name: str) -> Response:
-    """Return what the page is made of."""
+    """Return a script, style sheet or icon of the page."""
     return send_from_directory(ASSETS[name], name, max_age=3600)
 
 
