@@ -64,7 +64,7 @@ def at_revision(database):
 
 def test_an_older_database_is_not_ready_and_names_the_command(client, at_revision, monkeypatch):
     at_revision("0001")
-    monkeypatch.setattr("movies_api.health._older", lambda _: {"0001"})
+    monkeypatch.setattr("movies_api.health._older_revisions", lambda _: {"0001"})
 
     response = client.get("/ready")
 
