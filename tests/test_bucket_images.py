@@ -345,9 +345,9 @@ def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, sto
     alice.delete(f"/movies/{movie['id']}")
 
     clock.advance(hours=1, minutes=1)
-    assert "Removed 0 pictures and 1 stray files." in cleanup(args=["images", "cleanup"]).output
+    assert "Deleted 0 images and 1 stray files." in cleanup(args=["images", "cleanup"]).output
     clock.advance(days=1, minutes=1)
-    assert "Removed 1 pictures and 1 stray files." in cleanup(args=["images", "cleanup"]).output
+    assert "Deleted 1 images and 1 stray files." in cleanup(args=["images", "cleanup"]).output
 
     assert names() == ["elsewhere/x"]
 

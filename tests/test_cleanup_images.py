@@ -52,15 +52,15 @@ def test_an_image_goes_a_day_after_its_last_movie(alice, bob, client, files, cle
     alice.delete(f"/movies/{hers['id']}")
     clock.advance(days=2)
     bob.log_in(bob.user["email"])
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     assert bob.patch(f"/movies/{his['id']}", json={"imageUrl": None}).status_code == 200
 
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     clock.advance(hours=23)
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     assert client.get(path_of(hers["imageUrl"])).status_code == 200
     clock.advance(hours=2)
-    assert cleanup() == "Removed 1 pictures and 0 stray files."
+    assert cleanup() == "Deleted 1 images and 0 stray files."
 
     assert files() == []
     assert client.get(path_of(hers["imageUrl"])).status_code == 404
@@ -72,11 +72,11 @@ def test_the_day_begins_when_a_sweep_sees_it(alice, files, cleanup, clock):
     alice.log_in(alice.user["email"])
     assert alice.delete(f"/movies/{movie['id']}").status_code == 204
 
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     clock.advance(hours=23)
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     clock.advance(hours=2)
-    assert cleanup() == "Removed 1 pictures and 0 stray files."
+    assert cleanup() == "Deleted 1 images and 0 stray files."
     assert files() == []
 
 
@@ -90,17 +90,17 @@ def test_an_image_that_is_shown_again_stays(alice, client, cleanup, clock):
     assert again.status_code == 201
     clock.advance(days=3)
 
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     assert client.get(path_of(movie["imageUrl"])).status_code == 200
 
 
 def test_an_upload_that_no_movie_shows_goes(alice, files, cleanup, clock, database):
     permission = request_upload(alice, make_image())
     alice.put(path_of(permission["uploadUrl"]), data=make_image())
-    assert cleanup() == "Removed 0 pictures and 0 stray files."
+    assert cleanup() == "Deleted 0 images and 0 stray files."
     clock.advance(days=1, minutes=1)
 
-    assert cleanup() == "Removed 1 pictures and 0 stray files."
+    assert cleanup() == "Deleted 1 images and 0 stray files."
     assert files() == []
     assert database.execute("SELECT * FROM uploads") == []
 
@@ -114,7 +114,7 @@ def test_files_of_no_image_go(app, alice, files, cleanup, clock):
         os.utime(folder / name, (time.time() - 90_000,) * 2)
     (folder / ".draft-young").write_bytes(b"x")
 
-    assert cleanup() == "Removed 0 pictures and 3 stray files."
+    assert cleanup() == "Deleted 0 images and 3 stray files."
     assert files() == [".draft-young", kept]
 
 
@@ -130,7 +130,7 @@ def test_what_is_not_ours_stays(app, alice, files, cleanup):
         os.utime(path, (time.time() - 90_000,) * 2)
 
     try:
-        assert cleanup() == "Removed 0 pictures and 0 stray files."
+        assert cleanup() == "Deleted 0 images and 0 stray files."
         assert len(files()) == 8
     finally:
         for name in ("lost+found", "f" * 64):

@@ -272,7 +272,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
         ({"title": "x", "imageUrl": "alien.jpg"}, "imageUrl: Must be an http:// or https:// URL."),
         ({"title": "x", "imageUrl": f"https://example.com/{'x' * 2048}"}, "imageUrl: Must be at most 2048 characters."),
         ({"title": "x", "imageUrl": "javascript:x"}, "imageUrl: Must be an http:// or https:// URL."),
-        ({"title": "x", "imageUrl": "data:image/png;base64,AAAA"}, "imageUrl: Not a whole picture: give JPEG, PNG, WebP, GIF or AVIF."),
+        ({"title": "x", "imageUrl": "data:image/png;base64,AAAA"}, "imageUrl: The file is not a valid image. Use JPEG, PNG, WebP, GIF or AVIF."),
         ({"title": "x", "imageUrl": "data:text/html;base64,AAAA"}, "imageUrl: A data: URL must contain an image: data:image/...;base64,..."),
         ({"title": "x", "rating": 5}, "rating: Unknown field."),
         ({"title": "x", "Title": "y"}, "Title: Unknown field."),

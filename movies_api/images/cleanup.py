@@ -1,12 +1,12 @@
 """Cleanup: delete unused images and stray files.
 
-No cron job is needed: each stored image takes a few others along. Deleting a movie, or putting
-another image into one, notes that its image is unused; what that misses (an image that no movie
-ever showed, one that an edit replaced by a URL) is found because each stored image also looks at
-those not looked at for longest. A day later they go; images of deleted accounts go first and
-without that day. `images cleanup` does the same for all of them, and removes stray files.
+No cron job is needed: storing an image also deletes a few unused ones. Deleting a movie or
+replacing its image marks the image as unused. To find those that this misses (an image that no
+movie ever showed, or that an edit replaced by a URL), storing an image also checks those whose
+last check is the oldest. Unused images are deleted a day later; those of deleted accounts first
+and without this day. `images cleanup` does the same for all images, and deletes stray files.
 
-A row is locked while its files go, and the view or command does not commit: see ingest.py.
+A row stays locked while its files are deleted, so views and commands do not commit: see ingest.py.
 """
 
 import re
@@ -31,8 +31,8 @@ from .queries import (
 )
 from .storage import UPLOAD_TTL, StoredFile, current_storage
 
-CLEANED_PER_UPLOAD = 3  # images that each stored one removes
-MAX_SECONDS = 1  # for these: somebody waits for the response
+CLEANED_PER_UPLOAD = 3  # unused images to delete per stored image
+MAX_SECONDS = 1  # for these: the client waits for the response
 MAX_SECONDS_AT_END = 5  # for the images of a deleted account
 
 OWN_NAMES = re.compile(
@@ -42,13 +42,13 @@ OWN_NAMES = re.compile(
 
 
 def delete_orphans(keys: Collection[str]) -> None:
-    """Remove at once the pictures that nobody shows any more; call it when the movies are gone.
+    """Delete those images that no movie shows, without the grace period.
 
-    What the storage does not let go now, or takes too long, is taken along by later uploads.
+    Call it after deleting the movies. Later uploads delete what fails or takes too long here.
     """
     end = monotonic() + MAX_SECONDS_AT_END
     try:
-        release_images(keys, at_once=True)
+        release_images(keys, skip_grace=True)
         for key in keys:
             if monotonic() > end:
                 return
@@ -58,7 +58,7 @@ def delete_orphans(keys: Collection[str]) -> None:
 
 
 def cleanup_some() -> None:
-    """Remove a few unused images and look for more; never fail because of them."""
+    """Delete a few unused images and check for more; log errors instead of raising them."""
     end = monotonic() + MAX_SECONDS
     try:
         check_oldest()
@@ -71,36 +71,35 @@ def cleanup_some() -> None:
 
 def _log_and_rollback(error: Exception) -> None:
     db.session.rollback()
-    if not isinstance(error, ApiError):  # the storage has logged its own
-        log.error("unused images stay: %s", type(getattr(error, "orig", error)).__name__)
+    if not isinstance(error, ApiError):  # the storage logs its own errors
+        log.error("image cleanup failed: %s", type(getattr(error, "orig", error)).__name__)
 
 
 def cleanup_next() -> bool | None:
-    """Remove the image unused for longest whose grace is over.
+    """Delete the image that has been unused longest, if its grace period is over.
 
-    Return False if a movie has come to show it, and None if there is no such image, or only such as
-    another request is removing.
+    Return False if a movie shows it by now, and None if there is no such image that is not locked.
     """
     key = lock_next_unused()
     if key is None:
         db.session.rollback()
         return None
-    is_removed = delete_unused_row(key)
-    if not is_removed:
+    is_deleted = delete_unused_row(key)
+    if not is_deleted:
         mark_used(key)
-    _delete_files(key, is_removed)
-    return is_removed
+    _delete_files(key, is_deleted)
+    return is_deleted
 
 
-def _delete_files(key: str, is_removed: bool) -> None:
-    if is_removed:
+def _delete_files(key: str, is_deleted: bool) -> None:
+    if is_deleted:
         widths = (f"images/{key}-{width}.webp" for width in WIDTHS)
         current_storage().remove([*widths, f"images/{key}"])
     db.session.commit()
 
 
 def stray_files() -> list[StoredFile]:
-    """Return what lies in the storage and belongs to no picture: uploads never used, drafts."""
+    """Return stored files that belong to no image: unused uploads and temporary files."""
     ages = {"images/": GRACE, "uploads/": 6 * UPLOAD_TTL}
     known = all_image_keys()
     return [
@@ -108,7 +107,7 @@ def stray_files() -> list[StoredFile]:
         for prefix, age in ages.items()
         for stored in current_storage().names(prefix)
         if stored.modified_at < now() - age
-        # Others may keep their files there, too
+        # Other applications may share the storage
         and (found := OWN_NAMES.fullmatch(stored.name))
         and found["key"] not in known
     ]

@@ -9,22 +9,22 @@ from .cleanup import cleanup_next, stray_files
 from .queries import mark_unused
 from .storage import current_storage
 
-images = AppGroup("images", help="Look after the pictures.")
+images = AppGroup("images", help="Manage stored images.")
 
 
 @images.command()
 def cleanup() -> None:
-    """Remove the pictures that no movie has shown for a day, and uploads that were never used.
+    """Delete images that no movie has shown for a day, and uploads that were never used.
 
-    The day begins when the movie goes, or when a sweep or an upload first sees that none shows it.
-    Each upload removes a few by itself; this removes all of them. It may run while the service
-    serves.
+    The day starts when the movie is deleted, or when a cleanup or an upload first finds the image
+    unused. Each upload deletes a few unused images; this command deletes all of them. It is safe to
+    run while the service is running.
     """
     try:
-        removed, strays = _delete_unused_images(), _delete_stray_files()
+        deleted, strays = _delete_unused_images(), _delete_stray_files()
     except ApiError as error:
         raise click.ClickException(error.description or "") from error
-    click.echo(f"Removed {removed} pictures and {strays} stray files.")
+    click.echo(f"Deleted {deleted} images and {strays} stray files.")
 
 
 def _delete_unused_images() -> int:
@@ -35,7 +35,7 @@ def _delete_unused_images() -> int:
 
 
 def _delete_stray_files() -> int:
-    with click.progressbar(strays := stray_files(), label="Strays") as found:
+    with click.progressbar(strays := stray_files(), label="Stray files") as found:
         for stored in found:
             current_storage().remove([stored.name])
     return len(strays)

@@ -28,16 +28,16 @@ if not features.check("avif"):
 TYPES = {name: media_type for media_type, name in FORMATS.items()} | {"MPO": "image/jpeg"}
 NAMES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")[: len(FORMATS)]
 WIDTHS = (160, 320, 640)
-PATIENCE = 15  # seconds: less than routers wait for an answer
-# What only a file has that wants to be taken for a page or a script as well. Not one word of few
-# letters: those stand among compressed pixels by chance, and what is foreign is not written anew.
-# No alternative runs past the next `<`, so that each byte is looked at a few times at most
+PATIENCE = 15  # seconds: less than the response timeout of routers
+# Content of polyglot files, which are also a page or a script. Short words are omitted: compressed
+# pixels contain them by chance, and encoding drops foreign bytes anyway. No alternative runs past
+# the next `<`, so that each byte is scanned only a few times
 ACTIVE_CONTENT = re.compile(
     rb"<(?:script[\s>]|\?php\s|!doctype\s|html[\s>]|body[\s>]|iframe\s|svg\s[^<>]{0,200}xmlns)"
     rb"|\AGIF8[79]a(?:/\*|=[ -~])",
     re.IGNORECASE,
 )
-# Of the settings that cost two to three times the time none saves a tenth of the bytes
+# Settings that take two to three times as long save less than 10% of the bytes
 OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 90},
     "PNG": {"compress_level": 3},
@@ -46,26 +46,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 80, "speed": 10},
 }
 KEPT_INFO = {"transparency", "background"}
-MAX_FRAMES = 1000  # each takes its time, however small
-# A progressive JPEG has some 10; one of 60 bytes more costs as much time as all the pixels do
+MAX_FRAMES = 1000  # each takes time, however small
+# A progressive JPEG has about 10; each further scan, of 60 bytes, takes as long as all the pixels
 MAX_SCANS, SCAN = 100, b"\xff\xda"
-# The share of IMAGE_MAX_PIXELS that a WebP or AVIF may have, and each frame of an animation: a
-# pixel takes up to 11 bytes of memory, of WebP and AVIF 37, of the frame in the encoder 120
+# Shares of IMAGE_MAX_PIXELS for a WebP or AVIF, and for each frame of an animation: a pixel takes
+# up to 11 bytes of memory, in WebP and AVIF 37, in the frame being encoded 120
 HEAVY_SHARE, FRAME_SHARE = 0.3, 0.05
 PLAIN_MODES = {"JPEG": {"L", "RGB"}, "WEBP": {"RGB", "RGBA"}, "AVIF": {"RGB", "RGBA"}}
 
-# Pillow's own limit, which it also checks in the middle of a GIF, would else only warn
+# Pillow's own limit, which it also checks within a GIF, only warns by default
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Frames stay as they are stored, rather than being painted in colours and reduced again
+# Keep frames in their palette instead of converting them to RGB and quantizing them again
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
 
 
 class ImageError(Exception):
-    """The file is no picture that can be kept; the message says why, fit to show to a person."""
+    """The file is not an acceptable image; the message says why and is safe for clients."""
 
 
 class SanitizedImage(NamedTuple):
-    """A picture that holds pixels and nothing else."""
+    """An encoded image without metadata."""
 
     data: bytes
     media_type: str
@@ -77,9 +77,9 @@ class SanitizedImage(NamedTuple):
 
 
 def sanitize_image(file: BinaryIO, media_type: str) -> SanitizedImage:
-    """Decode the whole file and return it written anew: no place, no camera, no foreign bytes.
+    """Decode the file and encode it again without location, camera data or foreign bytes.
 
-    Raise ImageError for what is no picture of that type, or has too many pixels in its frames.
+    Raise ImageError if it is not an image of the media type or exceeds a limit.
     """
     max_pixels = current_config().image_max_pixels
     with decode_slot():
@@ -91,16 +91,16 @@ def sanitize_image(file: BinaryIO, media_type: str) -> SanitizedImage:
             raise ImageError(_too_many_pixels(max_pixels)) from error
         except ImageError:
             raise
-        except Exception as error:  # decoders raise whatever hostile bytes drive them to
-            raise ImageError(f"Not a whole picture: give {_format_names()}.") from error
+        except Exception as error:  # hostile bytes make decoders raise anything
+            raise ImageError(f"The file is not a valid image. Use {_format_names()}.") from error
 
 
 def make_thumbnail(file: BinaryIO, width: int) -> bytes:
-    """Return the picture (its first frame) at most that wide, as WebP."""
+    """Return the first frame as a WebP of at most that width in pixels."""
     with Image.open(file, formats=list(TYPES.keys() - {"MPO"})) as image:
         image.draft("RGB", (width, max(1, width * image.height // image.width)))
         still = _in_mode(image, "WEBP")
-        # WebP has a greatest height, and nobody needs a ribbon
+        # WebP limits the height
         still.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
         out = BytesIO()
         still.save(out, "WEBP", quality=80, method=4)
@@ -109,7 +109,7 @@ def make_thumbnail(file: BinaryIO, width: int) -> bytes:
 
 @contextmanager
 def decode_slot() -> Iterator[None]:
-    """Wait for a place: each decoded picture takes its own memory, many must queue, not swap."""
+    """Wait for a decoding slot: slots limit the memory that decoded images take in total."""
     with acquire_slot(
         _queue(current_config()), PATIENCE, "Too many images are being processed. Please try again."
     ):
@@ -130,7 +130,7 @@ def _decode(data: bytes, media_type: str, max_pixels: int) -> SanitizedImage:
         if found != media_type:
             raise ImageError(f"The file is {found}, not {media_type}.")
         name = FORMATS[found]
-        # The second picture of a phone's JPEG is no second frame
+        # The second image in a JPEG of a phone is not a frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
         if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
             raise ImageError(f"The image has too many scans: the limit is {MAX_SCANS}.")
@@ -144,20 +144,20 @@ def _decode(data: bytes, media_type: str, max_pixels: int) -> SanitizedImage:
         else:
             _save_frames(image, name, count, max_size, out)
     if count == 1:
-        del image  # it and its decoder take as much memory as the encoder will
+        del image  # frees as much memory as the encoder needs
         still.save(out, name, **OPTIONS[name])
     return SanitizedImage(out.getvalue(), found)
 
 
 def _max_size(name: str, count: int, max_pixels: int) -> int:
-    """Return how many pixels each frame may have: formats differ in the memory they take."""
+    """Return the maximum pixels per frame, which depends on the memory the format needs."""
     if count > 1:
         return int(max_pixels * min(FRAME_SHARE, 1 / count))
     return int(max_pixels * HEAVY_SHARE) if name in {"WEBP", "AVIF"} else max_pixels
 
 
 def _check_pixels(image: Image.Image, max_size: int) -> None:
-    """Reject before decoding; a bomb is small until then."""
+    """Reject a decompression bomb before decoding it."""
     if image.width * image.height > max_size:
         raise ImageError(_too_many_pixels(max_size))
 
@@ -167,7 +167,7 @@ def _too_many_pixels(limit: int) -> str:
 
 
 def _still(image: Image.Image, name: str) -> Image.Image:
-    """Return the pixels, upright and in the colours every screen knows; it uses up the image."""
+    """Return the pixels upright and in sRGB; this modifies the image."""
     profile = image.info.get("icc_profile")
     ImageOps.exif_transpose(image, in_place=True)
     if profile and image.mode in {"RGB", "RGBA", "CMYK"}:
@@ -183,19 +183,19 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
             image, source, target, outputMode=mode or "RGB", inPlace=mode is not None
         )
     except (ImageCms.PyCMSError, OSError):
-        return image  # a broken profile says nothing about the colours
+        return image  # ignore a broken profile
     return converted or image
 
 
 def _in_mode(image: Image.Image, name: str) -> Image.Image:
-    """Return a copy that the format can hold, without its comments."""
+    """Return a copy in a mode that the format supports, without metadata."""
     wanted = PLAIN_MODES.get(name)
     if wanted and image.mode not in wanted:
         if image.mode.startswith("I"):
-            image = image.point(lambda value: value / 256)  # convert would clip 16 bits to 8
-            image.info.pop("transparency", None)  # is the name of a shade of 16 bits
-        sees_through = name != "JPEG" and image.has_transparency_data
-        copy = image.convert("RGBA" if sees_through else "RGB")
+            image = image.point(lambda value: value / 256)  # convert() would clip 16 bits to 8
+            image.info.pop("transparency", None)  # refers to a 16-bit value
+        has_alpha = name != "JPEG" and image.has_transparency_data
+        copy = image.convert("RGBA" if has_alpha else "RGB")
     else:
         copy = image.copy()
     copy.info = {key: value for key, value in copy.info.items() if key in KEPT_INFO}
@@ -209,12 +209,12 @@ def _save_frames(image: Image.Image, name: str, count: int, max_size: int, out: 
     frames, durations = [], []
     for number in range(count):
         image.seek(number)
-        _check_pixels(image, max_size)  # a frame of a GIF can be larger than the first
+        _check_pixels(image, max_size)  # GIF frames can be larger than the first
         image.load()
         frames.append(_in_mode(image, name))
         durations.append(image.info.get("duration", 0))
     if name == "GIF" and any(frame.has_transparency_data for frame in frames):
-        options["disposal"] = 2  # frames are whole; nothing of the one before shines through
+        options["disposal"] = 2  # frames are complete; do not blend them with the previous one
     frames[0].save(
         out,
         name,

@@ -1,7 +1,7 @@
-"""Ingest: how bytes become an image that a movie shows.
+"""Ingest: turn uploaded bytes into an image that a movie can show.
 
-What touches the storage commits here and not in a view: a row is locked while its bytes come or
-go, so that nobody removes what another has just been told is there.
+Functions that change the storage commit here and not in a view. The row stays locked while its
+bytes are written or deleted, so that no request deletes an image that another one has just found.
 """
 
 import re
@@ -38,19 +38,19 @@ IMAGE_NOT_FOUND = "Image not found. Upload it again."
 
 
 def public_base() -> str:
-    """Return what stands in front of /images/ in the URL of a picture."""
+    """Return the part of an image URL before /images/."""
     return current_config().image_base_url or own_base()
 
 
 def own_base() -> str:
-    """Return the service's own address, as this client calls it."""
+    """Return the base URL of the service in this request."""
     return request.url_root.rstrip("/")
 
 
 def absolutize_urls(rows: Iterable[dict[str, Any]], base: str = "") -> None:
-    """Make the URLs of our pictures absolute: tables hold none, for the service may move.
+    """Make the URLs of stored images absolute; the tables hold paths, because hosts change.
 
-    Who has no request any more says what stands in front of them.
+    Pass the base outside of a request.
     """
     for row in rows:
         url = row["imageUrl"]
@@ -60,11 +60,11 @@ def absolutize_urls(rows: Iterable[dict[str, Any]], base: str = "") -> None:
 
 
 def store_image(owner: UUID, fields: dict[str, Any]) -> None:
-    """Put in the place of what was sent as imageUrl what the table holds of it.
+    """Replace image_url by the value to store in the table.
 
-    A picture inside the request is stored, and counts as POST /images does; the URL of one of ours
-    is known again, and an upload is taken up; any other URL stays what it is, and nobody ever
-    fetches it.
+    Store an inline image, which counts towards the rate limit of POST /images. Replace the URL of a
+    stored image by its path, and verify and store a pending upload. Keep any other URL; the service
+    never fetches it.
     """
     value = fields.get("image_url")
     if isinstance(value, InlineFile):
@@ -77,48 +77,48 @@ def store_image(owner: UUID, fields: dict[str, Any]) -> None:
 
 
 def validate_image(owner: UUID, value: InlineFile | UUID) -> None:
-    """Refuse what store_image would refuse of a picture or an upload; keep nothing."""
+    """Reject any image or upload that store_image would reject; store nothing."""
     if isinstance(value, InlineFile):
         check_file_size(len(value.data))
         _sanitize_or_abort(BytesIO(value.data), value.media_type, "imageUrl")
         return
     upload = upload_from_id(value)
-    is_there = upload is not None and upload.owner_id == owner
-    if not is_there and not any(current_storage().names(_upload_prefix(owner, value))):
+    is_stored = upload is not None and upload.owner_id == owner
+    if not is_stored and not any(current_storage().names(_upload_prefix(owner, value))):
         abort_validation({"imageUrl": [IMAGE_NOT_FOUND]})
 
 
 def assert_image_exists(fields: dict[str, Any]) -> None:
-    """Refuse a movie whose picture was removed after store_image had seen it."""
+    """Reject a movie whose image was deleted after store_image found it."""
     folder, _, key = (fields.get("image_url") or "").rpartition("/")
     if f"{folder}/" == FOLDER and media_type_of(key) is None:
         abort_validation({"imageUrl": [IMAGE_NOT_FOUND]})
 
 
 def allow_image_body(view: View) -> View:
-    """Let the body be as large as a picture inside it may be; put it above `arguments`."""
+    """Raise the body limit to fit an inline image; apply it above `arguments`."""
 
     @wraps(view)
-    def with_room(*args: Any, **kwargs: Any) -> Any:
-        limits = current_config()
-        request.max_content_length = limits.max_body_bytes + limits.image_max_bytes * 4 // 3 + 4
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        config = current_config()
+        request.max_content_length = config.max_body_bytes + config.image_max_bytes * 4 // 3 + 4
         return view(*args, **kwargs)
 
-    return with_room  # type: ignore[return-value]
+    return wrapper  # type: ignore[return-value]
 
 
 def check_file_size(size: int) -> None:
-    """Refuse a picture of more bytes than the settings allow."""
+    """Abort with 413 if an image of that many bytes is too large."""
     limit = current_config().image_max_bytes
     if size > limit:
         abort_with(413, message=f"The image is too large. The limit is {limit} bytes.")
 
 
 def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
-    """Abort with 403 when so many more bytes exceed what an account may upload.
+    """Abort with 403 if that many more bytes exceed the quota of the account.
 
-    An upload that is stored already is not charged twice. Nothing is locked: requests at the same
-    time may exceed the limit by what they bring. Who has reached it removes unused images too.
+    An upload that is already stored is not charged twice. Without a lock, concurrent requests may
+    exceed the quota by their own sizes. Clean up unused images before aborting.
     """
     limit = current_config().max_image_bytes_per_user
     if charged_bytes(owner, upload) + size <= limit:
@@ -133,11 +133,10 @@ def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
 def store_file(
     file: BinaryIO, media_type: str, field: str, owner: UUID, upload: UUID | None = None
 ) -> str:
-    """Verify and keep a picture of the owner's; return its key. The field is the one to blame.
+    """Sanitize and store an image of the owner; return its key. Errors name the field.
 
-    From then on the picture goes by the id of its upload too; one that came in a request has an id
-    that follows from it, so that the account takes it along. The owner is charged the bytes that
-    are stored.
+    The image is also available under its upload id. An inline image gets an id derived from owner
+    and key, so that deleting the account finds it. The owner is charged for the stored bytes.
     """
     image = _sanitize_or_abort(file, media_type, field)
     key, size = image.key, len(image.data)
@@ -163,14 +162,14 @@ def _sanitize_or_abort(file: BinaryIO, media_type: str, field: str) -> Sanitized
 
 
 def parse_image_url(url: str) -> tuple[str, bool]:
-    """Return the name a URL would have for a picture, and whether it surely is a URL of ours."""
+    """Return the image name in a URL, and whether the URL has a base of this service."""
     base, _, name = url.rpartition(FOLDER)
     is_ours = base in {current_config().image_base_url, own_base()}
     return (name.partition("?")[0], True) if is_ours else (name, False)
 
 
 def _resolve_own_url(owner: UUID, url: str) -> str:
-    """Return the path of a picture of ours, or the URL as it is."""
+    """Return the path of a stored image, or the unchanged URL."""
     if FOLDER not in url:
         return url
     name, is_ours = parse_image_url(url)
@@ -185,48 +184,48 @@ def _resolve_own_url(owner: UUID, url: str) -> str:
 
 
 def _resolve_upload(owner: UUID, upload: UUID) -> str | None:
-    """Return the picture of the owner's upload, verifying one that waits, or None."""
+    """Return the image key of the owner's upload, storing a pending one, or None."""
     row = upload_from_id(upload)
     if row is None:
         if key := _claim_upload(owner, upload):
             return key
-        row = upload_from_id(upload)  # another request may have taken it up meanwhile
-    is_there = row is not None and row.owner_id == owner and touch_image(row.key)
-    return row.key if is_there else None
+        row = upload_from_id(upload)  # another request may have stored it meanwhile
+    is_stored = row is not None and row.owner_id == owner and touch_image(row.key)
+    return row.key if is_stored else None
 
 
 def _claim_upload(owner: UUID, upload: UUID) -> str | None:
-    """Keep the upload that waits, and let it wait no longer; None if there is none."""
+    """Store the pending upload and return its key, or None if there is none."""
     folder = _upload_prefix(owner, upload)
-    for waiting in current_storage().names(folder):
-        subtype, size = waiting.name.removeprefix(folder).split("/")
-        file = current_storage().open(waiting.name)
+    for pending in current_storage().names(folder):
+        subtype, size = pending.name.removeprefix(folder).split("/")
+        file = current_storage().open(pending.name)
         if file is None:
             continue
         with file:
             try:
-                # A store that does not hold uploads to their permission must not make us read them
-                if waiting.size != int(size):
+                # Some stores do not enforce the size of an upload URL; do not read such files
+                if pending.size != int(size):
                     abort_validation(
-                        {"imageUrl": [f"{waiting.size} bytes were received instead of {size}."]}
+                        {"imageUrl": [f"{pending.size} bytes were received instead of {size}."]}
                     )
                 key = store_file(file, f"image/{subtype}", "imageUrl", owner, upload)
             except ApiError as error:
-                if error.code in {400, 403}:  # any other may be retried
-                    current_storage().remove([waiting.name])
+                if error.code in {400, 403}:  # clients may retry after other errors
+                    current_storage().remove([pending.name])
                 raise
-        current_storage().remove([waiting.name])
+        current_storage().remove([pending.name])
         return key
     return None
 
 
 def _upload_prefix(owner: UUID, upload: UUID) -> str:
-    """Return where an upload waits in the storage."""
+    """Return the folder of a pending upload in the storage."""
     return f"uploads/{owner.hex}/{upload.hex}/"
 
 
 def ensure_thumbnail(key: str, width: int) -> str:
-    """Return the name of the thumbnail in the storage; it is made once."""
+    """Return the storage name of the thumbnail, creating it on first use."""
     name = f"images/{key}-{width}.webp"
     if _is_stored(name):
         return name

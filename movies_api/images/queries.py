@@ -1,4 +1,4 @@
-"""Queries: statements about images and uploads."""
+"""Queries: SQL statements about images and uploads."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,15 +13,13 @@ from ..models import images, movies, uploads
 
 BATCH = 500
 GRACE = timedelta(days=1)
-ORPHAN_GRACE = timedelta(
-    minutes=1
-)  # between a picture's being stored and the movie's that shows it
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # unused since then: removed first, without the grace
-CHECK_BATCH = 20  # images that each stored one looks at
+ORPHAN_GRACE = timedelta(minutes=1)  # time to create the movie of a stored image
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # unused_since of images to delete first
+CHECK_BATCH = 20  # images to check per stored image
 IS_SHOWN = exists().where(movies.c.image_key == images.c.key)
 IS_UPLOADED = exists().where(uploads.c.key == images.c.key)
 ONE = images.c.key == bindparam("image")
-AT = bindparam("at", type_=UtcDateTime)  # a CASE tells it no type
+AT = bindparam("at", type_=UtcDateTime)  # a CASE does not infer its type
 
 TYPE = select(images.c.media_type).where(ONE)
 UPLOAD = select(uploads.c.owner_id, uploads.c.key).where(uploads.c.id == bindparam("upload"))
@@ -59,7 +57,7 @@ ALL_KEYS = select(images.c.key)
 IS_ONE_OF = images.c.key.in_(bindparam("keys", expanding=True))
 EXISTING = ALL_KEYS.where(IS_ONE_OF)
 LOCK = EXISTING.with_for_update(read=True, key_share=True)
-# Materialized: PostgreSQL may run a subselect once per row, and so lock more than the limit
+# Materialized, because PostgreSQL may run a subselect per row and then lock more than the limit
 OLDEST = (
     select(images.c.key)
     .where(images.c.unused_since.is_(None), images.c.used_at <= bindparam("before"))
@@ -102,7 +100,7 @@ TOUCH = (
 
 
 def _upsert(dialect: Any) -> Any:
-    """Return the statement that adds a picture or touches it; either locks its row."""
+    """Return the statement that inserts or touches an image; both lock its row."""
     values: dict[str, Any] = {name: bindparam(name) for name in ("key", "media_type", "used_at")}
     statement = dialect.insert(images).values(values)
     return statement.on_conflict_do_update(
@@ -113,7 +111,7 @@ def _upsert(dialect: Any) -> Any:
 
 UPSERT = {"postgresql": _upsert(postgresql), "sqlite": _upsert(sqlite)}
 UPSERT_UPLOAD = {
-    # The update changes nothing; it gives back the row that was there, once nobody else writes it
+    # The update changes nothing: it waits for concurrent writers and returns the existing row
     name: dialect.insert(uploads)
     .on_conflict_do_update(index_elements=["id"], set_={"id": uploads.c.id})
     .returning(uploads.c.key)
@@ -122,58 +120,58 @@ UPSERT_UPLOAD = {
 
 
 def media_type_of(key: str) -> str | None:
-    """Return the media type of a picture, or None when there is no such picture."""
+    """Return the media type of an image, or None if it does not exist."""
     row = autocommit_one(TYPE, {"image": key})
     return row and row.media_type
 
 
 def upload_from_id(upload: UUID) -> Any:
-    """Return owner_id and key of an upload that has come, or None."""
+    """Return owner_id and key of a stored upload, or None."""
     return autocommit_one(UPLOAD, {"upload": upload})
 
 
 def touch_image(key: str) -> bool:
-    """Note that a movie is about to show the picture; False if it is not there."""
+    """Mark the image as used by a movie; return False if it does not exist."""
     return bool(touch_images([key]))
 
 
 def touch_images(keys: Collection[str]) -> set[str]:
-    """Note that movies are about to show the pictures; return those that are there."""
-    return _keys_in_batches(keys, lambda some: autocommit_all(TOUCH, {"keys": some, "at": now()}))
+    """Mark the images as used by movies; return those that exist."""
+    return _keys_in_batches(keys, lambda batch: autocommit_all(TOUCH, {"keys": batch, "at": now()}))
 
 
 def existing_keys(keys: Collection[str]) -> set[str]:
-    """Return those pictures that are there."""
-    return _keys_in_batches(keys, lambda some: autocommit_all(EXISTING, {"keys": some}))
+    """Return those keys whose images exist."""
+    return _keys_in_batches(keys, lambda batch: autocommit_all(EXISTING, {"keys": batch}))
 
 
 def lock_images(keys: Collection[str]) -> set[str]:
-    """Return those that are there, and let nobody remove them until the transaction ends."""
+    """Lock the images against deletion until the transaction ends; return those that exist."""
     return _keys_in_batches(
-        keys, lambda some: execute_in_transaction(LOCK, {"keys": some}).mappings()
+        keys, lambda batch: execute_in_transaction(LOCK, {"keys": batch}).mappings()
     )
 
 
 def _keys_in_batches(
-    keys: Collection[str], ask: Callable[[list[str]], Iterable[Mapping[Any, Any]]]
+    keys: Collection[str], fetch: Callable[[list[str]], Iterable[Mapping[Any, Any]]]
 ) -> set[str]:
-    # In one order, so that two who lock the same do not wait for each other
+    # Sorted, so that concurrent transactions do not deadlock
     ordered, found = sorted(keys), set[str]()
     for start in range(0, len(ordered), BATCH):
-        found.update(row["key"] for row in ask(ordered[start : start + BATCH]))
+        found.update(row["key"] for row in fetch(ordered[start : start + BATCH]))
     return found
 
 
 def upsert_image(key: str, media_type: str) -> None:
-    """Add a picture, or touch the one that is there; lock it until the commit."""
+    """Insert or touch an image; lock it until the transaction ends."""
     values = {"key": key, "media_type": media_type, "used_at": now()}
     execute_in_transaction(UPSERT[db.engine.dialect.name], values)
 
 
 def add_upload(upload: UUID, owner: UUID, key: str, size: int) -> bool:
-    """Name a picture after its upload; False when the upload was another picture.
+    """Link the upload to its image; return False if it already has another image.
 
-    IntegrityError when the owner's account has gone.
+    Raise IntegrityError if the owner's account no longer exists.
     """
     values = {"id": upload, "owner_id": owner, "key": key, "size": size}
     return bool(
@@ -182,43 +180,43 @@ def add_upload(upload: UUID, owner: UUID, key: str, size: int) -> bool:
 
 
 def image_keys_of_user(user: UUID) -> list[str]:
-    """Return the keys of the pictures that the user uploaded or shows."""
+    """Return the keys of the images that the user uploaded or that the user's movies show."""
     return [key for row in autocommit_all(OF_USER, {"user": user}) for key in row.values()]
 
 
 def mark_unused() -> None:
-    """Note which pictures movies show, and since when the others are not shown."""
+    """Update unused_since of all images, in the current transaction."""
     execute_in_transaction(MARK_USED, {})
     execute_in_transaction(MARK_UNUSED, {"at": now()})
 
 
 def charged_bytes(owner: UUID, but: UUID | None = None) -> int:
-    """Return the bytes of the images that the owner uploaded, but for one upload."""
+    """Return the total bytes of the owner's uploads, except for one upload."""
     statement, values = (CHARGED_OTHERS, {"upload": but}) if but else (CHARGED, {})
     row: Any = autocommit_one(statement, {"owner": owner, **values})
     return int(row[0])
 
 
 def check_oldest() -> None:
-    """Note of the images not looked at for longest, a day at least, whether a movie shows them."""
+    """Check whether movies show the images whose last check is the oldest, at least a day ago."""
     at = now()
     autocommit_all(CHECK_OLDEST, {"at": at, "before": at - GRACE})
 
 
-def release_images(keys: Iterable[str], *, at_once: bool = False) -> None:
-    """Note that movies have stopped showing these images, unless others still do.
+def release_images(keys: Iterable[str], *, skip_grace: bool = False) -> None:
+    """Mark those images as unused that no movie shows.
 
-    With at_once those go first and without the grace that nobody else uploaded or has just put
-    into a movie. An image that another request holds is left to check_oldest: nothing waits.
+    With skip_grace, images that have no upload and were not used recently are deleted first and
+    without the grace period. Skip locked images without waiting; check_oldest finds them later.
     """
     at, ordered = now(), sorted(keys)
-    values = {"at": at, "since": LONG_AGO if at_once else at, "recent": at - ORPHAN_GRACE}
+    values = {"at": at, "since": LONG_AGO if skip_grace else at, "recent": at - ORPHAN_GRACE}
     for start in range(0, len(ordered), BATCH):
         autocommit_all(RELEASE, {**values, "keys": ordered[start : start + BATCH]})
 
 
 def lock_next_unused() -> str | None:
-    """Return the key of the image unused for longest whose grace is over, and lock it; or None."""
+    """Lock the image that has been unused longest, past its grace period; return its key."""
     key: str | None = execute_in_transaction(
         NEXT_UNUSED, {"before": now() - GRACE}
     ).scalar_one_or_none()
@@ -226,24 +224,24 @@ def lock_next_unused() -> str | None:
 
 
 def mark_used(key: str) -> None:
-    """Note that a movie shows the image after all."""
+    """Mark the image as used if a movie shows it."""
     execute_in_transaction(MARK_ONE_USED, {"image": key})
 
 
 def all_image_keys() -> set[str]:
-    """Return the keys of all pictures."""
+    """Return the keys of all images."""
     return {row["key"] for row in autocommit_all(ALL_KEYS, {})}
 
 
 def delete_unused_row(key: str) -> bool:
-    """Remove a picture that no movie shows and whose grace is over; lock it until the commit."""
+    """Delete an unused image past its grace period; lock it until the transaction ends."""
     return (
         execute_in_transaction(REMOVE_UNUSED, {"image": key, "before": now() - GRACE}).rowcount > 0
     )
 
 
 def delete_orphan_row(key: str) -> bool:
-    """Remove a picture at once that nobody shows, uploaded, or is about to show."""
+    """Delete an image that no movie shows, no upload has and no request used recently."""
     return (
         execute_in_transaction(
             REMOVE_ORPHAN, {"image": key, "before": now() - ORPHAN_GRACE}

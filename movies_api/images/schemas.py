@@ -1,4 +1,4 @@
-"""What picture routes take and answer."""
+"""Schemas of the image routes."""
 
 from marshmallow import fields, validate
 
@@ -9,7 +9,7 @@ UPLOADED = f"https://api.example.com/images/{'7d0c9e52' * 4}"
 
 
 class UploadCreateSchema(RequestSchema):
-    """What is going to be uploaded."""
+    """Type and size of the file to upload."""
 
     content_type = fields.String(
         required=True,
@@ -21,12 +21,12 @@ class UploadCreateSchema(RequestSchema):
         min=1,
         max=2**40,
         required=True,
-        metadata={"example": 245760, "description": "In bytes, exactly."},
+        metadata={"example": 245760, "description": "Exact size in bytes."},
     )
 
 
 class UploadUrlSchema(ResponseSchema):
-    """How to upload: headers belong to a PUT; fields to the form of a POST, before the file."""
+    """How to upload: a PUT with these headers, or a POST of a form with these fields."""
 
     upload_url = fields.Url(
         required=True,
@@ -46,7 +46,7 @@ class UploadUrlSchema(ResponseSchema):
         values=fields.String(),
         data_key="fields",
         metadata={
-            "description": "Each goes into the form before the file, which is named `file`.",
+            "description": "Form fields to send before the file, whose field is `file`.",
             "example": {},
         },
     )
@@ -54,7 +54,7 @@ class UploadUrlSchema(ResponseSchema):
         required=True,
         data_key="imageUrl",
         metadata={
-            "description": "Give it to a movie once the upload is done.",
+            "description": "The imageUrl for a movie after the upload.",
             "example": UPLOADED,
         },
     )
@@ -64,7 +64,7 @@ class UploadUrlSchema(ResponseSchema):
 
 
 class UploadedImageSchema(ResponseSchema):
-    """Where the picture is."""
+    """URL of the uploaded image."""
 
     image_url = fields.Url(
         required=True,
@@ -74,22 +74,20 @@ class UploadedImageSchema(ResponseSchema):
 
 
 class UploadQuerySchema(QuerySchema):
-    """The permission, as POST /images gave it."""
+    """The signature of an upload URL."""
 
     permission = fields.String(
-        required=True, metadata={"description": "It is in the uploadUrl of POST /images."}
+        required=True, metadata={"description": "Part of the uploadUrl of POST /images."}
     )
 
 
 class ImageQuerySchema(QuerySchema):
-    """Which size of it."""
+    """The width of a thumbnail."""
 
     w = BoundedInteger(
         min=WIDTHS[0],
         max=WIDTHS[-1],
         load_default=None,
         validate=validate.OneOf(WIDTHS, error="Must be one of: {choices}."),
-        metadata={
-            "description": "Must be at most so many pixels wide, as WebP; without, as it is."
-        },
+        metadata={"description": "Width of a WebP thumbnail in pixels; default: full size."},
     )

@@ -1,4 +1,4 @@
-"""Storage: where the bytes of pictures are, in a folder of this machine or in a bucket."""
+"""Storage: the files of images, in a local folder or in an S3 bucket."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ UPLOAD_TTL = timedelta(minutes=10)
 
 
 class StoredFile(NamedTuple):
-    """What a storage says of a name without opening it."""
+    """Metadata of a stored file."""
 
     name: str
     size: int
@@ -30,26 +30,26 @@ class StoredFile(NamedTuple):
 
 
 class Storage(Protocol):
-    """Names are `images/...` for what may be shown and `uploads/...` for what waits unseen."""
+    """Files named `images/...` are public, files named `uploads/...` are pending."""
 
     def open(self, name: str) -> BinaryIO | None:
-        """Return the bytes, to be read from any place and closed, or None."""
+        """Return a seekable file for the caller to close, or None."""
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
-        """Keep the bytes: all or none of them are ever seen."""
+        """Write the file atomically."""
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove what is there of these names."""
+        """Delete those of the files that exist."""
 
     def names(self, prefix: str) -> Iterator[StoredFile]:
-        """Give all that begins with the prefix."""
+        """Yield all files whose names start with the prefix."""
 
     def presign_upload(self, name: str, media_type: str, size: int) -> dict[str, Any] | None:
-        """Return what a client must send, and where, to upload past us; None if it cannot."""
+        """Return the request that uploads directly to the storage; None if unsupported."""
 
 
 class Folder:
-    """A folder of this machine; uploads come through the service."""
+    """A local folder; clients upload through the service."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Folder:
             return None
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
-        """Write beside the place and move there in one step."""
+        """Write a temporary file, then rename it."""
         with disk_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=self.folder)
@@ -77,13 +77,13 @@ class Folder:
                 raise
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove the files."""
+        """Delete the files."""
         with disk_errors():
             for name in names:
                 self._path(name).unlink(missing_ok=True)
 
     def names(self, prefix: str) -> Iterator[StoredFile]:
-        """Give the files, among them drafts whose process died."""
+        """Yield the files, including temporary files of killed processes."""
         if prefix != "images/" or not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
@@ -94,26 +94,26 @@ class Folder:
                     yield StoredFile(f"images/{path.name}", about.st_size, at)
 
     def presign_upload(self, name: str, media_type: str, size: int) -> None:
-        """Return None: there is nobody but us to upload to."""
+        """Return None: clients upload through the service."""
 
     def _path(self, name: str) -> Path:
         return self.folder / Path(name).name
 
 
 class Bucket:
-    """A bucket of S3 or of anything that speaks like it; uploads go straight there."""
+    """A bucket of S3 or a compatible service; clients upload directly to it."""
 
     def __init__(self, config: Config) -> None:
         self.config, self.bucket = config, config.s3_bucket or ""
         self.lock = Lock()
-        self.made: Any = None
+        self._client: Any = None
 
     @property
     def client(self) -> Any:
-        """Return the client, made when a process first needs it: none is shared over a fork."""
+        """Return the client, created on first use so that forked processes do not share it."""
         with self.lock:
-            if self.made is None:
-                import boto3  # noqa: PLC0415  only who has a bucket has it
+            if self._client is None:
+                import boto3  # noqa: PLC0415  optional dependency
                 from botocore.config import Config as Options  # noqa: PLC0415
 
                 options = Options(
@@ -121,22 +121,22 @@ class Bucket:
                     connect_timeout=3,
                     read_timeout=10,
                     retries={"total_max_attempts": 2},
-                    # The checksums that boto3 adds by itself are refused by many a store
+                    # Many compatible stores reject the checksums that boto3 adds by default
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
-                    # By the path AWS would lead browsers from one host to another
+                    # With path addressing, AWS redirects browsers to another host
                     s3=None if self.config.s3_endpoint_url else {"addressing_style": "virtual"},
                 )
-                self.made = boto3.client(
+                self._client = boto3.client(
                     "s3",
                     endpoint_url=self.config.s3_endpoint_url,
                     region_name=self.config.s3_region,
                     config=options,
                 )
-        return self.made
+        return self._client
 
     def open(self, name: str) -> BinaryIO | None:
-        """Return the object, read only from where it is read."""
+        """Return the object as a file that fetches only the parts that are read."""
         with _bucket_errors():
             try:
                 about = self.client.head_object(Bucket=self.bucket, Key=name)
@@ -148,7 +148,7 @@ class Bucket:
         return BufferedReader(source, CHUNK)
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
-        """Write the object, with the headers a CDN hands on."""
+        """Write the object, with the headers for a CDN."""
         with _bucket_errors():
             self.client.put_object(
                 Bucket=self.bucket,
@@ -159,30 +159,30 @@ class Bucket:
             )
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove the objects."""
+        """Delete the objects."""
         with _bucket_errors():
             for name in names:
                 self.client.delete_object(Bucket=self.bucket, Key=name)
 
     def names(self, prefix: str) -> Iterator[StoredFile]:
-        """Give the objects, a thousand at a time."""
+        """Yield the objects, fetching a thousand per request."""
         with _bucket_errors():
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
-                for each in page.get("Contents", ()):
-                    yield StoredFile(each["Key"], each["Size"], each["LastModified"])
+                for item in page.get("Contents", ()):
+                    yield StoredFile(item["Key"], item["Size"], item["LastModified"])
 
     def presign_upload(self, name: str, media_type: str, size: int) -> dict[str, Any]:
-        """Return a form to post, or a URL to put to; both fix the type and the size."""
-        place = {"Bucket": self.bucket, "Key": name}
+        """Return a form for POST or a URL for PUT; both are limited to the type and size."""
+        target = {"Bucket": self.bucket, "Key": name}
         seconds = round(UPLOAD_TTL.total_seconds())
         with _bucket_errors():
             if self.config.s3_upload == "put":
-                bound = {**place, "ContentType": media_type, "ContentLength": size}
+                bound = {**target, "ContentType": media_type, "ContentLength": size}
                 url = self.client.generate_presigned_url("put_object", bound, seconds)
                 return {"uploadUrl": url, "method": "PUT", "headers": {"Content-Type": media_type}}
             form = self.client.generate_presigned_post(
-                **place,
+                **target,
                 Fields={"Content-Type": media_type},
                 Conditions=[
                     {"Content-Type": media_type},
@@ -194,7 +194,7 @@ class Bucket:
 
 
 class BucketFile(RawIOBase):
-    """An object of a bucket as a file: what is skipped is not fetched."""
+    """An object of a bucket as a file that does not fetch skipped parts."""
 
     def __init__(self, client: Any, bucket: str, name: str, size: int) -> None:
         self.client, self.bucket, self.key, self.size = client, bucket, name, size
@@ -202,27 +202,27 @@ class BucketFile(RawIOBase):
         self.body: Any = None
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can be read from any place."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place; nothing is fetched yet."""
+        """Set the position without fetching."""
         target = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
         if target != self.at:
-            self._drop()
+            self._close_body()
         self.at = target
         return target
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self.at
 
     def readinto(self, buffer: Any) -> int:
-        """Read on from the place."""
+        """Read from the current position."""
         if self.at >= self.size:
             return 0
         with _bucket_errors():
@@ -236,11 +236,11 @@ class BucketFile(RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """End the fetch."""
-        self._drop()
+        """Close the connection."""
+        self._close_body()
         super().close()
 
-    def _drop(self) -> None:
+    def _close_body(self) -> None:
         if self.body is not None:
             self.body.close()
             self.body = None
@@ -248,8 +248,8 @@ class BucketFile(RawIOBase):
 
 @contextmanager
 def _bucket_errors() -> Iterator[None]:
-    """Answer 503 when the bucket cannot be reached or refuses us."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  as above
+    """Abort with 503 if the bucket is unavailable or rejects a request."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  optional dependency
 
     try:
         yield
@@ -260,7 +260,7 @@ def _bucket_errors() -> Iterator[None]:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Answer 503 when the disk is full or cannot be written."""
+    """Abort with 503 if the disk is full or not writable."""
     try:
         yield
     except OSError as error:
@@ -269,11 +269,11 @@ def disk_errors() -> Iterator[None]:
 
 
 def current_storage() -> Storage:
-    """Return the storage of the app at work."""
-    found: Storage = current_app.extensions["images"]
-    return found
+    """Return the storage of the current app."""
+    storage: Storage = current_app.extensions["images"]
+    return storage
 
 
 def open_storage(config: Config) -> Storage:
-    """Return the storage that the settings name."""
+    """Return a bucket if S3_BUCKET is set, otherwise a folder."""
     return Bucket(config) if config.s3_bucket else Folder(config.image_dir)

@@ -1,4 +1,4 @@
-"""Permissions to upload: bound to a user, a type, a size and ten minutes."""
+"""Upload URLs, each valid for one user, type and size and for ten minutes."""
 
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from .storage import UPLOAD_TTL, current_storage
 
 
 class UploadClaim(NamedTuple):
-    """What a signed permission of ours says."""
+    """The signed content of an upload URL."""
 
     upload: UUID
     owner: UUID
@@ -22,8 +22,8 @@ class UploadClaim(NamedTuple):
 
 
 def create_upload_url(owner: UUID, media_type: str, size: int) -> dict[str, Any]:
-    """Return the permission as clients see it; nothing is kept of one that is never used."""
-    upload, until = uuid4(), now() + UPLOAD_TTL
+    """Return the fields of UploadUrlSchema; unused upload URLs leave no data behind."""
+    upload, expires_at = uuid4(), now() + UPLOAD_TTL
     subtype = media_type.partition("/")[2]
     response = current_storage().presign_upload(
         f"uploads/{owner.hex}/{upload.hex}/{subtype}/{size}", media_type, size
@@ -40,12 +40,12 @@ def create_upload_url(owner: UUID, media_type: str, size: int) -> dict[str, Any]
         }
         base = public_base()
     else:
-        base = own_base()  # a bucket does not know the picture by this name
-    return {**response, "imageUrl": base + name, "expiresAt": until}
+        base = own_base()  # the bucket does not have this name
+    return {**response, "imageUrl": base + name, "expiresAt": expires_at}
 
 
 def read_upload_claim(token: str) -> UploadClaim | None:
-    """Return what the permission says, or None for one that is altered or too old."""
+    """Return the claim, or None if the token is invalid or expired."""
     signer = upload_signer(current_config().secret_keys)
     try:
         upload, owner, media_type, size = signer.loads(

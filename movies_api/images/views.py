@@ -1,4 +1,4 @@
-"""Pictures: ask for permission to upload, upload, show."""
+"""Image routes: request an upload URL, upload, get."""
 
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -35,16 +35,16 @@ CHUNK = 1 << 16
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 BYTES = {"image/*": BINARY}
 SHOWN = {
-    "description": "The picture, or the part of it that Range asks for.",
+    "description": "The image, or the part that Range requests.",
     "content": dict.fromkeys(FORMATS, BINARY),
 }
 NAME = {
     "in": "path",
     "name": "name",
-    "description": "The end of an imageUrl: the SHA-256 of the picture, or the id of an upload.",
+    "description": "Last part of an imageUrl: the SHA-256 of the image, or the ID of an upload.",
 }
 
-bp = Blueprint("images", __name__, description="Pictures of movies")
+bp = Blueprint("images", __name__, description="Images of movies")
 
 
 @bp.post("/images")
@@ -53,7 +53,7 @@ bp = Blueprint("images", __name__, description="Pictures of movies")
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
-    """Ask for permission to upload a picture, straight to where pictures are kept."""
+    """Request a URL for uploading an image directly to the storage."""
     check_file_size(fields["size"])
     hit("image", g.caller.id.hex)
     check_quota(g.caller.id, fields["size"])
@@ -71,11 +71,11 @@ def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.alt_response(415, response="WRONG_MEDIA_TYPE")
 @bp.doc(
     requestBody={"required": True, "content": BYTES},
-    description="The uploadUrl of POST /images when pictures are kept in a folder. The body is "
-    "the file itself; the permission in the URL says who may send it.",
+    description="The uploadUrl of POST /images if images are stored in a folder. The body is the "
+    "file; the signature in the URL authorizes the request.",
 )
 def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
-    """Upload the picture that was permitted."""
+    """Upload an image to an upload URL."""
     if not UPLOAD_PATTERN.fullmatch(name):
         abort_with(404, message=IMAGE_NOT_FOUND)
     claim = read_upload_claim(query["permission"])
@@ -97,22 +97,22 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
 @bp.alt_response(404, response="IMAGE_NOT_FOUND")
 @bp.alt_response(416, response="REQUESTED_RANGE_NOT_SATISFIABLE")
 @bp.doc(
-    description="What a URL shows never changes. Parts are given to those who ask by Range.",
+    description="The image of a URL never changes. Supports range requests.",
     responses={
         200: SHOWN,
         206: SHOWN,
-        302: {"description": "The picture is elsewhere, or goes by another name by now."},
+        302: {"description": "The image has another URL."},
     },
 )
 def get_image(query: dict[str, Any], name: str) -> Any:
-    """Show a picture, or its thumbnail."""
+    """Return an image or its thumbnail."""
     key, media_type = load_image(name)
     if key != name:
         return _redirect(url_for("images.get_image", name=key, w=query["w"]))
     stored = f"images/{key}"
     if query["w"]:
         stored, media_type = ensure_thumbnail(key, query["w"]), "image/webp"
-    # By host alone: a proxy may leave it to us to guess the rest, and none is to be led in a circle
+    # Compare only hosts, because a proxy may hide the rest of the URL; this avoids redirect loops
     hosts = {request.host, request.headers.get("X-Forwarded-Host")}
     if current_config().s3_bucket and urlsplit(public_base()).netloc not in hosts:
         return _redirect(f"{public_base()}/{stored}")
@@ -120,7 +120,7 @@ def get_image(query: dict[str, Any], name: str) -> Any:
 
 
 def load_image(name: str) -> tuple[str, str]:
-    """Return key and media type of the picture that goes by the name, or abort with 404."""
+    """Return key and media type of the image with this name or upload ID, or abort with 404."""
     if UPLOAD_PATTERN.fullmatch(name) and (upload := upload_from_id(UUID(name))):
         name = upload.key
     media_type = media_type_of(name) if KEY_PATTERN.fullmatch(name) else None
@@ -137,7 +137,7 @@ def _redirect(url: str) -> Response:
 
 
 def _file_response(stored: str, media_type: str) -> Response:
-    """Return the bytes, never to be asked for again, and never to run as a page."""
+    """Return the file with headers that allow caching forever and prevent script execution."""
     file = current_storage().open(stored)
     if file is None:
         abort_with(404, message=IMAGE_NOT_FOUND)
@@ -153,12 +153,12 @@ def _file_response(stored: str, media_type: str) -> Response:
     )
     response.content_length = size
     response.set_etag(etag := stored.removeprefix("images/"))
-    # If-Match is for writes; what If-None-Match says is seen to for all routes at once
-    asked = {**request.environ, "HTTP_IF_MATCH": "", "HTTP_IF_NONE_MATCH": ""}
+    # If-Match is for writes; one hook handles If-None-Match for all routes
+    environ = {**request.environ, "HTTP_IF_MATCH": "", "HTTP_IF_NONE_MATCH": ""}
     if not _is_range_request(etag):
-        asked.pop("HTTP_RANGE", None)
+        environ.pop("HTTP_RANGE", None)
     try:
-        response.make_conditional(asked, accept_ranges=True, complete_length=size)
+        response.make_conditional(environ, accept_ranges=True, complete_length=size)
     except RequestedRangeNotSatisfiable:
         file.close()
         raise
@@ -166,7 +166,7 @@ def _file_response(stored: str, media_type: str) -> Response:
 
 
 def _is_range_request(etag: str) -> bool:
-    """Tell whether Range counts: one part, of bytes, of what the client does not have."""
+    """Return whether to honor Range: a single byte range, and no matching If-None-Match."""
     return (
         request.method == "GET"
         and request.range is not None
@@ -176,8 +176,8 @@ def _is_range_request(etag: str) -> bool:
 
 
 def _read_body(file: IO[bytes], size: int) -> None:
-    """Write the body, of exactly that many bytes, to the file; one too many ends it with 413."""
-    request.max_content_length = size + 1  # a stream of exactly the limit ends in an error, too
+    """Copy the body to the file; abort unless it has exactly that many bytes."""
+    request.max_content_length = size + 1  # a body of exactly the limit raises an error, too
     copyfileobj(request.stream, file, CHUNK)
     if file.tell() > size:
         abort_with(

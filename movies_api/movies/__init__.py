@@ -1,1 +1,1 @@
-"""Movies: everybody's own collection."""
+"""Movies: each user's own collection."""

@@ -1,21 +1,21 @@
-"""What is said of a movie, for each room that is told of one."""
+"""Fields that the movie requests and imports share."""
 
 from marshmallow import fields
 
 from ..api.fields import ImageUrl, RequestSchema, Text, UpdateSchema, Year
 
-IGNORED = {"description": "Accepted, so that what was read can be sent back, and ignored."}
+IGNORED = {"description": "Accepted and ignored, so that a client can send a response back."}
 
 
 class MovieCreateSchema(RequestSchema):
-    """What a person says of a movie."""
+    """The fields of a new movie."""
 
     title = Text(min=1, max=255, required=True, metadata={"example": "Alien"})
     year = Year(
         allow_none=True,
         metadata={
             "example": "1979",
-            "description": "Four digits; the number is taken too; an empty text means null.",
+            "description": "Four digits, as a string or a number; an empty string means null.",
         },
     )
     image_url = ImageUrl(
@@ -24,14 +24,15 @@ class MovieCreateSchema(RequestSchema):
         data_key="imageUrl",
         metadata={
             "example": "https://example.com/alien.jpg",
-            "description": "http or https, at most 2048 characters; an empty text means null. "
-            "Or a picture itself, as `data:image/...;base64,...`: it is stored, its URL answered.",
+            "description": "An http or https URL of at most 2048 characters; an empty string means "
+            "null. Or the image itself, as `data:image/...;base64,...`: the service stores it and "
+            "returns its URL.",
         },
     )
 
 
 class ReadOnlyFields(UpdateSchema):
-    """What a client that sends back what it got sends beside."""
+    """Read-only fields that a client may send back unchanged."""
 
     id = fields.Raw(dump_only=True, metadata=IGNORED)
     owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)

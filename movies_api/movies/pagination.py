@@ -1,4 +1,4 @@
-"""Pagination: one statement per shape of query, built once."""
+"""Pagination: one SQL statement per query shape, built once."""
 
 import re
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ SORT_COLUMNS = {
 }
 SORT_LABELS = tuple(f"key_{number}" for number in range(len(SORT_COLUMNS)))
 DEEP_OFFSET = 1000
-# So many rows are sooner read than found by the index of words, which knows everybody's titles
+# Up to this size a scan is faster than the trigram index, which covers the titles of all users
 SMALL_COLLECTION = 1000
-MAX_WORDS = 16  # each is compared with every title that has the others
+MAX_WORDS = 16  # each is compared with every title that contains the others
 OLDEST, NEWEST = "0000", "9999"
 
 
 class Shape(NamedTuple):
-    """What tells one statement from another: not the values."""
+    """Everything that distinguishes one statement from another, without the values."""
 
     sort: Sort
     words: int
@@ -43,10 +43,10 @@ class Shape(NamedTuple):
 def fetch_page(
     owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """Return a page of wire rows, and the position of its last row when more rows follow.
+    """Return a page of wire rows, and the position of its last row if more rows follow.
 
-    The owner has id and movie_count. A position is the row's values of the sort's columns and its
-    id; `after` is one.
+    The owner has id and movie_count. A position, such as `after`, holds a row's values of the sort
+    columns and its id.
     """
     shape, values = _shape_and_params(owner, query, after)
     values["limit"] = query["limit"] + 1
@@ -54,29 +54,29 @@ def fetch_page(
     rows = autocommit_all(
         _page_statement(shape._replace(is_deep=values["offset"] > DEEP_OFFSET)), values
     )
-    follow = len(rows) > query["limit"]
+    has_more = len(rows) > query["limit"]
     rows = rows[: query["limit"]]
     for row in rows:
         row["ownerId"] = owner.id
         position = [row.pop(key) for key in SORT_LABELS[: len(shape.sort)]]
-    return rows, [*position, rows[-1]["id"]] if follow else None
+    return rows, [*position, rows[-1]["id"]] if has_more else None
 
 
 def count_matches(owner: Row[Any], query: dict[str, Any]) -> int:
-    """Return how many movies of the owner fit the search and the years."""
+    """Return how many of the owner's movies match the search and the years."""
     shape, values = _shape_and_params(owner, query, None)
     row = autocommit_one(_count_statement(shape), values)
     return 0 if row is None else row[0]
 
 
 def is_filtered(query: dict[str, Any]) -> bool:
-    """Tell whether the query asks for less than the whole collection."""
+    """Return whether the query selects less than the whole collection."""
     return any(query[name] for name in ("search", "year", "year_from", "year_to"))
 
 
 def words_of(search: str) -> list[str]:
-    """Return the folded words that a title must have, each once."""
-    # What folds to nothing, a lone accent, is looked for as it is
+    """Return the distinct folded words that a title must contain."""
+    # A search that folds to nothing, such as a lone accent, stays as it is
     return list(dict.fromkeys((fold(search) or search).split()))
 
 
@@ -87,8 +87,8 @@ def _shape_and_params(
     has_years = any(query[name] for name in ("year", "year_from", "year_to"))
     values: dict[str, Any] = {"owner": owner.id}
     for number, word in enumerate(words):
-        plain = re.sub(r"([\\%_])", r"\\\1", word)
-        values[f"word_{number}"] = f"%{plain}%"
+        escaped = re.sub(r"([\\%_])", r"\\\1", word)
+        values[f"word_{number}"] = f"%{escaped}%"
     if has_years:
         values["oldest"] = max(filter(None, (query["year"], query["year_from"], OLDEST)))
         values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
@@ -101,23 +101,26 @@ def _shape_and_params(
 @lru_cache(maxsize=512)
 def _page_statement(shape: Shape) -> Select[Any] | Prepared:
     statement = _build_page_statement(shape)
-    # How rare a word is, how many years, and how deep a page, decides how it is best found
+    # For words, years and deep pages the best plan depends on the values
     is_one_plan = shape.is_small or not (shape.words or shape.has_years or shape.is_deep)
     return Prepared(statement) if is_one_plan else statement
 
 
 def _build_page_statement(shape: Shape) -> Select[Any]:
-    # The order always ends in id, in the direction of the last key: no row is shown twice or lost
+    # Ending in id, in the direction of the last key, makes the order total: no duplicates or gaps
     keys = [SORT_COLUMNS[name] for name, _ in shape.sort] + [movies.c.id]
-    downs = [descends for _, descends in shape.sort]
-    downs.append(downs[-1])
+    descending = [descends for _, descends in shape.sort]
+    descending.append(descending[-1])
     extra = [key.label(label) for key, label in zip(keys[:-1], SORT_LABELS, strict=False)]
-    order = [key.desc() if down else key.asc() for key, down in zip(keys, downs, strict=True)]
+    order = [
+        key.desc() if descends else key.asc()
+        for key, descends in zip(keys, descending, strict=True)
+    ]
     conditions = _conditions(shape)
     if shape.is_after:
-        conditions.append(_after_position(keys, downs))
+        conditions.append(_after_position(keys, descending))
 
-    def cut(statement: Select[Any]) -> Select[Any]:
+    def paginate(statement: Select[Any]) -> Select[Any]:
         return (
             statement.where(*conditions)
             .order_by(*order)
@@ -126,9 +129,9 @@ def _build_page_statement(shape: Shape) -> Select[Any]:
         )
 
     if not shape.is_deep:
-        return cut(select(*LISTED, *extra))
-    # The rows passed over are counted off in the index alone
-    ids = cut(select(movies.c.id)).subquery()
+        return paginate(select(*LISTED, *extra))
+    # Skip the rows of the offset in the index alone
+    ids = paginate(select(movies.c.id)).subquery()
     return select(*LISTED, *extra).join(ids, ids.c.id == movies.c.id).order_by(*order)
 
 
@@ -142,7 +145,7 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [movies.c.owner_id == bindparam("owner")]
     if shape.has_years:
         conditions.append(movies.c.year.between(bindparam("oldest"), bindparam("newest")))
-    # An expression that no index knows
+    # The concat keeps the planner from using the index
     key = movies.c.search_key.concat("") if shape.is_small else movies.c.search_key
     for name in (f"word_{number}" for number in range(shape.words)):
         conditions += [key.like(bindparam(name), escape="\\")]
@@ -150,15 +153,15 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
 
 
 def _after_position(
-    keys: Sequence[ColumnElement[Any]], downs: Sequence[bool]
+    keys: Sequence[ColumnElement[Any]], descending: Sequence[bool]
 ) -> ColumnElement[bool]:
-    """Return the condition for the rows behind a position, in a form an index can walk."""
+    """Return the condition for the rows after a position, in a form that can use an index."""
     marks = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
-    if len(set(downs)) == 1:
-        compare = lt if downs[0] else gt
+    if len(set(descending)) == 1:
+        compare = lt if descending[0] else gt
         return compare(tuple_(*keys), tuple_(*marks))  # type: ignore[no-any-return]
     steps = []
-    for number, down in enumerate(downs):
+    for number, descends in enumerate(descending):
         same = [key == mark for key, mark in zip(keys[:number], marks, strict=False)]
-        steps.append(and_(*same, (lt if down else gt)(keys[number], marks[number])))
+        steps.append(and_(*same, (lt if descends else gt)(keys[number], marks[number])))
     return or_(*steps)

@@ -1,4 +1,4 @@
-"""Queries: statements about movies, built once at import."""
+"""Queries: SQL statements about movies, built once at import."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -27,7 +27,7 @@ from ..db.prepared import Prepared
 from ..models import movies
 from .titles import fold, order_key
 
-# All but the owner: who lists knows whose movies they are, and 20 UUIDs take time to parse
+# Without the owner, which a list already knows: parsing 20 UUIDs takes time
 LISTED = (
     movies.c.id,
     movies.c.title,
@@ -41,7 +41,7 @@ MINE = (movies.c.id == bindparam("movie")) & (movies.c.owner_id == bindparam("ow
 AT_VERSION = movies.c.version.in_(bindparam("versions", expanding=True))
 
 ONE = Prepared(select(*WIRE).where(movies.c.id == bindparam("movie")))
-# What the database does not supply itself: a column added to the table is in each INSERT
+# Every column without a server default, so that an added column is in each INSERT
 INSERTED = tuple(column.name for column in movies.c if column.server_default is None)
 UNKNOWN = {**dict.fromkeys(INSERTED), "year": ""}
 INSERT = Prepared(
@@ -59,13 +59,13 @@ REMOVE = delete(movies).where(MINE).returning(movies.c.image_key)
 
 
 def movie_from_id(movie: int) -> dict[str, Any] | None:
-    """Return anybody's movie with its version, or None."""
+    """Return the movie of any user with its version, or None."""
     rows = autocommit_all(ONE, {"movie": movie})
     return rows[0] if rows else None
 
 
 def insert_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a movie; IntegrityError when the owner's account has gone meanwhile."""
+    """Create a movie; raise IntegrityError if the owner's account no longer exists."""
     at = now()
     common = {"owner_id": owner, "created_at": at, "updated_at": at}
     return autocommit_all(INSERT, new_row(fields) | common)[0]
@@ -74,7 +74,7 @@ def insert_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
 def edit_movie(
     owner: UUID, movie: int, fields: Mapping[str, Any], versions: Collection[int] | None
 ) -> dict[str, Any] | None:
-    """Change the given fields of the owner's movie; None when no row has id, owner and version."""
+    """Update the given fields of the owner's movie; return None if no row matches."""
     columns = movie_columns(fields)
     values: dict[str, Any] = {"owner": owner, "movie": movie, "at": now()}
     values |= {f"new_{name}": value for name, value in columns.items()}
@@ -91,20 +91,17 @@ def _edit(names: tuple[str, ...], checks_version: bool) -> ReturningUpdate[Any] 
 
 
 def lock_movies_of(owner: UUID) -> None:
-    """Keep everybody else from the collection until the transaction ends."""
+    """Lock all movies of the owner until the transaction ends."""
     execute_in_transaction(LOCK_ALL, {"owner": owner})
 
 
 def remove_movies_of(owner: UUID) -> None:
-    """Remove the whole collection, in the caller's transaction."""
+    """Delete the whole collection, in the current transaction."""
     execute_in_transaction(REMOVE_ALL, {"owner": owner})
 
 
 def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> Row[Any] | None:
-    """Remove the owner's movie; return its image_key, or None when there is no such movie.
-
-    The movie has the id, the owner and one of the versions.
-    """
+    """Delete the owner's movie at one of the versions; return its image_key, or None."""
     values: dict[str, Any] = {"owner": owner, "movie": movie}
     statement = REMOVE
     if versions is not None:
@@ -113,14 +110,14 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> R
 
 
 def new_row(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all columns that an INSERT sets, those that were not sent at their unknown value."""
+    """Return all columns that an INSERT sets; fields that are missing get their unknown value."""
     row = UNKNOWN | movie_columns(fields)
     assert len(row) == len(UNKNOWN), f"not columns of a movie: {row.keys() - UNKNOWN.keys()}"
     return row
 
 
 def movie_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that follow from what was sent."""
+    """Return the columns that the given fields set."""
     columns = {**fields}
     if "title" in fields:
         columns["search_key"] = fold(fields["title"])
@@ -138,7 +135,7 @@ FINGERPRINT = select(
     func.count(), func.max(movies.c.id), func.sum(movies.c.id), func.sum(movies.c.version)
 ).where(OWN)
 
-# A large collection is not held in memory to be looked through
+# Streamed, so that a large collection does not fill the memory
 TITLE_KEYS = (
     select(movies.c.search_key, movies.c.year).where(OWN).execution_options(yield_per=BATCH)
 )
@@ -161,7 +158,7 @@ INSERTED_ROWS = (
 )
 
 INSERT_ALL: dict[str, Any] = {
-    # By arrays it takes 60% of the time of VALUES; by the ORDER BY ids are given in that order
+    # Arrays take 60% of the time of VALUES; ORDER BY assigns the ids in the order of the rows
     "postgresql": insert(movies).from_select(
         [*SHARED_COLUMNS, *INSERTED_COLUMNS],
         select(
@@ -169,35 +166,35 @@ INSERT_ALL: dict[str, Any] = {
             *(INSERTED_ROWS.c[name] for name in INSERTED_COLUMNS),
         ).order_by(INSERTED_ROWS.c.place),
     ),
-    "sqlite": insert(movies),  # one after the other
+    "sqlite": insert(movies),
 }
 
 
 def collection_fingerprint(owner: UUID) -> str:
-    """Return a text that is another one after each change of the owner's collection.
+    """Return a string that changes with each change of the owner's collection.
 
-    Ids are never given again: with as many movies and the same greatest id they are the same
-    movies, and each edit adds to the versions. The sum of ids tells of one that was added late.
+    Ids are never reused: the same count and maximum id mean the same movies, and each edit
+    increments a version. The sum of ids reveals a lower id that was committed late.
     """
     row: Any = autocommit_one(FINGERPRINT, {"owner": owner})
     return "-".join(str(each or 0) for each in row)
 
 
 def iter_title_keys(owner: UUID) -> Iterator[tuple[str, str]]:
-    """Give the folded title and the year of each movie, in the caller's transaction."""
+    """Yield the folded title and the year of each movie, in the current transaction."""
     for row in execute_in_transaction(TITLE_KEYS, {"owner": owner}):
         yield row.search_key, row.year
 
 
 def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add movies of title, year ('' if unknown) and image_url, each newer than the one before.
+    """Create movies from title, year ('' if unknown) and image_url, in the current transaction.
 
-    In the caller's transaction; they share one time, and their ids tell the order.
+    They share one creation time; their ids keep the order of the rows.
     """
-    at, left, kind = now(), iter(rows), db.engine.dialect.name
+    at, remaining, dialect = now(), iter(rows), db.engine.dialect.name
     common = dict(zip(SHARED_COLUMNS, (owner, at, at), strict=True))
-    while batch := [new_row(row) | common for row in islice(left, BATCH)]:
+    while batch := [new_row(row) | common for row in islice(remaining, BATCH)]:
         values: Any = batch
-        if kind == "postgresql":
+        if dialect == "postgresql":
             values = {**common, **{name: [row[name] for row in batch] for name in INSERTED_COLUMNS}}
-        execute_in_transaction(INSERT_ALL[kind], values).close()
+        execute_in_transaction(INSERT_ALL[dialect], values).close()

@@ -1,4 +1,4 @@
-"""What movie routes take and answer."""
+"""Schemas of the movie routes."""
 
 from typing import Any
 
@@ -8,29 +8,29 @@ from ..api.fields import BoundedInteger, QuerySchema, ResponseSchema, Text, Year
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
-MAX_PAGE = 2**53 - 1  # the largest whole number that JavaScript keeps exact
+MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
 
 def check_words(search: str) -> None:
-    """Reject a search of too many words."""
+    """Reject a search with too many words."""
     if len(words_of(search)) > MAX_WORDS:
         raise ValidationError(f"Must have at most {MAX_WORDS} words.")
 
 
 def none_default() -> None:
-    """Stand for a parameter that is not given; a plain None would be documented as a value."""
+    """Return None; a plain None as load_default would appear in the OpenAPI document."""
 
 
 class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
-    """Any of the three; what is absent keeps its value."""
+    """The fields of a movie to update; missing fields keep their values."""
 
     title = Text(min=1, max=255, metadata={"example": "Aliens"})
 
 
 class SortField(fields.String):
-    """Keys with commas between them; a minus sign in front of one descends."""
+    """Comma-separated sort keys; a leading minus sign sorts in descending order."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         keys = [key.strip() for key in super()._deserialize(value, attr, data, **kwargs).split(",")]
@@ -43,56 +43,56 @@ class SortField(fields.String):
 
 
 class MovieQuerySchema(QuerySchema):
-    """Which movies, in which order, how many of them."""
+    """Filters, sort order and page of a movie list."""
 
     page = BoundedInteger(
-        min=1, max=MAX_PAGE, load_default=none_default, metadata={"description": "1 if not given."}
+        min=1, max=MAX_PAGE, load_default=none_default, metadata={"description": "Defaults to 1."}
     )
     limit = BoundedInteger(
-        min=1, max=100, load_default=20, metadata={"description": "How many movies a page has."}
+        min=1, max=100, load_default=20, metadata={"description": "Number of movies per page."}
     )
     search = Text(
         max=255,
         validate=check_words,
         load_default=none_default,
         metadata={
-            "description": "Words of the title, or parts of them, whatever case and accents; "
-            f"at most {MAX_WORDS}."
+            "description": "Words of the title or parts of them, ignoring case and accents; "
+            f"at most {MAX_WORDS} words."
         },
     )
-    year = Year(load_default=none_default, metadata={**YEAR, "description": "Of this year alone."})
+    year = Year(load_default=none_default, metadata={**YEAR, "description": "Movies of this year."})
     year_from = Year(
         load_default=none_default,
         data_key="yearFrom",
-        metadata={**YEAR, "description": "Of this year or later."},
+        metadata={**YEAR, "description": "Movies of this year or later."},
     )
     year_to = Year(
         load_default=none_default,
         data_key="yearTo",
-        metadata={**YEAR, "description": "Of this year or earlier."},
+        metadata={**YEAR, "description": "Movies of this year or earlier."},
     )
     sort = SortField(
         load_default=(("createdAt", True),),
         metadata={
             "default": "-createdAt",
-            "description": "From title, year, createdAt and updatedAt, with commas between them, "
-            "such as `-year,title`; a minus sign in front descends.",
+            "description": "Comma-separated keys out of title, year, createdAt and updatedAt, "
+            "e.g. `-year,title`; a leading minus sign sorts in descending order.",
         },
     )
     cursor = fields.String(
         load_default=none_default,
-        metadata={"description": "In place of page: meta.nextCursor of the page before."},
+        metadata={"description": "Instead of page: meta.nextCursor of the previous page."},
     )
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse to guess which of two places is meant."""
+        """Reject a query that has both page and cursor."""
         if data.get("cursor") is not None and data.get("page") is not None:
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
 class MovieSchema(ResponseSchema):
-    """A movie of its owner."""
+    """A movie."""
 
     id = fields.Integer(required=True, metadata={"example": 17})
     title = fields.String(required=True, metadata={"example": "Alien"})
@@ -113,7 +113,7 @@ class MovieSchema(ResponseSchema):
 
 
 class PageMetaSchema(ResponseSchema):
-    """Where the page stands; page, total and totalPages only without a cursor."""
+    """Position of the page; page, total and totalPages are absent with a cursor."""
 
     page = fields.Integer(metadata={"example": 1})
     limit = fields.Integer(required=True, metadata={"example": 20})

@@ -1,4 +1,4 @@
-"""Titles folded for searching and for ordering, so that every database agrees."""
+"""Titles: search and sort keys that are the same on every database."""
 
 import re
 import unicodedata
@@ -6,11 +6,11 @@ import unicodedata
 from ..models import KEY_LENGTH
 
 OPENING = re.compile(r"^\W+(?=\w)")
-# As it is written: "À bout de souffle" begins with no article
+# Matched before folding: "À bout de souffle" does not start with an article
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)", re.IGNORECASE)
-# They make another letter of a kana, as no accent does
+# Unlike accents, these marks turn a kana into a different letter
 KANA_MARKS = "\u3099\u309a"
-# What Unicode does not decompose, and what keyboards write in several ways
+# Letters that Unicode does not decompose, and variants of quotes and hyphens
 LETTERS = str.maketrans(
     {
         "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i",
@@ -20,7 +20,7 @@ LETTERS = str.maketrans(
 
 
 def fold(text: str) -> str:
-    """Return the text without case and accents, its white space single."""
+    """Return the text in lower case, without accents and with single spaces."""
     if text.isascii():
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text.casefold())
@@ -32,7 +32,7 @@ def fold(text: str) -> str:
 
 
 def order_key(text: str) -> str:
-    """Return what a person would look the title up by: no article, no opening punctuation."""
+    """Return the sort key of a title: no leading article, no leading punctuation."""
     words = ARTICLE.sub("", OPENING.sub("", unicodedata.normalize("NFC", text)))
-    # An index holds keys of a bounded size; a longer title differs before its end
+    # Index keys have a maximum size; long titles rarely differ only beyond it
     return OPENING.sub("", fold(words))[:KEY_LENGTH]

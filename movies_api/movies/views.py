@@ -1,4 +1,4 @@
-"""Your own movies: list, show, add, edit, remove."""
+"""Movie routes: list, get, create, update, delete."""
 
 import re
 from typing import Any
@@ -28,27 +28,30 @@ from .pagination import count_matches, fetch_page, is_filtered
 from .queries import edit_movie, insert_movie, movie_from_id, remove_movie
 
 ONE = "/movies/<row:movie_id>"
-LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the movie is."}}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of the movie."}}
 LINK = {
-    "Link": {"schema": {"type": "string"}, "description": "The pages first, prev, next and last."}
+    "Link": {
+        "schema": {"type": "string"},
+        "description": "URLs of the first, previous, next and last page.",
+    }
 }
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "schema": {"type": "string"},
-    "description": "The ETag of what you read: if somebody has changed it since, 412 says so.",
+    "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
 }
 VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
-bp = Blueprint("movies", __name__, description="Your own collection")
+bp = Blueprint("movies", __name__, description="The caller's own movies")
 
 
 @bp.get("/movies")
 @bp.arguments(schemas.MovieQuerySchema, location="query")
 @bp.response(200, schemas.MoviePageSchema, headers=LINK)
 def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
-    """List your movies, a page at a time."""
+    """List your movies, one page per request."""
     caller, cursor = g.caller, query["cursor"]
     if cursor is not None:
         after = position_from_cursor(query["sort"], cursor)
@@ -77,7 +80,7 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
-    """Add a movie."""
+    """Create a movie."""
     limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
         abort_quota(f"{limit} movies: delete some to add more.")
@@ -95,7 +98,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
 def get_movie(movie_id: int) -> BodyAndHeaders:
-    """Show one of your movies."""
+    """Return one of your movies."""
     movie = load_movie(movie_id)
     return _movie_response(movie)
 
@@ -111,10 +114,10 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.doc(parameters=[IF_MATCH])
 def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
-    """Change what is sent of one of your movies; the rest keeps its value."""
+    """Update one of your movies; missing fields keep their values."""
     versions, replaced = _if_match_versions(), None
     if isinstance(fields.get("image_url"), InlineFile):
-        # no file is kept for a change that is refused
+        # abort before storing a file
         replaced = load_movie(movie_id, versions)["imageUrl"]
     store_image(g.caller.id, fields)
     try:
@@ -136,7 +139,7 @@ def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
 @bp.alt_response(412, response="PRECONDITION_FAILED")
 @bp.doc(parameters=[IF_MATCH])
 def delete_movie(movie_id: int) -> None:
-    """Remove one of your movies."""
+    """Delete one of your movies."""
     removed = remove_movie(g.caller.id, movie_id, _if_match_versions())
     if removed is None:
         load_movie(movie_id)
@@ -146,7 +149,12 @@ def delete_movie(movie_id: int) -> None:
 
 
 def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, Any]:
-    """Return the caller's movie, or abort: 404 for none, 403 for another's, 412 for no version."""
+    """Return the caller's movie or abort.
+
+    :raise 404: if it does not exist
+    :raise 403: if it belongs to another user
+    :raise 412: if it has none of the versions
+    """
     movie = movie_from_id(movie_id)
     if movie is None:
         abort_with(404, message="Movie not found")
@@ -158,29 +166,29 @@ def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, An
 
 
 def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
-    """Return the movie as clients see it, and its version, which is not on the wire, as header."""
+    """Return the movie in its wire format, and its version as the ETag header."""
     tag, stored = str(movie.pop("version")), movie["imageUrl"]
     absolutize_urls([movie])
-    if movie["imageUrl"] != stored:  # the answer changes when pictures move, and no version does
+    if movie["imageUrl"] != stored:  # a new base URL changes the response but no version
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
     return movie, {"ETag": f'"{tag}"', **headers}
 
 
 def _if_match_versions() -> list[int] | None:
-    """Return the versions that If-Match allows, or None when it allows any."""
+    """Return the versions that If-Match allows, or None if it allows any."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    # werkzeug reads the tag "" as None
+    # werkzeug parses the tag "" as None
     found = (VERSION.fullmatch(tag) for tag in request.if_match.as_set() if tag)
     return [int(version[1]) for version in found if version]
 
 
 def _link_header(meta: dict[str, Any]) -> str:
     """Return the Link header for the pages around this one."""
-    places = {"page", "cursor"}
-    # Trimmed, as it is read: a header has a greatest length
-    wanted = {name: value.strip() for name, value in request.args.items() if name not in places}
-    start = f"<{request.path}?{urlencode(wanted)}{'&' if wanted else ''}"
+    positions = {"page", "cursor"}
+    # Stripped, as the schema does: headers have a maximum length
+    kept = {name: value.strip() for name, value in request.args.items() if name not in positions}
+    start = f"<{request.path}?{urlencode(kept)}{'&' if kept else ''}"
     targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:
@@ -188,6 +196,6 @@ def _link_header(meta: dict[str, Any]) -> str:
         if meta["page"] < meta["totalPages"]:
             targets["next"] = f"page={meta['page'] + 1}"
         targets["last"] = f"page={max(meta['totalPages'], 1)}"
-    elif meta["nextCursor"]:  # of characters that need no escape
+    elif meta["nextCursor"]:  # its characters need no escaping
         targets["next"] = f"cursor={meta['nextCursor']}"
-    return ", ".join(f'{start}{place}>; rel="{relation}"' for relation, place in targets.items())
+    return ", ".join(f'{start}{target}>; rel="{relation}"' for relation, target in targets.items())
