@@ -34,7 +34,7 @@ def pool_sizes(config: Config, quick_threads: int) -> dict[str, Size]:
     return {
         "quick": Size(quick_threads, 1000),
         "health": Size(1, 1000),
-        "readiness": Size(1, 100),
+        "readiness": Size(4, 100),
         "passwords": Size(config.argon2_concurrency, 100),
         "images": Size(config.image_concurrency, 50),
         "thumbnails": Size(1, 200),
