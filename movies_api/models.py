@@ -1,7 +1,7 @@
 """All tables, their constraints and indexes.
 
 users.movie_count is kept by triggers on movies, which the migrations create: it is exact
-whoever inserts or deletes movies.
+for every INSERT and DELETE of movies.
 """
 
 from datetime import datetime
@@ -28,7 +28,7 @@ KEY_LENGTH = 255
 
 
 class User(db.Model):  # type: ignore[name-defined]
-    """An account; movie_count is kept beside it so that no list has to count."""
+    """An account; movie_count saves every list a count."""
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
@@ -48,7 +48,7 @@ users = User.__table__
 
 
 class Session(db.Model):  # type: ignore[name-defined]
-    """A login: what a signed access token names and a refresh cookie proves."""
+    """A login or an API token; access tokens name its id."""
 
     __tablename__ = "sessions"
 
@@ -69,7 +69,7 @@ sessions = Session.__table__
 
 
 class Movie(db.Model):  # type: ignore[name-defined]
-    """A movie of its owner; an unknown year is '' so that one index orders all rows alike."""
+    """A movie; an unknown year is '' so that one index orders all rows."""
 
     __tablename__ = "movies"
     __table_args__ = (
@@ -83,7 +83,7 @@ class Movie(db.Model):  # type: ignore[name-defined]
             sqlite_where=text("image_key IS NOT NULL"),
             postgresql_where=text("image_key IS NOT NULL"),
         ),
-        {"sqlite_autoincrement": True},  # an id is never given twice
+        {"sqlite_autoincrement": True},  # ids are never reused
     )
 
     id: Mapped[int] = mapped_column(
@@ -97,7 +97,7 @@ class Movie(db.Model):  # type: ignore[name-defined]
     title_key: Mapped[str] = mapped_column(
         String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
     )
-    # Follows from image_url; the database refuses a picture that is not there, or not any more
+    # Derived from image_url; the foreign key rejects an image that does not exist
     image_key: Mapped[str | None] = mapped_column(
         ForeignKey("images.key"),
         Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
@@ -111,9 +111,9 @@ movies = Movie.__table__
 
 
 class Image(db.Model):  # type: ignore[name-defined]
-    """A picture in the storage: when it was added, last put into a movie, or last looked at.
+    """A stored image; used_at is when it was added, last put into a movie or last checked.
 
-    unused_since is when it was first known that no movie shows it, and None before.
+    unused_since is when it was first seen that no movie shows it, else None.
     """
 
     __tablename__ = "images"
@@ -133,14 +133,13 @@ class Image(db.Model):  # type: ignore[name-defined]
 
 
 class Upload(db.Model):  # type: ignore[name-defined]
-    """An upload that was permitted, has come and is a picture; its id is a name of the picture.
+    """A finished upload; its id is another name of the image.
 
-    size is the bytes that are stored, as the owner is charged for them; 0 for uploads older than
-    the column.
+    size is in bytes, as stored; the owner is charged for it.
     """
 
     __tablename__ = "uploads"
-    # With the size, so that the sum reads the index alone
+    # Includes the size, so that the sum reads only the index
     __table_args__ = (Index("ix_uploads_owner_size", "owner_id", "size"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -39,8 +39,8 @@ def upload_signer(keys: tuple[str, ...]) -> URLSafeTimedSerializer:
 
 
 def reject_noncanonical(token: str) -> str:
-    """Return the token; raise BadData when base64 reads its signature out of another spelling."""
+    """Return the token; raise BadData if its signature is not in canonical base64."""
     signature = token.rpartition(".")[2]
     if base64_encode(base64_decode(signature)).decode() != signature:
-        raise BadData("The signature is spelt in another way.")
+        raise BadData("The signature is not canonical base64.")
     return token

@@ -278,7 +278,7 @@ def test_a_fault_in_the_middle_breaks_the_connection(lone_service, ann, database
                 response.read()
         finally:
             database.execute("alter table films rename to movies")
-    wait_for(lambda: "an export broke off" in lone_service.log)
+    wait_for(lambda: "export aborted" in lone_service.log)
     assert lone_service.request("GET", "/health").status == 200
 
 

@@ -279,9 +279,9 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
         ({"title": "", "year": "x"}, "title: Must not be empty. year: Must be a four-digit year, e.g. 1999."),
         ({"title": "x", "year": {"a": [1]}}, "year: Not a valid string."),
         ({"title": "x", "": 1}, ": Unknown field."),
-        ([], 'Give an object, such as {"title": "Alien"}.'),
-        (None, 'Give an object, such as {"title": "Alien"}.'),
-        ("Alien", 'Give an object, such as {"title": "Alien"}.'),
+        ([], 'Must be an object, e.g. {"title": "Alien"}.'),
+        (None, 'Must be an object, e.g. {"title": "Alien"}.'),
+        ("Alien", 'Must be an object, e.g. {"title": "Alien"}.'),
     ],
 )  # fmt: skip
 def test_holds_each_row_against_the_rules_of_one_movie(alice, value, reason):
@@ -332,7 +332,9 @@ def test_rejected_rows_of_a_table_can_be_mended_and_sent_again(alice):
         row(4),
         row(5, "rejected", "year: Must be a four-digit year, e.g. 1999."),
         row(6, "rejected", "year: Must be a four-digit year, e.g. 1999."),
-        row(7, "rejected", "It has more cells than the header: put text with commas in quotes."),
+        row(
+            7, "rejected", "The row has more cells than the header. Put text with commas in quotes."
+        ),
         row(8, "rejected", "year: Must be a four-digit year, e.g. 1999."),
     ]
     rejected = response.json["rejected"]

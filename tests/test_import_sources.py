@@ -188,8 +188,8 @@ def test_rejects_what_is_no_movie_of_trakt(alice):
 
     assert reasons(response) == {
         2: ("rejected", "title: Field may not be null."),
-        3: ("rejected", "The movie is no object."),
-        4: ("rejected", "Give an object with a movie."),
+        3: ("rejected", "The movie must be an object."),
+        4: ("rejected", "Must be an object with a movie."),
         5: ("rejected", "year: Must be a four-digit year, e.g. 1999."),
         6: ("skipped", "Not a film: list."),
         7: ("skipped", "Not a film: no movie in it."),

@@ -16,7 +16,7 @@ LANGUAGE = (
 
 
 class PreferencesUpdateSchema(RequestSchema):
-    """What to change of the preferences."""
+    """Preferences to update."""
 
     theme = Theme()
     language = Text(
@@ -27,7 +27,7 @@ class PreferencesUpdateSchema(RequestSchema):
 
 
 class AccountUpdateSchema(UpdateSchema):
-    """What to change of the account; a new email asks for the password."""
+    """Account fields to update; a new email requires the current password."""
 
     name = Text(min=2, max=100, metadata={"example": ANN["name"]})
     email = Email(metadata={"example": ANN["email"]})
@@ -39,32 +39,32 @@ class AccountUpdateSchema(UpdateSchema):
 
 
 def account_columns(edit: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that an AccountUpdateSchema changes."""
+    """Return the columns that an AccountUpdateSchema updates."""
     own = {name: edit[name] for name in ("name", "email") if name in edit}
     return {**own, **edit.get("preferences", {})}
 
 
 class AccountDeleteSchema(RequestSchema):
-    """The password, so that nobody else ends the account."""
+    """The current password, to confirm the deletion."""
 
     password = Password(required=True)
 
 
 class PasswordChangeSchema(RequestSchema):
-    """The password there is and the one to be."""
+    """The current and the new password."""
 
     current_password = Password(required=True, data_key="currentPassword")
     new_password = NewPassword(required=True, data_key="newPassword")
 
 
 class ResetRequestSchema(RequestSchema):
-    """Whose password is forgotten."""
+    """The account whose password is to be reset."""
 
     email = Email(required=True, metadata={"example": ANN["email"]})
 
 
 class ResetConfirmSchema(RequestSchema):
-    """The token of the mail and the password to be."""
+    """The token from the email and the new password."""
 
     token = fields.String(
         required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
@@ -73,11 +73,11 @@ class ResetConfirmSchema(RequestSchema):
 
 
 class EmptySchema(ResponseSchema):
-    """Nothing to say."""
+    """An empty object."""
 
 
 class LimitsSchema(ResponseSchema):
-    """What an account may have at most."""
+    """The quotas of an account."""
 
     movies = fields.Integer(required=True, metadata={"example": 100_000})
     image_bytes = fields.Integer(
@@ -86,7 +86,7 @@ class LimitsSchema(ResponseSchema):
 
 
 class UsageSchema(ResponseSchema):
-    """What the account has."""
+    """How much of its quotas the account uses."""
 
     movies = fields.Integer(required=True, metadata={"example": 312})
     image_bytes = fields.Integer(
@@ -95,13 +95,13 @@ class UsageSchema(ResponseSchema):
         metadata={
             "example": 48_120_334,
             "description": "Of the images it uploaded, in full, also where another account has the "
-            "same; an image that no movie shows any more counts for about a day longer.",
+            "same; an unused image counts for about a day longer.",
         },
     )
     limits = fields.Nested(LimitsSchema, required=True)
 
 
 class AccountSchema(UserSchema):
-    """Your own account, and how much it has."""
+    """The caller's account and its usage."""
 
     usage = fields.Nested(UsageSchema, required=True)

@@ -44,7 +44,7 @@ bp = Blueprint("account", __name__, description="Your own account")
 @bp.get("/me")
 @bp.response(200, schemas.AccountSchema)
 def get_account() -> dict[str, Any]:
-    """Return your own account, and how much it has of what is limited."""
+    """Return your account and its usage."""
     me, limits = load_account(), current_config()
     usage = {
         "movies": g.caller.movie_count,
@@ -65,7 +65,7 @@ def get_account() -> dict[str, Any]:
 @bp.alt_response(409, response="EMAIL_TAKEN")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
-    """Change your name, your email or your preferences; what is absent keeps its value."""
+    """Update your name, email or preferences; absent fields keep their value."""
     me, columns = load_account(), schemas.account_columns(fields)
     is_moving = columns.get("email", me.email) != me.email
     if is_moving:
@@ -73,7 +73,7 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
         check_password(me, fields.get("current_password"), "currentPassword")
         hit("email", me.id.hex)
     else:
-        columns.pop("email", None)  # it may have been changed since: that must not be undone
+        columns.pop("email", None)  # do not undo a concurrent change
     try:
         user = change_user(me, columns) if columns else me
     except IntegrityError:
@@ -95,14 +95,14 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
-    """Remove your account and all that belongs to it, at once and for good."""
+    """Delete your account and everything that belongs to it."""
     require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["password"], "password")
-    # Before there is a transaction: what is added in between, later uploads take along
+    # Before the transaction: images added meanwhile are deleted by later uploads
     images = image_keys_of_user(me.id)
-    # Who removes a movie locks it and then its owner; who adds one locks the owner, twice. In this
-    # order, and before anything is removed, neither can be in a deadlock with us
+    # A DELETE locks the movie, then its owner; an INSERT locks the owner, twice. This order, before
+    # anything is deleted, rules out a deadlock with either
     lock_movies_of(me.id)
     lock_user(me.id)
     remove_movies_of(me.id)
@@ -120,7 +120,7 @@ def delete_account(fields: dict[str, Any]) -> None:
 @bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def change_password(fields: dict[str, Any]) -> None:
-    """Change your password; every other session and script token ends."""
+    """Change your password; all other sessions and API tokens end."""
     require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
@@ -138,7 +138,7 @@ def change_password(fields: dict[str, Any]) -> None:
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.alt_response(501, response="NOT_IMPLEMENTED")
 def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Have a link mailed that sets a new password; the answer is the same for every address."""
+    """Email a password reset link; the response is the same for every address."""
     if current_config().smtp_url is None and not current_config().is_embedded:
         abort_with(
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
@@ -156,7 +156,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
-    """Set a new password with the token of the mail; all sessions end, nobody is logged in."""
+    """Set a new password with the token from the email; all sessions end."""
     hit("confirm")
     named = read_reset_token(fields["token"])
     user = named and user_from_id(named[0])
@@ -170,7 +170,7 @@ def confirm_reset(fields: dict[str, Any]) -> None:
 
 
 def load_account() -> Row[Any]:
-    """Return the caller's row with the password hash, or abort: it may have gone meanwhile."""
+    """Return the caller's row with the password hash; abort if it was deleted meanwhile."""
     me = user_from_id(g.caller.id)
     if me is None:
         abort_with(401)
@@ -178,7 +178,7 @@ def load_account() -> Row[Any]:
 
 
 def check_password(me: Row[Any], password: str | None, field: str) -> None:
-    """Abort unless the password is right: a wrong one is an error of the field, never a 401."""
+    """Abort unless the password is correct; a wrong one is a field error, never a 401."""
     if not password:
         abort_validation({field: ["Enter your current password."]})
     hit("password", me.id.hex)
@@ -188,19 +188,19 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
 
 
 def abort_stale(field: str) -> NoReturn:
-    """Abort: since the password was checked it was changed, or the account has gone."""
+    """Abort: the password changed, or the account was deleted, after the check."""
     db.session.rollback()
     load_account()
     abort_validation({field: [INCORRECT]})
 
 
 def mail_reset_link(email: str) -> None:
-    """Mail the link, if anybody has that address."""
+    """Email the link if an account has that address."""
     if (user := user_from_email(email)) is None:
         return
     text = (
-        # Without the name: anybody may have entered it, to have us mail what it says
+        # Without the name: an attacker could put text of their own into it
         f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
-        "If you did not ask for it, do nothing: your password stays as it is.\n"
+        "If you did not request this, ignore this email; your password stays the same.\n"
     )
     send_email(email, "Reset your password", text)

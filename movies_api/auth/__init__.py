@@ -1,1 +1,1 @@
-"""Who is calling: accounts, sessions, and the guard before every view."""
+"""Authentication: accounts, sessions, and the guard before every view."""

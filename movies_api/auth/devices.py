@@ -1,4 +1,4 @@
-"""Devices: what a person recognises a session by."""
+"""Devices: the name by which a user recognizes a session."""
 
 import re
 
@@ -8,12 +8,12 @@ from ..api.fields import CONTROL
 
 
 def warm_up_devices() -> None:
-    """Read at boot what the first login would have to wait for."""
+    """Load the parser at boot, so that the first login does not wait for it."""
     parse_device("curl/8")
 
 
 def parse_device(header: str) -> str:
-    """Return the likes of `Firefox on Linux`, or the first word of what a script calls itself."""
+    """Return e.g. `Firefox on Linux`, or the first word of an unknown User-Agent."""
     header = CONTROL.sub("", header[:300])
     known = parse(header)
     browser = known.user_agent.family if known.user_agent else None

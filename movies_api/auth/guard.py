@@ -1,4 +1,4 @@
-"""The guard: who is calling is decided here, once, before any view."""
+"""The guard: authenticates the caller once, before any view."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from .tokens import ACCESS_LIFETIME, read_access_token, read_api_token
 
 
 def require_auth() -> None:
-    """Let a request pass to a public view, or with a token whose session is alive."""
+    """Let a request pass to a public view, or with a token of a live session."""
     # no endpoint: the 404 or 405 follows. OPTIONS: browsers send no token with a preflight
     if request.endpoint is None or request.method == "OPTIONS" or is_public(request.endpoint):
         return
@@ -24,7 +24,7 @@ def require_auth() -> None:
 
 
 def authenticate() -> Row[Any]:
-    """Return the user the bearer token stands for, with session_id and kind, or abort with 401."""
+    """Return the user of the bearer token, with session_id and kind, or abort with 401."""
     if not (token := _bearer_token()):
         abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
     caller, signed_at = _caller_and_time(token)
@@ -36,18 +36,18 @@ def authenticate() -> Row[Any]:
 
 
 def caller_or_none() -> Row[Any] | None:
-    """Return the user the bearer token stands for, also when the token is old, or None."""
+    """Return the user of the bearer token, expired or not, or None."""
     return _caller_and_time(_bearer_token())[0]
 
 
 def require_user_session(caller: Row[Any]) -> None:
-    """Refuse a script token what only a person may do: a leaked one must not take the account."""
+    """Abort for an API token: a leaked one must not take over the account."""
     if caller.kind == "token":
         abort_with(403, message="API tokens cannot do this. Please log in.")
 
 
 def _caller_and_time(token: str) -> tuple[Row[Any] | None, datetime | None]:
-    """Return who the token stands for and, if it is one that ages, when it was signed."""
+    """Return the caller of the token and, for an access token, when it was signed."""
     if script := read_api_token(token):
         return find_api_token_caller(*script), None
     if access := read_access_token(token):
@@ -61,7 +61,7 @@ def _bearer_token() -> str:
 
 
 def check_origin() -> None:
-    """Refuse a browser's request for the cookie that does not come from a page of ours."""
+    """Abort if a browser sends the cookie from an origin that is not allowed."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if site == "same-origin" or (origin is None and site in {None, "none"}):
         return

@@ -1,4 +1,4 @@
-"""Passwords: Argon2id, a few at a time, and the ones everybody tries first."""
+"""Passwords: Argon2id with bounded concurrency, and the list of common ones."""
 
 import unicodedata
 from functools import lru_cache
@@ -15,19 +15,19 @@ COMMON_PASSWORDS = Path(__file__).with_name("common-passwords.txt")
 
 @lru_cache(maxsize=8)
 def _hasher(config: Config) -> tuple[Any, BoundedSemaphore, str]:
-    """Return the hasher, the queue before it and a hash nobody's password has."""
+    """Return the hasher, its semaphore and a hash that matches no password."""
     hasher = argon2.using(
         type="ID",
         memory_cost=config.argon2_memory_kib,
         time_cost=config.argon2_time_cost,
         parallelism=config.argon2_parallelism,
     )
-    # each computation takes its own memory: many at once must queue, not swap
+    # each computation takes its own memory: many must queue, not swap
     return (hasher, BoundedSemaphore(config.argon2_concurrency), hasher.hash("nobody's password"))
 
 
 def warm_up_passwords(config: Config) -> None:
-    """Compute at boot what the first login would have to wait for, and could be told by."""
+    """Compute the dummy hash at boot: computed at the first login, it would show in its time."""
     _hasher(config)
 
 
@@ -40,7 +40,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password: str, password_hash: str | None) -> bool:
-    """Tell whether the password is right; without a hash it takes as long, and is wrong."""
+    """Tell whether the password is correct; without a hash, take as long and return False."""
     hasher, queue, dummy_hash = _hasher(current_config())
     with queue:
         is_right: bool = hasher.verify(normalize(password), password_hash or dummy_hash)
@@ -48,7 +48,7 @@ def verify_password(password: str, password_hash: str | None) -> bool:
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Tell whether the hash was made with other parameters than today's."""
+    """Tell whether the hash was computed with other parameters than the current ones."""
     is_old: bool = _hasher(current_config())[0].needs_update(password_hash)
     return is_old
 
@@ -59,10 +59,10 @@ def _common_passwords() -> frozenset[str]:
 
 
 def is_common_password(password: str) -> bool:
-    """Tell whether the password is one of those that everybody tries first."""
+    """Tell whether the password is in the list of common ones."""
     return normalize(password).lower() in _common_passwords()
 
 
 def normalize(password: str) -> str:
-    """Return one form for what keyboards write in several; never trimmed."""
+    """Return the password in Unicode form NFKC; never trimmed."""
     return unicodedata.normalize("NFKC", password)

@@ -17,7 +17,7 @@ from ..api.errors import abort_rate_limited
 from ..config import Config, current_config
 from ..logs import log
 
-# Per address, generous: offices and phone networks share one. Per account: guessing must not pay
+# Per network, generous: offices and phone networks share one. Per account, strict
 PER_NETWORK = {
     "login": parse("60/minute"),
     "signup": parse("200/hour"),
@@ -32,7 +32,7 @@ PER_ACCOUNT = {
     "refresh": parse("60/minute"),
     "reset": parse("5/hour"),
     "image": parse("120/hour"),
-    "email": parse("5/hour"),  # each change sends a mail
+    "email": parse("5/hour"),  # each change sends an email
 }
 # What some proxies write: 192.0.2.1:5678, [2001:db8::1]:99 or [2001:db8::1]
 ADDRESS_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
@@ -49,21 +49,21 @@ def init_rate_limits(app: Flask, config: Config) -> None:
 
 
 def hit(action: str, account: str | None = None) -> None:
-    """Count a try against the caller's address and the account, or abort with 429."""
+    """Count an attempt against the client network and the account, or abort with 429."""
     for item, key in _limits_for(action, account):
         try:
             if _counters().hit(item, action, key):
                 continue
             until = _counters().get_window_stats(item, action, key).reset_time
         except StorageError as error:
-            # The limit fails open: nobody is kept out because a counter is away
+            # The limit fails open: an unavailable counter must not lock users out
             log.error("rate limits are off: %s", error)
             return
         abort_rate_limited(ceil(until - time.time()))
 
 
 def refund(action: str, account: str | None = None) -> None:
-    """Take back a try that turned out right: it does not count against a person."""
+    """Refund an attempt that turned out to be correct."""
     for item, key in _limits_for(action, account):
         try:
             _counters().hit(item, action, key, cost=-1)
@@ -82,14 +82,14 @@ def _limits_for(action: str, account: str | None) -> list[tuple[RateLimitItem, s
         return []
     limits = [(PER_NETWORK[action], _client_network())] if action in PER_NETWORK else []
     if account is not None and action in PER_ACCOUNT:
-        # a counter's name must not tell whose it is, also to who tries all names
+        # the name of a counter must not reveal the account, even to a guess of every email
         key = current_config().secret_keys[0].encode()
         limits.append((PER_ACCOUNT[action], hmac.digest(key, account.encode(), "sha256").hex()))
     return limits
 
 
 def _client_network() -> str:
-    """Return the caller's address; of IPv6 the network, for a customer has the whole of it."""
+    """Return the client IP; for IPv6 its /64 network, which a customer has to themselves."""
     text = request.remote_addr or ""
     if match := ADDRESS_WITH_PORT.fullmatch(text):
         text = match[1] or match[2]
@@ -99,5 +99,5 @@ def _client_network() -> str:
         return "unknown"
     if not isinstance(address, IPv6Address):
         return str(address)
-    # A socket for both shows an IPv4 address inside an IPv6 one: its network would be everybody's
+    # A dual-stack socket shows IPv4 addresses inside IPv6: their network would be one for all
     return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))

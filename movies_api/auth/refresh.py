@@ -15,7 +15,7 @@ from .users import PROFILE
 
 MAX_AGE = timedelta(days=90)
 GRACE = timedelta(seconds=30)
-MAX_SUPERSEDED = 50  # more refreshes than that in the grace time are no race
+MAX_SUPERSEDED = 50  # more refreshes within the grace time are no race
 
 LIVE_SESSION = (
     select(
@@ -46,10 +46,9 @@ ROTATE = (
 
 
 def find_session_by_secret(session: UUID, secret: str) -> Row[Any] | None:
-    """Return the live session that the refresh secret still opens, or None.
+    """Return the live session of a valid refresh secret, or None.
 
-    A secret that was superseded earlier than the grace time has been stolen, or stolen from: the
-    session ends.
+    A secret that was superseded before the grace time counts as stolen: the session ends.
     """
     at, held = now(), digest(secret)
     row = autocommit_one(LIVE_SESSION, {"session": session, "now": at})
@@ -61,10 +60,10 @@ def find_session_by_secret(session: UUID, secret: str) -> Row[Any] | None:
 
 
 def rotate_session(session: UUID, secret: str) -> tuple[Row[Any], str, datetime] | None:
-    """Return the session, the successor of a refresh secret and its end; None if it does not count.
+    """Return the session, the successor of a refresh secret and its expiry; None if invalid.
 
-    The successor follows from the secret and the session's own key, so that all who present the
-    same secret within the grace time get the same one and no plaintext is kept.
+    The successor follows from the secret and the session's own key, so that every request with
+    the same secret within the grace time gets the same one, and no plaintext is stored.
     """
     at, held = now(), digest(secret)
     row = find_session_by_secret(session, secret)
@@ -81,7 +80,7 @@ def rotate_session(session: UUID, secret: str) -> tuple[Row[Any], str, datetime]
         }
         if autocommit_one(ROTATE, values):
             return row, following, until
-        # Another request was faster: what it wrote says who we are now
+        # Another request was faster: read what it wrote
         row = find_session_by_secret(session, secret)
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""What signup, login and logout take, and what they answer."""
+"""Schemas of signup, login, logout, sessions and API tokens."""
 
 import unicodedata
 from typing import Any
@@ -14,10 +14,10 @@ ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct h
 
 
 class Email(Text):
-    """An address, in the one form in which it is stored and compared."""
+    """An email address, in the normalized form in which it is stored and compared."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Bound it as RFC 5321 does."""
+        """Set the maximum length of RFC 5321."""
         super().__init__(min=3, max=254, **kwargs)
         self.metadata = {"format": "email", **self.metadata}
 
@@ -40,10 +40,10 @@ class Email(Text):
 
 
 class Password(fields.String):
-    """A password as it was typed, which is also how it is counted: never trimmed."""
+    """A password as typed; never trimmed."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Bound it: the upper end only keeps the hashing affordable."""
+        """Set the maximum length, which bounds the cost of hashing."""
         about = {"format": "password", "maxLength": 128, "example": ANN["password"]}
         super().__init__(metadata=about, **kwargs)
 
@@ -55,17 +55,17 @@ class Password(fields.String):
 
 
 class NewPassword(Password):
-    """A password to be: long enough, and not among those that everybody tries first."""
+    """A new password: long enough and not a common one."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Document the lower bound too."""
+        """Document the minimum length too."""
         super().__init__(**kwargs)
-        bounds = {"minLength": 8, "description": "Not trimmed; very common ones are refused."}
+        bounds = {"minLength": 8, "description": "Not trimmed; very common ones are rejected."}
         self.metadata = {**self.metadata, **bounds}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if min(len(text), len(normalize(text))) < 8:  # one form may be the shorter, or the other
+        if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
             raise ValidationError("Must be at least 8 characters.")
         if is_common_password(text):
             raise ValidationError("This password is too common. Choose another one.")
@@ -81,7 +81,7 @@ class SignupSchema(RequestSchema):
 
 
 class LoginSchema(RequestSchema):
-    """Email and password; remember makes the session last 30 days instead of 7."""
+    """Email and password; with `remember` the session lasts 30 days instead of 7."""
 
     email = Email(required=True, metadata={"example": ANN["email"]})
     password = Password(required=True)
@@ -89,12 +89,12 @@ class LoginSchema(RequestSchema):
         load_default=False,
         truthy={True},
         falsy={False},
-        metadata={"description": "Stay logged in for 30 days without a visit, not 7."},
+        metadata={"description": "Stay logged in for 30 days without a visit instead of 7."},
     )
 
 
 class LogoutQuerySchema(QuerySchema):
-    """Which sessions end."""
+    """Which sessions to end."""
 
     scope = fields.String(
         load_default="this",
@@ -106,10 +106,10 @@ class LogoutQuerySchema(QuerySchema):
 
 
 class Theme(fields.String):
-    """light, dark, or as the system has it."""
+    """light, dark or system."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Take the three."""
+        """Accept the three values."""
         choices = validate.OneOf(
             ["light", "dark", "system"], error="Must be one of: light, dark, system."
         )
@@ -117,12 +117,12 @@ class Theme(fields.String):
 
 
 class ApiTokenCreateSchema(RequestSchema):
-    """A token for a script."""
+    """An API token to create."""
 
     name = Text(min=1, max=100, required=True, metadata={"example": "Nightly backup"})
     days = fields.Integer(
         strict=True,
-        metadata={"description": "Days until it ends by itself."},
+        metadata={"description": "Days until the token expires."},
         load_default=90,
         data_key="expiresInDays",
         validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
@@ -130,7 +130,7 @@ class ApiTokenCreateSchema(RequestSchema):
 
 
 class ApiTokenSchema(ResponseSchema):
-    """The token; it is shown this once."""
+    """The API token, shown only once."""
 
     id = fields.UUID(required=True)
     name = fields.String(required=True, metadata={"example": "Nightly backup"})
@@ -142,7 +142,7 @@ class ApiTokenSchema(ResponseSchema):
 
 
 class SessionSchema(ResponseSchema):
-    """A login or a script token."""
+    """A login or an API token."""
 
     id = fields.UUID(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
@@ -150,24 +150,26 @@ class SessionSchema(ResponseSchema):
     created_at = fields.DateTime(required=True, data_key="createdAt")
     last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
     expires_at = fields.DateTime(required=True, data_key="expiresAt")
-    current = fields.Boolean(required=True, metadata={"description": "The one that asks."})
+    current = fields.Boolean(
+        required=True, metadata={"description": "The session of this request."}
+    )
 
 
 class SessionListSchema(ResponseSchema):
-    """Where somebody is logged in."""
+    """The sessions of a user."""
 
     items = fields.List(fields.Nested(SessionSchema), required=True)
 
 
 class PreferencesSchema(ResponseSchema):
-    """How a frontend shows itself."""
+    """Preferences for the frontend."""
 
     theme = Theme(required=True)
     language = fields.String(required=True, metadata={"example": "en"})
 
 
 class UserSchema(ResponseSchema):
-    """A person with an account."""
+    """A user."""
 
     id = fields.UUID(required=True, metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
     name = fields.String(required=True, metadata={"example": ANN["name"]})
@@ -180,14 +182,14 @@ class UserSchema(ResponseSchema):
 
 
 class TokenResponseSchema(ResponseSchema):
-    """Who you are, and the token to say so with."""
+    """The user and an access token."""
 
     user = fields.Nested(UserSchema, required=True)
     access_token = fields.String(
         required=True,
         data_key="accessToken",
         metadata={
-            "description": "Send it as `Authorization: Bearer <token>`; it lasts 15 minutes.",
+            "description": "Send it as `Authorization: Bearer <token>`; valid for 15 minutes.",
             "example": "7f1d0c9e52b84b61.aXqF9w.Jm4uQ2sT8oXbZ1",
         },
     )

@@ -15,13 +15,13 @@ from .guard import require_user_session
 from .sessions import count_tokens, create_api_token, end_sessions, fetch_sessions, is_session_alive
 from .users import lock_user_shared
 
-bp = Blueprint("sessions", __name__, description="Where you are logged in, and tokens for scripts")
+bp = Blueprint("sessions", __name__, description="Sessions and API tokens")
 
 
 @bp.get("/auth/sessions")
 @bp.response(200, schemas.SessionListSchema)
 def list_sessions() -> dict[str, Any]:
-    """List your logins and script tokens, the latest used first."""
+    """List your logins and API tokens, most recently used first."""
     return {"items": fetch_sessions(g.caller)}
 
 
@@ -30,7 +30,7 @@ def list_sessions() -> dict[str, Any]:
 @bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(404, response="SESSION_NOT_FOUND")
 def end_session(session_id: UUID) -> None:
-    """End one of your sessions; its access token dies at once."""
+    """End one of your sessions; its access token becomes invalid immediately."""
     if session_id != g.caller.session_id:
         require_user_session(g.caller)
     if not end_sessions(g.caller.id, session_id, "this"):
@@ -44,10 +44,10 @@ def end_session(session_id: UUID) -> None:
 @bp.response(201, schemas.ApiTokenSchema)
 @bp.alt_response(403, response="NO_TOKEN")
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
-    """Make a token for a script; it is shown this once."""
+    """Create an API token; it is shown only once."""
     require_user_session(g.caller)
     if lock_user_shared(g.caller.id) is None or not is_session_alive(g.caller.session_id):
-        abort_with(401)  # the session ended while we waited
+        abort_with(401)  # the session ended meanwhile
     limit = current_config().max_tokens_per_user
     if count_tokens(g.caller.id) >= limit:
         abort_quota(f"{limit} API tokens: end one to create another.")

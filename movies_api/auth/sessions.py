@@ -13,11 +13,11 @@ from ..models import sessions, users
 from .tokens import api_token, digest, new_secret
 
 IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
-TOUCH_INTERVAL = timedelta(minutes=15)  # how old the last use of a script token may look
-PURGE_BATCH = 100  # expired sessions that a login takes along
+TOUCH_INTERVAL = timedelta(minutes=15)  # the recorded last use of an API token may be this old
+PURGE_BATCH = 100  # expired sessions that a login deletes
 IS_ALIVE = (sessions.c.id == bindparam("session")) & (sessions.c.expires_at > bindparam("now"))
 
-# What a view may need to know of who calls; the rest is read by the views that answer it
+# What most views need to know of the caller; other columns are read where they are used
 SELECT_CALLER = (
     select(
         users.c.id,
@@ -107,7 +107,7 @@ def is_session_alive(session: UUID) -> bool:
 
 
 def find_api_token_caller(session: UUID, secret: str) -> Row[Any] | None:
-    """Return the user of a live script token, or None; its last use is noted now and then."""
+    """Return the user of a live API token, or None; record its last use at intervals."""
     at = now()
     caller = autocommit_one(
         API_TOKEN_CALLER, {"session": session, "now": at, "held": digest(secret)}
@@ -118,7 +118,7 @@ def find_api_token_caller(session: UUID, secret: str) -> Row[Any] | None:
 
 
 def fetch_sessions(caller: Row[Any]) -> list[dict[str, Any]]:
-    """Return the caller's live sessions as clients see them, the latest used first."""
+    """Return the caller's live sessions as clients see them, most recently used first."""
     rows = autocommit_all(LISTED, {"user": caller.id, "now": now()})
     return [{**row, "current": row["id"] == caller.session_id} for row in rows]
 
@@ -134,7 +134,7 @@ def count_tokens(user: UUID) -> int:
 
 
 def create_api_token(user: UUID, name: str, days: int) -> dict[str, Any]:
-    """Add a token for scripts; return it as its owner sees it this once."""
+    """Create an API token; return it with its plaintext, which is not stored."""
     secret, started = new_secret(), now()
     values = _new_session_values(user, name, secret, started) | {
         "kind": "token",
@@ -149,7 +149,7 @@ def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datet
     """Add a session; return its id, its refresh secret (kept only as a hash) and its end.
 
     Beyond MAX_SESSIONS_PER_USER the user's least recently used logins end in the same transaction.
-    Logins at the same time do not see each other; the next one makes up for it.
+    Concurrent logins do not see each other; the next login corrects the number.
     """
     secret, started = new_secret(), now()
     kept = current_config().max_sessions_per_user - 1
@@ -181,6 +181,6 @@ def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -
 
 
 def purge_sessions(most: int) -> int:
-    """Remove sessions that have expired, so many at most; return how many."""
+    """Delete at most so many expired sessions; return how many."""
     # SQLite's driver does not count the rows of a statement that begins with WITH
     return len(execute_in_transaction(PURGE, {"now": now(), "most": most}).all())

@@ -26,14 +26,14 @@ def access_token(session: UUID) -> str:
 
 
 def read_access_token(token: str) -> tuple[UUID, datetime] | None:
-    """Return the session and the time of signing, or None for a token that is not ours."""
+    """Return the session and the time of signing, or None for an invalid token."""
     try:
         return _verify_access_token(token, current_config().secret_keys)
     except (BadData, ValueError):
         return None
 
 
-# The same token comes with every request of a quarter of an hour; only ours take up a place
+# The same token comes with every request for 15 minutes; invalid ones are not cached
 @lru_cache(maxsize=4096)
 def _verify_access_token(token: str, keys: tuple[str, ...]) -> tuple[UUID, datetime]:
     session, signed_at = access_signer(keys).unsign(
@@ -43,12 +43,12 @@ def _verify_access_token(token: str, keys: tuple[str, ...]) -> tuple[UUID, datet
 
 
 def refresh_token(session: UUID, secret: str) -> str:
-    """Return the cookie's value; its signature tells a superseded one from an invented one."""
+    """Return the cookie value; its signature tells a superseded one from a forged one."""
     return refresh_signer(current_config().secret_keys).sign(f"{session.hex}.{secret}").decode()
 
 
 def read_refresh_token(token: str) -> tuple[UUID, str] | None:
-    """Return the session and the secret, or None for a value that is not ours."""
+    """Return the session and the secret, or None for an invalid value."""
     try:
         value = (
             refresh_signer(current_config().secret_keys).unsign(reject_noncanonical(token)).decode()
@@ -60,7 +60,7 @@ def read_refresh_token(token: str) -> tuple[UUID, str] | None:
 
 
 def api_token(session: UUID, secret: str) -> str:
-    """Return a token for scripts; the prefix lets scanners of leaked secrets find it."""
+    """Return an API token; its prefix lets secret scanners find leaked ones."""
     return f"{SCANNABLE_PREFIX}{session.hex}{secret}"
 
 
@@ -74,12 +74,12 @@ def read_api_token(token: str) -> tuple[UUID, str] | None:
 
 
 def reset_token(user: UUID, mark: str) -> str:
-    """Return a token that resets the password, as long as the mark is the user's."""
+    """Return a password reset token, valid while the fingerprint is the user's."""
     return reset_signer(current_config().secret_keys).sign(f"{user.hex}.{mark}").decode()
 
 
 def read_reset_token(token: str) -> tuple[UUID, str] | None:
-    """Return the user and the mark, or None for a token that is not ours or too old."""
+    """Return the user and the fingerprint, or None for an invalid or expired token."""
     seconds = int(RESET_LIFETIME.total_seconds())
     try:
         signer = reset_signer(current_config().secret_keys)
@@ -96,22 +96,22 @@ def new_secret() -> str:
 
 
 def digest(secret: str) -> str:
-    """Return what the table keeps of a secret; it is random, so that a plain hash will do."""
+    """Return the hash that is stored; secrets are random, so a plain hash suffices."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def next_refresh_secret(secret: str, key: str) -> str:
-    """Return the secret that follows; nobody can tell it without the session's key."""
+    """Return the next secret; it cannot be computed without the session's key."""
     mac = hmac.digest(key.encode(), secret.encode(), "sha256")
     return urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 def reset_link(user: Row[Any]) -> str:
-    """Return the page of the frontend, never of a Host header, that sets a new password."""
+    """Return the reset page's URL on FRONTEND_URL; never derived from the Host header."""
     token = reset_token(user.id, reset_fingerprint(user))
     return f"{current_config().frontend_url}/reset-password?token={token}"
 
 
 def reset_fingerprint(user: Row[Any]) -> str:
-    """Return what a link is bound to: the forgotten password, and the address it was sent to."""
+    """Return what a reset link is bound to: the password hash and the email address."""
     return digest(f"{user.password_hash} {user.email}")[:16]

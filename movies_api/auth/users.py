@@ -60,19 +60,19 @@ def user_from_id(user: UUID) -> Row[Any] | None:
 
 
 def lock_user_shared(user: UUID) -> str | None:
-    """Return the password hash, and keep it as it is until the transaction ends; None if gone."""
+    """Lock the row against updates; return the password hash, or None if it is deleted."""
     return execute_in_transaction(LOCK_SHARED, {"user": user}).scalar_one_or_none()
 
 
 def recheck_password(user: Row[Any], password: str) -> bool:
-    """Keep a password that was right, hashed by today's parameters, until the transaction ends.
+    """Lock the user if the password is still correct; rehash it if parameters changed.
 
-    False when it is not right any more, or the user has gone.
+    Return False if the password has changed or the user was deleted.
     """
     if needs_rehash(user.password_hash) and set_password_hash(user, hash_password(password)):
         return True
     held = lock_user_shared(user.id)
-    # another login may have been faster with the same password's new hash
+    # another login may have rehashed the same password
     return held == user.password_hash or (held is not None and verify_password(password, held))
 
 
@@ -83,10 +83,10 @@ def set_password_hash(user: Row[Any], password_hash: str) -> bool:
 
 
 def change_user(user: Row[Any], columns: Mapping[str, Any]) -> Row[Any] | None:
-    """Change some columns of the user; None when it has gone.
+    """Update columns of the user; return None if the user was deleted.
 
-    The email changes only while the password is the one of `user`: else None too. One that is taken
-    raises IntegrityError.
+    The email changes only while the password hash is that of `user`, else None. IntegrityError if
+    the email is taken.
     """
     values = {f"new_{name}": value for name, value in columns.items()}
     if "email" in columns:
@@ -106,16 +106,16 @@ def promote_user(email: str) -> bool:
 
 
 def lock_user(user: UUID) -> None:
-    """Keep everybody else from the user until the transaction ends."""
+    """Lock the user exclusively until the transaction ends."""
     execute_in_transaction(LOCK, {"user": user})
 
 
 def lock_movie_count(user: UUID) -> int | None:
-    """Return how many movies the user has, and let it stay so until the transaction ends.
+    """Lock movie_count until the transaction ends and return it.
 
-    None if the user has gone.
+    None if the user was deleted.
 
-    What only refers to the user, a session or an upload, need not wait.
+    Rows that only refer to the user, such as sessions and uploads, need not wait.
     """
     count: int | None = execute_in_transaction(
         LOCK_MOVIE_COUNT, {"user": user}
@@ -124,5 +124,5 @@ def lock_movie_count(user: UUID) -> int | None:
 
 
 def remove_user(user: Row[Any]) -> bool:
-    """Remove the user and what belongs to it; False when it has gone or has another password."""
+    """Delete the user; return False if it is deleted already or the password changed."""
     return execute_in_transaction(REMOVE, {"user": user.id, "old": user.password_hash}).rowcount > 0

@@ -82,7 +82,7 @@ def log_in(fields: dict[str, Any]) -> Response:
         audit("login_failed", user and user.id)
         abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
     if not recheck_password(user, fields["password"]):
-        # changed or gone while we checked: a session must not outlive that
+        # changed or deleted during the check: a session must not survive that
         audit("login_failed", user.id)
         abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
@@ -104,7 +104,7 @@ def log_in(fields: dict[str, Any]) -> Response:
 )
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
-    """Trade the refresh cookie for a new access token and the next cookie."""
+    """Exchange the refresh cookie for a new access token and the next cookie."""
     check_origin()
     if (cookie := request.cookies.get(COOKIE)) is None:
         abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
@@ -113,7 +113,7 @@ def refresh_session() -> Response:
     rotated = named and rotate_session(*named)
     db.session.commit()
     if named is None or rotated is None:
-        # The cookie stays: another tab may have put a newer one in its place by now
+        # Keep the cookie: another tab may have replaced it by a newer one
         abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
     user, secret, until = rotated
     return _token_response(200, user, named[0], secret, until)
@@ -127,7 +127,7 @@ def refresh_session() -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"accessToken": []}, {"refreshCookie": []}],
-    description="Either will do: the access token, also an old one, or the refresh cookie.",
+    description="Either suffices: the access token, expired or not, or the refresh cookie.",
 )
 def log_out(query: dict[str, Any]) -> Response:
     """End this session, the others, or all of them."""
@@ -141,18 +141,18 @@ def log_out(query: dict[str, Any]) -> Response:
     response = current_app.response_class(status=204)
     if query["scope"] != "others":
         if caller and other:
-            _end_and_commit(other, "this")  # or nobody could: its cookie is gone
+            _end_and_commit(other, "this")  # its cookie is deleted, so it could not be ended later
         response.delete_cookie(COOKIE, **_cookie_attributes())
     return response
 
 
 def _session_of_cookie(caller: Row[Any] | None) -> Row[Any] | None:
-    """Return the session that the refresh cookie opens, if it is another than the caller's."""
+    """Return the session of the refresh cookie if it differs from the caller's."""
     named = read_refresh_token(request.cookies.get(COOKIE, ""))
     if named is None or (caller and named[0] == caller.session_id):
         return None
     session = find_session_by_secret(*named)
-    db.session.commit()  # a stolen cookie has ended its session, whatever follows
+    db.session.commit()  # commit the end of a session whose cookie was stolen
     return session
 
 
@@ -165,7 +165,7 @@ def _end_and_commit(session: Row[Any], scope: str) -> None:
 def _token_response(
     status: int, user: Row[Any], session: UUID, secret: str, until: datetime
 ) -> Response:
-    """Return user and access token, and hand over the refresh cookie."""
+    """Return the user and an access token, and set the refresh cookie."""
     g.caller = user
     body = {"user": user_to_dict(user), "accessToken": access_token(session)}
     response = current_app.make_response(body)
@@ -180,7 +180,7 @@ def _token_response(
 
 
 def device_name() -> str:
-    """Return what the caller's session is recognised by."""
+    """Return the device name of the request."""
     return parse_device(request.headers.get("User-Agent", ""))
 
 

@@ -1,6 +1,6 @@
 """CSV escape: cells that a spreadsheet would run as a formula.
 
-Exactly one is added, and exactly one is taken away, so that no title changes on the way.
+Export adds exactly one apostrophe and import removes exactly one, so that titles survive.
 """
 
 import re
@@ -10,7 +10,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def escape_cell(text: str) -> str:
-    """Return the text as a spreadsheet may open it."""
+    """Return the text in a form that no spreadsheet runs."""
     return f"'{text}" if FORMULA.match(text) else text
 
 

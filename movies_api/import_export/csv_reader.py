@@ -10,26 +10,26 @@ from marshmallow import ValidationError
 from .formats import Record
 from .request_file import abort_unreadable
 
-HINT = "Is a quote not closed? One inside of a cell is written twice, and the cell in quotes."
+HINT = "Is a quote not closed? Write quotes inside a cell twice, and the cell in quotes."
 MAX_ROW_LENGTH = 1 << 18  # characters of one row, of however many lines
 DELIMITERS = (",", ";", "\t")
 
 
 class LineReader:
-    """The lines of a file; `count` and `end` tell how many, and how many bytes, were read."""
+    """The lines of a file; `count` lines and `end` bytes have been read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Begin at the start of the file, which stays open."""
+        """Start at the beginning of the file, which stays open."""
         file.seek(0)
         self.text = TextIOWrapper(file, "utf-8", newline="")
         self.count = self.end = self.size = 0
 
     def __iter__(self) -> "LineReader":
-        """Return the iterator that this is."""
+        """Return self."""
         return self
 
     def __next__(self) -> str:
-        """Return the next line, as long as the row is not too long."""
+        """Return the next line; abort if the row is too long."""
         line = self.text.readline(MAX_ROW_LENGTH + 1)
         if not line:
             raise StopIteration
@@ -42,7 +42,7 @@ class LineReader:
 
 
 def read_header(file: IO[bytes]) -> tuple[int, str]:
-    """Return number and text of the first line that is not blank."""
+    """Return the number and the text of the first non-blank line."""
     lines = LineReader(file)
     try:
         for line in lines:
@@ -55,7 +55,7 @@ def read_header(file: IO[bytes]) -> tuple[int, str]:
 
 
 def split_header(line: str, delimiter: str) -> list[str]:
-    """Return the names that a header has when its cells are divided so; none if they cannot be."""
+    """Return the column names with that delimiter; none if the line cannot be parsed."""
     try:
         return _normalize_header(next(csv.reader([line], delimiter=delimiter), []))
     except csv.Error:
@@ -63,7 +63,7 @@ def split_header(line: str, delimiter: str) -> list[str]:
 
 
 def iter_rows(file: IO[bytes], delimiter: str) -> Generator[Record, None, None]:
-    """Give the rows below the header, by its names; a cell that is missing is no fault."""
+    """Yield the rows below the header by column name; cells may be missing."""
     lines = LineReader(file)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     names: list[str] = []
@@ -86,7 +86,7 @@ def iter_rows(file: IO[bytes], delimiter: str) -> Generator[Record, None, None]:
 
 
 def _normalize_header(cells: list[str]) -> list[str]:
-    """Return names as they are compared, without the empty ones that spreadsheets put behind."""
+    """Return normalized names without the empty trailing ones of spreadsheets."""
     names = [cell.strip().lower() for cell in cells]
     while names and not names[-1]:
         names.pop()
@@ -94,7 +94,9 @@ def _normalize_header(cells: list[str]) -> list[str]:
 
 
 def _cells_by_name(names: list[str], cells: list[str]) -> dict[str, str] | ValidationError:
-    """Return the cells, or what is wrong with the row: more cells would be of no column."""
+    """Return the cells, or an error if there are more cells than columns."""
     if any(cells[len(names) :]):
-        return ValidationError("It has more cells than the header: put text with commas in quotes.")
+        return ValidationError(
+            "The row has more cells than the header. Put text with commas in quotes."
+        )
     return dict(zip(names, cells, strict=False))

@@ -16,7 +16,7 @@ from ..movies.pagination import fetch_page
 from .csv_escape import COLUMNS, escape_cell
 
 Rows = list[dict[str, Any]]
-# As GET /movies asks it: a statement of its own for each batch, along the index
+# Like GET /movies: one statement for each batch, along the index
 NEWEST_FIRST: dict[str, Any] = {
     "sort": (("createdAt", True),),
     "page": 1,
@@ -26,10 +26,10 @@ NEWEST_FIRST: dict[str, Any] = {
 
 
 def stream_export(owner: Row[Any], file_format: str) -> Iterator[bytes]:
-    """Return the bytes of the file; the first batch is read now, while errors have an answer.
+    """Return the bytes of the file; read the first batch now, while errors get a response.
 
-    The others are read while the client takes the file, and no connection is held in between. A
-    fault then is raised: the server breaks the connection, for what was sent looks unfinished.
+    The others are read while the response is produced, and no database connection is held in
+    between. An error then propagates: the server closes the connection of the unfinished response.
     """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
     first, last = fetch_page(owner, NEWEST_FIRST, None)
@@ -45,7 +45,7 @@ def _batches(
         yield rows
         if last is None:
             return
-        with app.app_context():  # the request's own is over by now
+        with app.app_context():  # the request's own context is over
             rows, last = fetch_page(owner, NEWEST_FIRST, last)
 
 
@@ -54,7 +54,7 @@ def _log_failures(parts: Iterator[bytes], request_id: str) -> Iterator[bytes]:
         yield from parts
     except Exception as error:
         about = {"requestId": request_id, "error": type(error).__name__}
-        log.error("an export broke off", extra={"fields": about})
+        log.error("export aborted", extra={"fields": about})
         raise
 
 

@@ -1,4 +1,4 @@
-"""Formats: which service exported a file, and what a row says."""
+"""Formats: recognize the source of a file and map its rows."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from .csv_escape import COLUMNS, unescape_cell
 
 OWN_COLUMNS = {name.lower(): name for name in (*COLUMNS, "ownerId")}
 FIELDS = ("title", "year", "imageUrl")
-# As IMDb spells them today, without blanks, and as it did ten years ago
+# IMDb's title types of today, without blanks, and of ten years ago
 FILM_TYPES = {"movie", "tvmovie", "short", "tvshort", "video", "tvspecial"}
 FILM_TYPES |= {"featurefilm", "shortfilm", "documentary"}
 OTHER_TYPES = ("show", "season", "episode", "person", "list")
@@ -21,15 +21,15 @@ KNOWN_FORMATS = (
 
 
 class Skipped(NamedTuple):
-    """A row that is no movie, and why."""
+    """A row that is not a movie, and why."""
 
     reason: str
 
 
 class Source(NamedTuple):
-    """Where a file is from; `take` returns the fields of a movie, or raises ValidationError.
+    """The source of a file; `take` returns the fields of a movie or raises ValidationError.
 
-    `needs` are the columns of a table that tell it.
+    `needs` are the columns that identify it.
     """
 
     name: str
@@ -55,24 +55,24 @@ def _imdb_row(cells: dict[str, str]) -> Mapping[str, Any] | Skipped:
 
 def _own_object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValidationError('Give an object, such as {"title": "Alien"}.')
+        raise ValidationError('Must be an object, e.g. {"title": "Alien"}.')
     return value
 
 
 def _trakt_object(value: Any) -> Mapping[str, Any] | Skipped:
     if not isinstance(value, dict):
-        raise ValidationError("Give an object with a movie.")
+        raise ValidationError("Must be an object with a movie.")
     if "movie" not in value:
         return Skipped(
             f"Not a film: {next(filter(value.__contains__, OTHER_TYPES), 'no movie in it')}."
         )
     if not isinstance(movie := value["movie"], dict):
-        raise ValidationError("The movie is no object.")
+        raise ValidationError("The movie must be an object.")
     return {"title": movie.get("title"), "year": movie.get("year")}
 
 
 CSV = Source("csv", _own_row, frozenset({"title"}), is_own=True)
-# What has the most of its own comes first
+# The most specific first
 TABLES = (
     Source("letterboxd", _letterboxd_row, frozenset({"name", "year", "letterboxd uri"})),
     Source("imdb", _imdb_row, frozenset({"const", "title", "title type"})),
@@ -83,22 +83,24 @@ TRAKT = Source("trakt", _trakt_object)
 
 
 def detect_table(names: list[str]) -> Source | None:
-    """Return the source whose columns are all there, or None."""
+    """Return the source whose columns are all present, or None."""
     return next((source for source in TABLES if source.needs <= set(names)), None)
 
 
 def column_error(source: Source, names: list[str]) -> str | None:
-    """Return what is wrong with the columns: one stands there twice, or is unknown in ours."""
+    """Return an error if a column appears twice, or is unknown in our own format."""
     known = OWN_COLUMNS if source.is_own else source.needs
     unknown = [name for name in names if name not in known] if source.is_own else []
     if unknown:
-        return f"There is no column {unknown[0][:40]!r}: remove it; there are {', '.join(FIELDS)}."
+        return (
+            f"Unknown column {unknown[0][:40]!r}. Remove it; the columns are {', '.join(FIELDS)}."
+        )
     twice = [name for name in known if names.count(name) > 1]
     return f"The column {twice[0]!r} appears twice." if twice else None
 
 
 def detect_objects(first: Any, own: Source) -> Source | None:
-    """Return the source that the first object tells, or None."""
+    """Return the source that the first object identifies, or None."""
     if not isinstance(first, dict):
         return None
     if "title" not in first and {"movie", *OTHER_TYPES} & first.keys():
@@ -109,8 +111,8 @@ def detect_objects(first: Any, own: Source) -> Source | None:
 class Record(NamedTuple):
     """A row of the file, from byte `start` to byte `end`.
 
-    `line` is the line it begins in, or the number of the element of an array. `value` is what JSON
-    holds, or the cells by the lower-cased names of their columns; None where a line is blank.
+    `line` is its first line, or the number of the array element. `value` is the JSON value, or the
+    cells by lower-cased column name; None for a blank line.
     """
 
     line: int

@@ -17,10 +17,9 @@ EARLIER_IN_FILE = "Duplicate of an earlier row."
 
 
 def resolve_conflicts(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> None:
-    """Settle the rows that are there already, or whose picture is not there any more, or too many.
+    """Mark duplicates, rows whose image was deleted, and rows beyond the quota.
 
-    From here to the end of the transaction another import of the owner waits, so that none adds
-    what both have.
+    Lock the owner until the transaction ends, so that concurrent imports of one file add it once.
     """
     begin_long_transaction()
     count = lock_movie_count(owner)
@@ -33,7 +32,7 @@ def resolve_conflicts(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> Non
 
 
 def insert_rows(owner: UUID, parsed: ParsedFile) -> None:
-    """Add the rows that are not settled, the first of them the newest; the caller commits."""
+    """Insert the unmarked rows, the first of them as the newest; the caller commits."""
     added = (row for row in reversed(parsed.rows) if row.action == "added")
     insert_movies(
         owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)
@@ -41,7 +40,7 @@ def insert_rows(owner: UUID, parsed: ParsedFile) -> None:
 
 
 def _mark_over_quota(parsed: ParsedFile, count: int) -> None:
-    """Reject the last rows, those beyond the movies that the account may have."""
+    """Reject the last rows: those beyond the quota of the account."""
     limit = current_config().max_movies_per_user
     rows = [row for row in parsed.rows if row.action == "added"]
     for row in rows[max(limit - count, 0) :]:
@@ -49,10 +48,10 @@ def _mark_over_quota(parsed: ParsedFile, count: int) -> None:
 
 
 def _mark_duplicates(owner: UUID, parsed: ParsedFile, action: str) -> None:
-    """Settle rows that have title and year of a movie that is there.
+    """Mark rows that have the title and year of an existing movie.
 
-    A file of ours may hold a movie twice: as many as it holds may be there. In others a second row
-    is the same movie, seen again.
+    Our own format may hold a movie several times; then as many may exist. In other formats a second
+    row is the same movie.
     """
     rows = [row for row in parsed.rows if row.action == "added"]
     keys = [f"{fold(row.title)}\n{row.year}" for row in rows]

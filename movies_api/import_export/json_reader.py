@@ -1,6 +1,6 @@
 """JSON reader: an array by elements, or an object per line.
 
-Nothing is parsed in one piece: in memory JSON takes 30 times its size.
+Elements are parsed one by one: in memory JSON takes 30 times its size.
 """
 
 import mmap
@@ -16,14 +16,14 @@ from .formats import Record
 from .request_file import abort_unreadable
 
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# An object without another in it, a text, or what opens, closes and divides; a lone quote is none
+# A flat object, a string, or punctuation; an unclosed quote is a token of its own
 TOKEN = re.compile(rb'\{[^]["{}]*+(?:%b[^]["{}]*+)*+\}|%b|[]["{},]' % (STRING, STRING), re.DOTALL)
 MAX_TOKENS = 10_000  # of one element
 HOW = "such as [{...}, {...}], or one {...} in each line."
 
 
 def iter_json_array(file: IO[bytes]) -> Iterator[Record]:
-    """Give the elements of a JSON array."""
+    """Yield the elements of a JSON array."""
     data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     number, depth, tokens, start = 1, 1, 0, data.find(b"[") + 1
     longest = _max_element_bytes()
@@ -43,16 +43,14 @@ def iter_json_array(file: IO[bytes]) -> Iterator[Record]:
             yield Record(number, start, token.start(), _parse_json(raw, f"Element {number}"))
         if depth == 0:
             if not is_end or data[token.end() :].strip():
-                abort_unreadable(
-                    f"Behind element {number} the array does not end: give JSON, {HOW}"
-                )
+                abort_unreadable(f"After element {number} the array does not end. Send JSON, {HOW}")
             return
         number, tokens, start = number + 1, 0, token.end()
     abort_unreadable(f"The array is not closed: element {number} is cut off.")
 
 
 def iter_ndjson(file: IO[bytes]) -> Iterator[Record]:
-    """Give the JSON value of each line."""
+    """Yield the JSON value of each line."""
     number, start, longest = 0, 0, _max_element_bytes()
     while raw := file.readline(longest + 1):
         number += 1
@@ -64,7 +62,7 @@ def iter_ndjson(file: IO[bytes]) -> Iterator[Record]:
 
 
 def _max_element_bytes() -> int:
-    """Return how many bytes a movie has at most, with a picture in it."""
+    """Return the maximum size of a movie in bytes, an inline image included."""
     return current_config().max_body_bytes + current_config().image_max_bytes * 4 // 3
 
 
@@ -74,5 +72,5 @@ def _parse_json(raw: bytes, place: str) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        abort_unreadable(f"{place} is not JSON: {error.msg}. Give JSON {HOW}")
-    return "" if value is None else value  # None is a blank line
+        abort_unreadable(f"{place} is not JSON: {error.msg}. Send JSON {HOW}")
+    return "" if value is None else value  # None stands for a blank line

@@ -29,12 +29,12 @@ from .json_reader import iter_json_array, iter_ndjson
 from .request_file import abort_unreadable
 
 ROW_SCHEMA = schemas.ImportRowSchema()
-MAX_REASON_LENGTH = 200  # of which a response holds one for each row
+MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
 
 
 @dataclass(slots=True)
 class ImportRow:
-    """A row of the file, and what becomes of it."""
+    """A row of the file and its outcome."""
 
     line: int
     start: int
@@ -46,13 +46,15 @@ class ImportRow:
     reason: str | None = None
 
     def mark(self, action: str, reason: str) -> None:
-        """Say that the row is not added, and why."""
+        """Record that the row is not added, and why."""
         self.action, self.image = action, None
-        self.reason = CONTROL.sub("", reason[:MAX_REASON_LENGTH])  # JSON takes six bytes for each
+        self.reason = CONTROL.sub(
+            "", reason[:MAX_REASON_LENGTH]
+        )  # JSON takes six bytes for each control character
 
 
 class ParsedFile(NamedTuple):
-    """A file that was read; `head` is the header of a table, None of JSON."""
+    """The rows of a file; `head` is the header row of CSV, None for JSON."""
 
     source: Source
     head: str | None
@@ -60,7 +62,7 @@ class ParsedFile(NamedTuple):
 
 
 def read_file(file: IO[bytes]) -> ParsedFile:
-    """Return the rows of a file, or abort: it is none that can be read."""
+    """Return the rows of a file, or abort if it cannot be read."""
     start = file.read(1 << 12).lstrip()[:1]
     file.seek(0)
     if start in {b"[", b"{"}:
@@ -78,7 +80,7 @@ def _read_json(file: IO[bytes], *, is_array: bool) -> ParsedFile:
     if source is None:
         names = list(first.value)[:9] if isinstance(first.value, dict) else []
         shown = ", ".join(repr(name)[:40] for name in names) or "No object"
-        abort_unreadable(f"{shown}: nobody's export begins like this. Known are {KNOWN_FORMATS}.")
+        abort_unreadable(f"{shown}: unknown format. Known are {KNOWN_FORMATS}.")
     return ParsedFile(source, None, list(_iter_import_rows(source, chain([first], records))))
 
 
@@ -90,7 +92,8 @@ def _read_csv(file: IO[bytes]) -> ParsedFile:
             break
     else:
         abort_unreadable(
-            f"Line {number}: {head.strip()[:80]!r} is nobody's header. Known are {KNOWN_FORMATS}."
+            f"Line {number}: {head.strip()[:80]!r} is not a known header row. "
+            f"Known are {KNOWN_FORMATS}."
         )
     if error := column_error(source, names):
         abort_unreadable(f"Line {number}: {error}")

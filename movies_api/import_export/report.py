@@ -11,12 +11,12 @@ from .reader import ImportRow, ParsedFile
 
 ACTIONS = ("added", "skipped", "rejected")
 BATCH = 1000
-MAX_REJECTED = 1000  # rows that come back
-MAX_REJECTED_BYTES = 16 << 20  # of them in the response: JSON takes 6 for a control character
+MAX_REJECTED = 1000  # rows that are returned
+MAX_REJECTED_BYTES = 16 << 20  # bytes in the response; JSON takes 6 for a control character
 
 
 def build_report(parsed: ParsedFile, file: IO[bytes], *, is_dry: bool) -> dict[str, Any]:
-    """Return the answer to an import."""
+    """Return the response to an import."""
     counts = Counter(row.action for row in parsed.rows)
     shown = _rejected_rows(parsed, file)
     return {
@@ -30,7 +30,7 @@ def build_report(parsed: ParsedFile, file: IO[bytes], *, is_dry: bool) -> dict[s
 
 
 def _entries(rows: list[ImportRow]) -> Iterator[bytes]:
-    """Give the entries as JSON, many at a time: all of them as objects would take more memory."""
+    """Yield the entries as JSON in batches: as objects they would take more memory."""
     for start in range(0, len(rows), BATCH):
         entries = [
             {"line": row.line, "action": row.action, "reason": row.reason}
@@ -40,7 +40,7 @@ def _entries(rows: list[ImportRow]) -> Iterator[bytes]:
 
 
 def _rejected_rows(parsed: ParsedFile, file: IO[bytes]) -> list[bytes]:
-    """Return the first rejected rows as they stand in JSON: objects, or lines of a table."""
+    """Return the first rejected rows as JSON: objects, or lines of CSV."""
     shown, size = [], 0
     rejected = (row for row in parsed.rows if row.action == "rejected")
     for row in islice(rejected, MAX_REJECTED):
@@ -54,7 +54,7 @@ def _rejected_rows(parsed: ParsedFile, file: IO[bytes]) -> list[bytes]:
 
 
 def _as_file(parsed: ParsedFile, rows: list[bytes]) -> orjson.Fragment:
-    """Return rows as a JSON list; those of a table as one text, its header in front."""
+    """Return rows as a JSON list; CSV rows as one string that starts with the header row."""
     if parsed.head is None:
         return orjson.Fragment(b"[" + b",".join(rows) + b"]")
     head = parsed.head.rstrip("\r\n")
@@ -63,5 +63,5 @@ def _as_file(parsed: ParsedFile, rows: list[bytes]) -> orjson.Fragment:
 
 
 def _as_text(text: str) -> bytes:
-    """Return the text as it stands inside the quotes of JSON."""
+    """Return the text as the inside of a JSON string."""
     return orjson.dumps(text)[1:-1]

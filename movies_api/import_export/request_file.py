@@ -15,21 +15,21 @@ from ..api.errors import abort_validation, abort_with
 from ..config import current_config
 
 CHUNK = 1 << 16
-MAX_FORM_PARTS = 20  # of a form
-# Bytes of one text field, and of what stands between parts; a file's go to disk
+MAX_FORM_PARTS = 20  # of a form's body
+# Bytes of one text field, and between parts; files go to disk
 MAX_FORM_MEMORY = 1 << 20
 ONE_FILE = "Send one file with a filename in the form field `file`."
 SAVE_AS = "Save it as CSV or JSON in UTF-8."
 
 
 def abort_unreadable(message: str) -> NoReturn:
-    """End the request: the file is none that can be read."""
+    """Abort: the file cannot be read."""
     abort_validation({"file": [message]})
 
 
 @contextmanager
 def spool_request_file() -> Iterator[IO[bytes]]:
-    """Give the file of this request, without a byte order mark, for as long as it is needed."""
+    """Yield the file of this request, without a byte order mark."""
     with TemporaryFile() as raw, TemporaryFile() as text:
         _spool(raw)
         _decode_text(raw, text)
@@ -38,13 +38,13 @@ def spool_request_file() -> Iterator[IO[bytes]]:
 
 def _spool(target: IO[bytes]) -> None:
     limit = current_config().import_max_bytes
-    # One too many: a stream of exactly the limit ends in an error, too
+    # Plus one: a stream of exactly the limit raises too
     request.max_content_length = limit + 1
     try:
         if request.mimetype == "multipart/form-data":
             request.max_content_length += (
                 current_config().max_body_bytes
-            )  # for what is around the file
+            )  # for the form around the file
             with ExitStack() as parts:
                 copyfileobj(_form_file(parts), target, CHUNK)
         else:
@@ -60,9 +60,11 @@ def _reject_size(limit: int) -> NoReturn:
 
 
 def _form_file(parts: ExitStack) -> IO[bytes]:
-    """Return the file that a form sends, and nothing else; `parts` closes what was begun."""
+    """Return the only file of a form; `parts` closes its temporary files."""
 
-    def begin_part(*_: object, **__: object) -> IO[bytes]:  # werkzeug's own stay open at a fault
+    def begin_part(
+        *_: object, **__: object
+    ) -> IO[bytes]:  # werkzeug's own stay open after an error
         return parts.enter_context(TemporaryFile())
 
     parser = FormDataParser(begin_part, MAX_FORM_MEMORY, max_form_parts=MAX_FORM_PARTS)
@@ -71,9 +73,9 @@ def _form_file(parts: ExitStack) -> IO[bytes]:
         _, form, files = parser.parse(stream, kind, length, request.mimetype_params)
     except RequestEntityTooLarge:
         if stream.tell() == request.max_content_length:
-            raise  # not a part, but the whole of them
+            raise  # not one part, but the whole body
         abort_unreadable(ONE_FILE)
-    # A part may lack a name
+    # a part may have no name
     fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
         abort_validation({name: ["Unknown field."] for name in sorted(fields)})
@@ -83,7 +85,7 @@ def _form_file(parts: ExitStack) -> IO[bytes]:
 
 
 def _decode_text(source: IO[bytes], target: IO[bytes]) -> None:
-    """Write what is UTF-8, or else Windows-1252, as UTF-8."""
+    """Write UTF-8, or else Windows-1252, as UTF-8."""
     if source.tell() == 0:
         abort_unreadable("The file is empty.")
     try:

@@ -18,14 +18,14 @@ from ..images.ingest import (
 from ..images.queries import existing_keys, lock_images, touch_images
 from .reader import ImportRow
 
-MAX_NEW_IMAGES = 50  # each is decoded and encoded, while the client waits for the response
-MAX_SECONDS = 20  # for all of them: routers give up on a response after 30
-TOO_SLOW = f"The images before it took {MAX_SECONDS} seconds: send this row in another file."
-TOO_MANY_IMAGES = f"A file may bring {MAX_NEW_IMAGES} new pictures: send this row in another one."
+MAX_NEW_IMAGES = 50  # each is decoded and encoded while the client waits
+MAX_SECONDS = 20  # for all images; routers give up on a response after 30
+TOO_SLOW = f"The images before it took {MAX_SECONDS} seconds. Send this row in another file."
+TOO_MANY_IMAGES = f"A file may contain {MAX_NEW_IMAGES} new images. Send this row in another file."
 
 
 def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> None:
-    """Put in the place of each row's picture what the table holds; reject a row that has none."""
+    """Replace each row's image by its stored form; reject rows whose image does not exist."""
     names = [
         parse_image_url(url) if FOLDER in (url := _row_url(row)) else ("", False) for row in rows
     ]
@@ -52,7 +52,7 @@ def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> Non
 
 
 def lock_row_images(rows: list[ImportRow]) -> None:
-    """Reject rows whose picture has gone meanwhile; the others' stay until the transaction ends."""
+    """Reject rows whose image was deleted meanwhile; lock the other images."""
     shown = [(row, path) for row in rows if (path := _row_url(row)).startswith(FOLDER)]
     there = lock_images({path.removeprefix(FOLDER) for _, path in shown})
     for row, path in shown:
@@ -67,7 +67,7 @@ def _row_url(row: ImportRow) -> str:
 def _store_or_reject(
     owner: UUID, row: ImportRow, value: InlineFile | UUID, *, is_dry: bool
 ) -> None:
-    """Keep a new picture; only look at it in a dry run, where the row goes nowhere."""
+    """Store a new image; in a dry run only validate it."""
     fields: dict[str, Any] = {"image_url": row.image}
     try:
         if is_dry:
@@ -75,7 +75,7 @@ def _store_or_reject(
         else:
             store_image(owner, fields)
     except ApiError as error:
-        if error.code not in {400, 403, 413, 429}:  # beyond a limit: the row, not the import
+        if error.code not in {400, 403, 413, 429}:  # a limit rejects the row, not the import
             raise
         row.mark("rejected", error.description or IMAGE_NOT_FOUND)
     else:

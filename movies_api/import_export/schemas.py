@@ -1,4 +1,4 @@
-"""What import and export take and answer."""
+"""Request and response schemas of import and export."""
 
 from marshmallow import fields, validate
 
@@ -9,19 +9,19 @@ CHOOSE = "Must be one of: {choices}."
 
 
 class ExportQuerySchema(QuerySchema):
-    """As what kind of file."""
+    """The format of an export."""
 
     format = fields.String(
         load_default="json",
         validate=validate.OneOf(["json", "csv", "ndjson"], error=CHOOSE),
         metadata={
-            "description": "An array, a table with a header row, or one JSON object in each line."
+            "description": "A JSON array, CSV with a header row, or one JSON object per line."
         },
     )
 
 
 class ImportQuerySchema(QuerySchema):
-    """What is to be done with the rows."""
+    """How to import the rows."""
 
     dry_run = fields.Boolean(
         load_default=False,
@@ -29,7 +29,7 @@ class ImportQuerySchema(QuerySchema):
         falsy={"false"},
         data_key="dryRun",
         error_messages={"invalid": "Must be true or false."},
-        metadata={"description": "Only say what would be done."},
+        metadata={"description": "Only report what an import would do."},
     )
     on_duplicate = fields.String(
         load_default="skip",
@@ -43,7 +43,7 @@ class ImportQuerySchema(QuerySchema):
 
 
 class ImportFormSchema(RequestSchema):
-    """A file as a form sends it."""
+    """A file in a form."""
 
     file = fields.Raw(
         required=True, metadata={"type": "string", "format": "binary", "example": "title\nAlien\n"}
@@ -55,7 +55,7 @@ class ImportRowSchema(ReadOnlyFields, MovieCreateSchema):
 
 
 class ImportCountsSchema(ResponseSchema):
-    """How many rows became what."""
+    """The number of rows by outcome."""
 
     added = fields.Integer(required=True, metadata={"example": 1})
     skipped = fields.Integer(required=True, metadata={"example": 0})
@@ -63,7 +63,7 @@ class ImportCountsSchema(ResponseSchema):
 
 
 class ImportedRowSchema(ResponseSchema):
-    """What became of a row; of a dry run, what would have become of it."""
+    """The outcome of a row; of a dry run, its predicted outcome."""
 
     line = fields.Integer(
         required=True,
@@ -77,17 +77,17 @@ class ImportedRowSchema(ResponseSchema):
     reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Why it was not added; else null.", "example": None},
+        metadata={"description": "Why the row was not added, or null.", "example": None},
     )
 
 
 class ImportReportSchema(ResponseSchema):
-    """What became of the file."""
+    """The outcome of an import."""
 
     format = fields.String(
         required=True,
         validate=validate.OneOf(["csv", "json", "ndjson", "letterboxd", "imdb", "trakt"]),
-        metadata={"description": "What the file was taken for."},
+        metadata={"description": "The recognized format."},
     )
     dry_run = fields.Boolean(required=True, data_key="dryRun", metadata={"example": False})
     counts = fields.Nested(ImportCountsSchema, required=True)
@@ -105,5 +105,8 @@ class ImportReportSchema(ResponseSchema):
     rejected_omitted = fields.Integer(
         required=True,
         data_key="rejectedOmitted",
-        metadata={"description": "How many rejected rows `rejected` leaves out.", "example": 0},
+        metadata={
+            "description": "The number of rejected rows that `rejected` omits.",
+            "example": 0,
+        },
     )

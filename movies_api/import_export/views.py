@@ -1,4 +1,4 @@
-"""Your whole collection: out as a file, in from a file."""
+"""Routes of import and export."""
 
 import gc
 from typing import Any
@@ -27,7 +27,7 @@ EXPORTED = {
     "headers": {
         "Content-Disposition": {
             "schema": {"type": "string"},
-            "description": "A name for the file.",
+            "description": "A file name.",
         }
     },
     "content": {
@@ -41,7 +41,7 @@ FILE = {
     "content": {"*/*": TEXT, "multipart/form-data": {"schema": schemas.ImportFormSchema}},
 }
 
-bp = Blueprint("import_export", __name__, description="Your whole collection as a file")
+bp = Blueprint("import_export", __name__, description="Import and export of whole collections")
 
 
 @bp.get("/movies/export")
@@ -67,8 +67,8 @@ def export_movies(query: dict[str, Any]) -> Response:
 
 
 def release_memory_when_sent(response: Response) -> Response:
-    """Release what the rows took, once the response is gone too."""
-    response.call_on_close(gc.collect)  # each error of marshmallow refers to itself
+    """Release the memory of the rows once the response is sent."""
+    response.call_on_close(gc.collect)  # marshmallow's errors are reference cycles
     response.call_on_close(release_memory)
     return response
 
