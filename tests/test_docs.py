@@ -30,7 +30,6 @@ needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."
 )
 # What documents describe as it will be: the new layout, and what is being built beside it
-is_renamed = (CHECKOUT / "movies_api/models.py").exists()
 
 
 def steps_of(page):
@@ -98,7 +97,6 @@ def test_python_examples_can_be_parsed(example):
     ast.parse(example.text)
 
 
-@pytest.mark.skipif(not is_renamed, reason="The page uses names to come.")
 def test_the_recipes_for_a_route_and_a_setting_work(tmp_path):
     for folder in ("movies_api", "migrations"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
@@ -488,7 +486,6 @@ def test_every_dependency_has_a_reason():
     assert [name for name in rows if name != "package"] == required
 
 
-@pytest.mark.skipif(not is_renamed, reason="The page describes the layout to come.")
 def test_the_layout_names_every_module():
     layout = examples("text", "docs/architecture.md")[0].text
     lines = [line.split(maxsplit=1) for line in layout.splitlines()]
@@ -501,7 +498,6 @@ def test_the_layout_names_every_module():
         assert name in named if folder == "movies_api" else path.stem in named[f"{folder}/"], path
 
 
-@pytest.mark.skipif(not is_renamed, reason="The pages use names to come.")
 def test_paths_and_names_in_the_documents_exist():
     for path in re.findall(r"`((?:docs|tests|bench|migrations|movies_api)/[\w./-]+)`", ALL_TEXT):
         assert (CHECKOUT / path).exists(), path
