@@ -329,7 +329,7 @@ def test_a_file_brings_so_many_new_images_and_no_more(alice, monkeypatch):
     first = import_file(alice, json.dumps(rows)).json
 
     assert first["counts"] == {"added": 2, "skipped": 0, "rejected": 2}
-    assert "send this row in another one" in first["rows"][3]["reason"]
+    assert "Send this row in another file" in first["rows"][3]["reason"]
     assert import_file(alice, json.dumps(first["rejected"])).json["counts"]["added"] == 2
 
 

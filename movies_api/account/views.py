@@ -95,7 +95,7 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
-    """Delete your account and everything that belongs to it."""
+    """Delete your account and everything that belongs to it, immediately and for good."""
     require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["password"], "password")
@@ -156,7 +156,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
-    """Set a new password with the token from the email; all sessions end."""
+    """Set a new password with the token from the email; all sessions end, no new one begins."""
     hit("confirm")
     named = read_reset_token(fields["token"])
     user = named and user_from_id(named[0])
