@@ -99,8 +99,8 @@ def log_in(fields: dict[str, Any]) -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"refreshCookie": []}],
-    description="There is no body. The previous cookie stays valid for 30 seconds and gets the same "
-    "successor, so that two tabs may refresh simultaneously; after that it ends the session.",
+    description="There is no body. The previous cookie stays valid for 30 seconds and gets the "
+    "same successor, so that two tabs may refresh simultaneously; after that it ends the session.",
 )
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
