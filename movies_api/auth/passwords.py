@@ -23,7 +23,7 @@ def _hasher(config: Config) -> tuple[Any, BoundedSemaphore, str]:
         parallelism=config.argon2_parallelism,
     )
     # each computation takes its own memory: many must queue, not swap
-    return (hasher, BoundedSemaphore(config.argon2_concurrency), hasher.hash("nobody's password"))
+    return (hasher, BoundedSemaphore(config.argon2_concurrency), hasher.hash("a dummy password"))
 
 
 def warm_up_passwords(config: Config) -> None:

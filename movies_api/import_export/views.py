@@ -50,9 +50,9 @@ bp = Blueprint("import_export", __name__, description="Import and export of whol
 @bp.response(200)
 @bp.doc(
     responses={200: EXPORTED},
-    description="Streamed, however large. In CSV a cell that begins with `=`, `+`, `-` or `@` has "
-    "an apostrophe in front, so that no spreadsheet takes it for a formula; an import takes it "
-    "away again. An answer that breaks off is not whole: retry.",
+    description="The response is streamed. In CSV, a cell that starts with `=`, `+`, `-` or `@` is "
+    "prefixed with an apostrophe, so that spreadsheets do not run it as a formula; an import "
+    "removes it. Retry when the response is incomplete.",
 )
 def export_movies(query: dict[str, Any]) -> Response:
     """Export all your movies, newest first, as one file."""
@@ -79,11 +79,11 @@ def release_memory_when_sent(response: Response) -> Response:
 @bp.response(200, schemas.ImportReportSchema)
 @bp.doc(
     requestBody=FILE,
-    description="The body is the file itself, whatever its media type says, or a form with the "
-    "file in the field `file`. It may be an export of this service (JSON, NDJSON or CSV), of "
-    "Letterboxd, of IMDb or of Trakt: the names in it tell. Each row is held against the rules of "
-    "`POST /movies`; one that is rejected does not stop the others. The first row becomes the "
-    "newest movie. Should anything break, nothing is added.",
+    description="The body is the file itself, with any media type, or a form with the file in the "
+    "field `file`. It may be an export of this service (JSON, NDJSON or CSV), Letterboxd, IMDb or "
+    "Trakt; its content decides. Each row is validated like `POST /movies`; rejected rows do not "
+    "stop the others. The first row becomes the newest movie. If the import fails, nothing is "
+    "added.",
 )
 def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""
