@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: one at a time, whole or not at all."""
+"""Run Alembic migrations: one at a time, each in one transaction."""
 
 import random
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-LOCK = 4_815_162_342  # any number that nobody else on the database server uses
+LOCK = 4_815_162_342  # any number unused on this database server
 # Below PostgreSQL's deadlock_timeout of 1 s: we give up before it ends a request of the service
 LOCK_TIMEOUT_MS = 500
 SQLITE_TIMEOUT_MS = 600_000
@@ -39,7 +39,7 @@ def run() -> None:
 
 
 def migrate() -> None:
-    """Migrate in one transaction, behind a lock: two releases at once wait for each other."""
+    """Migrate in one transaction, behind a lock: concurrent releases wait for each other."""
     database = current_app.extensions["migrate"].db
     with current_app.extensions["writer"].connect() as connection:
         is_postgresql = connection.dialect.name == "postgresql"
@@ -66,7 +66,7 @@ def migrate() -> None:
 
 
 def lock_tables(connection: Connection, names: Iterable[str]) -> None:
-    """Keep writers out before anything is changed, so that there is no deadlock with one.
+    """Lock out writers before any change, to avoid deadlocks with them.
 
     All tables in one statement of bounded time; what a migration locks later it waits for as long.
     """
