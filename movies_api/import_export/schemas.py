@@ -36,8 +36,8 @@ class ImportQuerySchema(QuerySchema):
         data_key="onDuplicate",
         validate=validate.OneOf(["skip", "allow", "error"], error=CHOOSE),
         metadata={
-            "description": "How to handle a row whose title (ignoring case and accents) and year are "
-            "in the collection already: skip, add or reject it."
+            "description": "How to handle a row whose title (ignoring case and accents) and year "
+            "are in the collection already: skip, add or reject it."
         },
     )
 
