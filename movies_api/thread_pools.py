@@ -15,7 +15,7 @@ from waitress.task import ThreadedTaskDispatcher
 from .config import Config
 
 MAX_WAIT = 20  # seconds in a queue; routers give up on a response after 30
-STUCK_AFTER = 0.5  # seconds in which no quick thread takes a request
+STUCK_AFTER = 0.4  # seconds in which no quick thread takes a request
 MAX_UNSENT_BYTES = 256 << 20  # of responses; beyond it no export starts
 MAX_QUICK_BODY = 1 << 16
 # An image in JSON begins with data:, of which any letter may be escaped
