@@ -20,6 +20,7 @@ from .thread_pools import MAX_WAIT
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 MAX_BODY_BYTES_IN_FLIGHT = 256 << 20  # received and not processed, of all connections
 MAX_DISCARDED_BYTES = 64 << 20  # of a body that was rejected
+LINGER_SECONDS = 5  # for a rejected client to stop sending
 MESSAGES = {
     431: ("HEADERS_TOO_LARGE", "The request headers are too large."),
     501: ("NOT_IMPLEMENTED", "Only the transfer encoding chunked is supported."),
@@ -189,7 +190,7 @@ class Channel(channel.HTTPChannel):
     """A connection."""
 
     parser_class, task_class, error_task_class = Parser, Task, staticmethod(error_task)
-    queued_at = 0.0
+    queued_at = linger_until = 0.0
     request: Any
     requests: list[Any]
     connected: bool
@@ -240,7 +241,7 @@ class Channel(channel.HTTPChannel):
 
     def is_lingering(self) -> bool:
         """Tell whether all is said and the client still sends."""
-        return self.discarded > 0 and self.will_close
+        return self.discarded > 0 and monotonic() < self.linger_until
 
     def received(self, data: bytes) -> bool:
         """Take bytes; discard what follows a rejected request."""
@@ -261,7 +262,7 @@ class Channel(channel.HTTPChannel):
             self.requests, self.request = [self.request], None
             return  # to handle_read
         if self.discarded == 0 and self.will_close and self.connected:
-            self.discarded = 1
+            self.discarded, self.linger_until = 1, monotonic() + LINGER_SECONDS
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
             return

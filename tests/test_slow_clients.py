@@ -239,6 +239,20 @@ def test_what_the_server_rejects_gets_our_error_body(service, sent, status):
     assert set(json.loads(body)["error"]) == {"code", "message", "details"}
 
 
+def test_a_rejected_client_that_goes_on_sending_is_disconnected(service):
+    with connect(service) as connection:
+        connection.sendall(head("POST", "/movies", "", "Content-Length: 9999999999"))
+        assert read_responses(connection, 1) == [413]
+
+        def send_on():
+            for _ in range(150):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            send_on()
+
+
 def test_a_body_over_the_limit_is_rejected_while_it_is_sent(service, token):
     response = service.request("POST", "/movies/import", b"title\n" + b"x" * (40 << 20), token)
 
