@@ -1,0 +1,238 @@
+"""The OpenAPI document: whole, true, and readable without any other host."""
+
+import re
+
+import pytest
+from jsonschema import Draft202012Validator
+from werkzeug.datastructures import Headers
+
+from ..document import FORMATS, Document, DriftError
+
+CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
+
+
+@pytest.fixture
+def content(client):
+    """The document as it is served."""
+    return client.get("/openapi.json").json
+
+
+def schemas_in(node, path=""):
+    """Give every (path, schema with properties) of the document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict):
+            yield path, node
+        for key, value in node.items():
+            yield from schemas_in(value, f"{path}/{key}")
+    if isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from schemas_in(value, f"{path}/{number}")
+
+
+def contents_in(client):
+    """Give every (place, media type object) of requests and answers."""
+    for method, path, operation in client.document.operations():
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            yield f"{method} {path}", media
+        for status, response in operation["responses"].items():
+            named = response.get("$ref", "").rpartition("/")[2]
+            whole = client.document.content["components"]["responses"].get(named, response)
+            for media in whole.get("content", {}).values():
+                yield f"{method} {path} {status}", media
+
+
+def test_is_of_version_3_1(content):
+    assert content["openapi"].startswith("3.1")
+    assert content["info"]["title"]
+    assert content["info"]["version"]
+
+
+def test_describes_every_route_of_the_contract(client):
+    described = {f"{method} {path}" for method, path, _ in client.document.operations()}
+
+    assert {re.sub(r"\{.+\}", "{id}", route) for route in described} >= {
+        "POST /auth/signup",
+        "POST /auth/login",
+        "POST /auth/logout",
+        "POST /auth/refresh",
+        "GET /me",
+        "GET /movies",
+        "POST /movies",
+        "GET /movies/{id}",
+        "PUT /movies/{id}",
+        "PATCH /movies/{id}",
+        "DELETE /movies/{id}",
+        "GET /health",
+        "GET /ready",
+    }
+
+
+def test_describes_every_route_there_is(app, client):
+    described = {f"{method} {path}" for method, path, _ in client.document.operations()}
+
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
+        if not path.startswith(("/docs", "/openapi.json")):
+            for method in rule.methods - {"HEAD", "OPTIONS"}:
+                assert f"{method} {path}" in described
+
+
+def test_tells_of_every_operation_what_it_does(client):
+    for method, path, operation in client.document.operations():
+        assert (method, path, bool(operation.get("summary"))) == (method, path, True)
+        assert operation.get("tags"), (method, path)
+        for status, response in operation["responses"].items():
+            assert "$ref" in response or response.get("description"), (method, path, status)
+
+
+def test_names_operations_so_that_clients_can_be_generated(client):
+    names = [operation.get("operationId") for _, _, operation in client.document.operations()]
+
+    assert all(names)
+    assert len(names) == len(set(names))
+
+
+def test_tells_of_the_errors_that_any_operation_can_answer(client):
+    for method, path, operation in client.document.operations():
+        statuses = set(operation["responses"])
+        assert statuses >= {"500"}, (method, path)
+        assert ("401" in statuses) >= bool(operation.get("security")), (method, path)
+        if "requestBody" in operation:
+            assert statuses >= {"400", "413", "415"}, (method, path)
+        if "{" in path:
+            assert statuses >= {"404"}, (method, path)
+            assert ("403" in statuses) >= bool(operation.get("security")), (method, path)
+        if method in ("PUT", "PATCH", "DELETE") and path.startswith("/movies"):
+            assert statuses >= {"412"}, (method, path)
+
+
+def test_names_wire_fields_in_camel_case(content):
+    names = {name for _, schema in schemas_in(content) for name in schema["properties"]}
+
+    assert len(names) > 15
+    assert [name for name in names if not CAMEL.fullmatch(name)] == []
+
+
+def test_is_made_of_valid_schemas(content):
+    for _, schema in schemas_in(content):
+        Draft202012Validator.check_schema(schema)
+
+
+def test_names_schemas_without_repeats(content):
+    assert [
+        name for name in content["components"]["schemas"] if re.search(r"\d$|Schema$|Partial", name)
+    ] == []
+
+
+def test_gives_examples_of_every_body_and_they_are_valid(client):
+    document = client.document
+    for place, media in contents_in(client):
+        if media["schema"].get("format") == "binary":
+            continue
+        schema = media["schema"].get("items", media["schema"])
+        given = [each["value"] for each in media.get("examples", {}).values()]
+        validator = Draft202012Validator(
+            {"$ref": f"urn:document{schema['$ref']}"},
+            registry=document.registry,
+            format_checker=FORMATS,
+        )
+        for example in given or [example_of(document, schema)]:
+            assert [fault.message for fault in validator.iter_errors(example)] == [], place
+
+
+def example_of(document, schema):
+    """Build an example of a schema out of those of its properties, as the page does."""
+    if "$ref" in schema:
+        return example_of(
+            document, document.content["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        )
+    given = [schema[key] for key in ("example", "default") if key in schema] + schema.get(
+        "enum", []
+    )
+    if given:
+        return given[0]
+    if "properties" in schema:
+        return {name: example_of(document, each) for name, each in schema["properties"].items()}
+    if schema.get("type") == "array":
+        return [example_of(document, schema["items"])]
+    built_in = {"uuid": "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "date-time": "2026-01-31T12:00:00Z"}
+    return built_in.get(
+        schema.get("format"), {"object": {}, "boolean": True}.get(schema.get("type"))
+    )
+
+
+def test_the_page_works_without_any_other_host(client):
+    page = client.get("/docs")
+
+    assert page.status_code == 200
+    assert page.content_type.startswith("text/html")
+    assert re.findall(r"https?://|//[a-z]", page.text) == []
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) >= 3
+    for path in loaded:
+        asset = client.get(f"/{path}" if not path.startswith("/") else path)
+        assert asset.status_code == 200, path
+        assert asset.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_page_may_load_only_what_we_serve(client):
+    policy = dict(
+        part.split(maxsplit=1)
+        for part in client.get("/docs").headers["Content-Security-Policy"].split("; ")
+    )
+
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "http" not in str(policy)
+    assert "<script>" not in client.get("/docs").text
+
+
+# --- the checker itself, by which all the other tests hold the answers against the document
+
+HEADERS = Headers({"X-Request-ID": "x", "Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body", "says"),
+    [
+        ("GET", "/health", 200, b'{"status": "ok", "more": 1}', "Additional properties"),
+        ("GET", "/health", 200, b"{}", "required"),
+        ("GET", "/health", 200, b'{"status": 1}', "not of type"),
+        ("GET", "/health", 200, b"{", "not JSON"),
+        ("GET", "/health", 202, b"{}", "status is not documented"),
+        ("GET", "/nothing", 200, b"{}", "path is not documented"),
+        ("POST", "/health", 200, b"{}", "method is not documented"),
+        ("GET", "/nothing", 404, b'{"error": "no"}', "not of type"),
+        (
+            "GET",
+            "/nothing",
+            404,
+            b'{"error": {"code": "USER_EXISTS", "message": "x", "details": {}}}',
+            "does not belong",
+        ),
+        (
+            "GET",
+            "/me",
+            401,
+            b'{"error": {"code": "INVALID_TOKEN", "message": "x", "details": {}}}',
+            "WWW-Authenticate",
+        ),
+        ("DELETE", "/movies/1", 204, b"{}", "a body where none"),
+    ],
+)
+def test_a_drift_is_found(client, method, path, status, body, says):
+    with pytest.raises(DriftError, match=says):
+        client.document.check(method, path, status, HEADERS, body)
+
+
+def test_a_time_that_is_not_utc_is_found(alice):
+    body = alice.get("/me").data.replace(b'Z"', b'+01:00"')
+
+    with pytest.raises(DriftError, match="date-time"):
+        alice.document.check("GET", "/me", 200, HEADERS, body)
+
+
+def test_what_is_documented_passes(client):
+    assert isinstance(client.document, Document)
+    client.document.check("GET", "/health", 200, HEADERS, b'{"status": "ok"}')

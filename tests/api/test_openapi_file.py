@@ -1,0 +1,138 @@
+"""docs/openapi.yml as a frontend developer takes it: valid, current, with examples that are true."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import schemathesis
+
+from ..image_helpers import data_url, make_image, path_of, request_upload
+from ..servers import CHECKOUT
+
+
+@pytest.fixture
+def content(client):
+    """The document as it is served."""
+    return client.get("/openapi.json").json
+
+
+def test_is_a_valid_document(content):
+    schemathesis.openapi.from_dict(content).validate()
+
+
+def test_the_file_is_what_the_command_writes(tmp_path):
+    written = tmp_path / "openapi.yml"
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "openapi", str(written)]
+    environment = {"PATH": os.environ["PATH"], "INSTANCE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert written.read_text() == (CHECKOUT / "docs" / "openapi.yml").read_text(), (
+        "run `flask --app wsgi openapi`"
+    )
+
+
+def test_every_parameter_is_explained(client):
+    for method, path, operation in client.document.operations():
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (method, path, parameter["name"])
+
+
+def test_only_what_changes_a_movie_takes_if_match(client):
+    takes = {
+        f"{method} {path}"
+        for method, path, operation in client.document.operations()
+        if "If-Match" in {parameter["name"] for parameter in operation.get("parameters", [])}
+    }
+
+    assert takes == {f"{method} /movies/{{movie_id}}" for method in ("PUT", "PATCH", "DELETE")}
+
+
+def request_example(content, method, path):
+    """Compose the example of a body from those of its fields, as Swagger UI shows it."""
+    reference = content["paths"][path][method]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]["$ref"]
+    fields = content["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+    return {
+        name: field["example"] if "example" in field else field["default"]
+        for name, field in fields.items()
+        if not field.get("readOnly")
+    }
+
+
+def test_the_examples_of_requests_work_as_they_stand(content, client):
+    client.take(
+        client.post("/auth/signup", json=request_example(content, "post", "/auth/signup")), 201
+    )
+    client.take(
+        client.post("/auth/login", json=request_example(content, "post", "/auth/login")), 200
+    )
+    added = client.post("/movies", json=request_example(content, "post", "/movies"))
+    assert added.status_code == 201
+
+    for method in ("put", "patch"):
+        sent = request_example(content, method, "/movies/{movie_id}")
+        changed = client.open(added.headers["Location"], method=method, json=sent)
+        assert changed.json == {**changed.json, **sent}
+
+
+def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob, clock):
+    own = alice.post("/movies", json={"title": "Alien"}).headers["Location"]
+    foreign = bob.post("/movies", json={"title": "Brazil"}).headers["Location"]
+    shown = path_of(alice.patch(own, json={"imageUrl": data_url(make_image())}).json["imageUrl"])
+    permitted = path_of(request_upload(alice, make_image())["uploadUrl"])
+    signup = {"name": "Alice", "email": alice.user["email"], "password": "correct horse battery"}
+    stale = {"If-Match": '"9"'}
+    answers = [
+        alice.get("/movies?colour=red"),
+        alice.post("/movies", json=[]),
+        alice.post("/movies", data="title=Alien", content_type="text/plain"),
+        alice.post("/images", json={"contentType": "x" * 70_000}),
+        client.get(f"/images/{'0' * 64}"),
+        client.get(shown, headers={"Range": "bytes=99999-"}),
+        client.put(f"/images/{'0' * 32}?permission=x", data=b"x"),
+        client.put(permitted, data=b"x", content_type="image/gif"),
+        alice.get("/movies/999999"),
+        alice.get(foreign),
+        alice.patch(own, json={"title": "Aliens"}, headers=stale),
+        client.get("/me"),
+        client.get("/me", headers={"Authorization": "Bearer x"}),
+        client.post("/auth/refresh"),
+        client.post("/auth/signup", json=signup),
+        client.post(
+            "/auth/signup", json=signup, headers={"Origin": "https://elsewhere.example.com"}
+        ),
+        client.post("/auth/login", json={"email": alice.user["email"], "password": "wrong"}),
+        bob.patch(
+            "/me", json={"email": alice.user["email"], "currentPassword": "correct horse battery"}
+        ),
+        bob.delete("/auth/sessions/7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"),
+        bob.get("/admin/stats"),
+    ]
+    bob.token = bob.post("/auth/tokens", json={"name": "Backup"}).json["token"]
+    answers.append(bob.post("/auth/tokens", json={"name": "Another"}))
+    client.refresh_token = "x"
+    answers.append(client.post("/auth/refresh"))
+    clock.advance(minutes=16)
+    answers.append(alice.get("/me"))
+    given = [answer.json for answer in answers]
+
+    documented = [
+        example["value"]
+        for response in content["components"]["responses"].values()
+        for media in response.get("content", {}).values()
+        for example in media["examples"].values()
+    ]
+    never_given = [example for example in documented if example not in given]
+    assert {example["error"]["code"] for example in never_given} == {
+        "INTERNAL_ERROR",
+        "QUOTA_EXCEEDED",
+        "RATE_LIMITED",
+        "SERVICE_UNAVAILABLE",
+        "SMTP_URL_NOT_SET",
+    }
+    assert [answer for answer in given if answer not in documented] == []

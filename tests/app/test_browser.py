@@ -1,0 +1,309 @@
+"""The README's client in a real Chromium, on pages of the origins that matter; and the page /docs."""
+
+import json
+import socket
+from dataclasses import replace
+
+import pytest
+
+from ..browser import NO_BROWSER, Frontend, ScriptError, chromium, has_browser, serve
+from ..examples import file_example
+from ..servers import free_port, gunicorn
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]
+
+PAGE = """<!doctype html><title>A frontend</title><link rel="icon" href="data:,">
+<script type="module">import * as client from "/lib/api.js"; window.client = client;</script>"""
+ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
+UNTIL = """const until = async (find) => {
+  for (let found; ; await new Promise((wake) => setTimeout(wake, 20))) if ((found = find())) return found;
+};"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests of this file."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def fresh(browser):
+    """Forget every cookie, and what was seen, before a test."""
+    browser.command(
+        "POST",
+        f"{browser.session}/goog/cdp/execute",
+        {"cmd": "Network.clearBrowserCookies", "params": {}},
+    )
+    browser.open("about:blank")
+    browser.console()
+    browser.requests()
+
+
+@pytest.fixture(scope="module")
+def port():
+    """3000, whose origin is allowed by default; another port when a developer's own frontend is there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 3000))
+        except OSError:
+            return free_port()
+    return 3000
+
+
+def by_name(service):
+    """Return the service as a browser of a developer addresses it: a site is told by its name."""
+    return replace(service, url=service.url.replace("127.0.0.1", "localhost"))
+
+
+@pytest.fixture(scope="module")
+def running_api(migrated_app, database, port):
+    """The real service, which allows the frontend's origin."""
+    allowed = {} if port == 3000 else {"CORS_ORIGIN": f"http://localhost:{port}"}
+    with gunicorn(database.url, **allowed) as service:
+        yield by_name(service)
+
+
+@pytest.fixture
+def api(app, running_api):
+    """The real service on an empty database."""
+    return running_api
+
+
+def frontend(port, found_at, **more):
+    """Return a frontend made of the README's client, which finds the API at that address."""
+    stated, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
+    assert stated in code
+    code = code.replace(stated, f"const API = {json.dumps(found_at)};")
+    return Frontend(
+        port, {"/": ("text/html", PAGE), "/lib/api.js": ("text/javascript", code)}, **more
+    )
+
+
+@pytest.fixture
+def page(browser, api, port):
+    """The browser, showing a page of the frontend's origin."""
+    with serve(frontend(port, api.url)) as ours:
+        browser.open(ours.url)
+        yield browser
+
+
+@pytest.fixture
+def seen(api):
+    """A function that returns the statuses the service has logged for a kind of request in this test."""
+    before = len(api.log)
+
+    def seen(method, path):
+        lines = [json.loads(line) for line in api.log[before:].split("\n") if line]
+        return [
+            line["status"]
+            for line in lines
+            if (line.get("method"), line.get("path")) == (method, path)
+        ]
+
+    return seen
+
+
+def test_a_page_does_all_that_a_person_does(page, seen):
+    user = page.run("return client.signUp(args[0])", ANN)
+    assert user["email"] == ANN["email"]
+    page.run("await client.logOut()")
+    assert (
+        page.run(
+            "return client.logIn(args[0])", {"email": ANN["email"], "password": ANN["password"]}
+        )
+        == user
+    )
+
+    movie = page.run(
+        "return client.api('POST', '/movies', { title: 'Alien', year: '1979', imageUrl: '' })"
+    )
+    assert page.run("return client.api('GET', '/movies?search=alien')")["items"] == [movie]
+    path = f"/movies/{movie['id']}"
+    edited = page.run("return client.api('PATCH', args[0], { title: 'Aliens', year: 1986 })", path)
+    assert (edited["title"], edited["year"], edited["imageUrl"]) == ("Aliens", "1986", None)
+    assert page.run("return client.refresh()") == user
+    assert page.run("return client.api('DELETE', args[0])", path) is None
+    assert page.run("return client.api('GET', '/movies')")["meta"]["total"] == 0
+
+    page.run("await client.logOut()")
+    with pytest.raises(ScriptError, match="You are not logged in"):
+        page.run("return client.api('GET', '/me')")
+    assert seen("OPTIONS", path), "the browser asked before it sent PATCH and DELETE"
+    assert seen("POST", "/auth/refresh") == [200, 401]
+
+
+def test_the_cookie_is_out_of_reach_of_scripts(page, api):
+    page.run("await client.signUp(args[0])", ANN)
+    page.open(f"{api.url}/auth/none")
+
+    (cookie,) = page.cookies()
+    assert (cookie["name"], cookie["path"], cookie["domain"]) == (
+        "refreshToken",
+        "/auth",
+        "localhost",
+    )
+    assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, False, "Strict")
+    assert page.run("return document.cookie") == ""
+
+
+def test_a_page_may_read_the_headers_that_matter(page, api):
+    page.run("await client.signUp(args[0])", ANN)
+    headers = page.run(
+        """
+        const { accessToken } = await (await fetch(args[0] + "/auth/login", {
+          method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(args[1]),
+        })).json();
+        const headers = { Authorization: `Bearer ${accessToken}`, "Content-Type": "application/json" };
+        const added = await fetch(args[0] + "/movies", { method: "POST", headers, body: '{"title": "Alien"}' });
+        const list = await fetch(args[0] + "/movies", { headers });
+        return [...["ETag", "Location", "X-Request-ID"].map((name) => added.headers.get(name)), list.headers.get("Link")];
+        """,
+        api.url,
+        {"email": ANN["email"], "password": ANN["password"]},
+    )
+
+    assert all(headers), headers
+
+
+def test_a_reload_logs_in_again_by_the_cookie(page, seen):
+    user = page.run("return client.signUp(args[0])", ANN)
+    page.command("POST", f"{page.session}/refresh")
+
+    assert page.run("return client.api('GET', '/me')")["id"] == user["id"]
+    assert seen("GET", "/me") == [401, 200]
+    assert seen("POST", "/auth/refresh") == [200]
+
+
+def test_calls_that_meet_an_old_token_share_one_refresh(page, seen, clock, make_client):
+    user = page.run("return client.signUp(args[0])", ANN)
+    clock.advance(hours=-1)
+    old = make_client().log_in(ANN["email"]).token
+    # The client believes that it got this token from its login
+    page.run(
+        """
+        const real = window.fetch;
+        window.fetch = async () => Response.json({ user: {}, accessToken: args[0] });
+        await client.logIn({});
+        window.fetch = real;
+        """,
+        old,
+    )
+
+    answers = page.run("return Promise.all([1, 2, 3].map(() => client.api('GET', '/me')))")
+
+    assert [answer["id"] for answer in answers] == [user["id"]] * 3
+    assert sorted(seen("GET", "/me")) == [200, 200, 200, 401, 401, 401]
+    assert seen("POST", "/auth/refresh") == [200]
+
+
+def test_an_error_has_a_message_for_the_person(page):
+    page.run("await client.signUp(args[0])", ANN)
+
+    error = page.run(
+        "const { status, code, message } = await client.signUp(args[0]).catch((error) => error);"
+        "return { status, code, message };",
+        ANN,
+    )
+
+    assert error == {
+        "status": 409,
+        "code": "USER_EXISTS",
+        "message": "An account with this email address already exists. Log in instead.",
+    }
+
+
+def test_a_page_of_an_origin_that_is_not_allowed_gets_nothing(browser, api, database):
+    with serve(frontend(free_port(), api.url)) as theirs:
+        browser.open(theirs.url)
+
+        with pytest.raises(ScriptError, match="Failed to fetch"):
+            browser.run("await client.signUp(args[0])", ANN)
+
+    assert any("blocked by CORS policy" in line for line in browser.console())
+    assert database.execute("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_a_page_of_another_site_is_allowed_but_keeps_no_cookie(browser, app, database, port):
+    other = f"http://127.0.0.1:{port}"
+    with (
+        gunicorn(database.url, workers=1, CORS_ORIGIN=other) as service,
+        serve(frontend(port, by_name(service).url)),
+    ):
+        browser.open(other)
+
+        user = browser.run("return client.signUp(args[0])", ANN)
+        assert browser.run("return client.api('GET', '/me')")["id"] == user["id"]
+        with pytest.raises(ScriptError, match="You are not logged in"):
+            browser.run("await client.refresh()")
+
+
+def test_rewrites_make_the_cookie_first_party(browser, app, database, port):
+    paths = ("/auth/", "/me", "/movies")
+    with (
+        gunicorn(database.url, workers=1, CORS_ORIGIN="https://elsewhere.example.com") as service,
+        serve(frontend(port, "", rewrites=paths, api=service.url)) as ours,
+    ):
+        browser.open(ours.url)
+        user = browser.run("return client.signUp(args[0])", ANN)
+        browser.command("POST", f"{browser.session}/refresh")
+
+        assert browser.run("return client.api('GET', '/me')")["id"] == user["id"]
+        movie = browser.run("return client.api('POST', '/movies', { title: 'Alien' })")
+        assert movie["title"] == "Alien"
+        assert '"OPTIONS"' not in service.log
+
+
+def test_the_docs_page_shows_every_operation_and_asks_no_other_host(browser, api):
+    browser.open(f"{api.url}/docs")
+    shown = browser.run(
+        UNTIL + "await until(() => document.querySelector('.opblock'));"
+        "return [...document.querySelectorAll('.opblock')].map((block) => block.id);"
+    )
+    document = api.request("GET", "/openapi.json").json
+
+    operations = [
+        each
+        for path in document["paths"].values()
+        for name, each in path.items()
+        if name != "parameters"
+    ]
+    assert sorted(shown) == sorted(
+        f"operations-{each['tags'][0]}-{each['operationId']}" for each in operations
+    )
+    assert [
+        url
+        for url in browser.requests()
+        if not url.startswith((f"{api.url}/", "chrome:", "about:"))
+    ] == []
+    assert browser.console() == []
+
+
+def test_who_logs_in_on_the_docs_page_is_authorised(browser, api):
+    api.request("POST", "/auth/signup", ANN)
+    browser.open(f"{api.url}/docs")
+    status = browser.run(
+        UNTIL
+        + """
+        const tryOut = async (operation, body) => {
+          const inside = (selector) => until(() => document.querySelector(`#operations-${operation} ${selector}`));
+          (await inside("button")).click();
+          (await inside(".try-out__btn")).click();
+          if (body) {
+            const area = await inside("textarea");
+            Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(area, body);
+            area.dispatchEvent(new Event("input", { bubbles: true }));
+            await until(() => JSON.stringify(ui.getState().toJS().oas3).includes(JSON.stringify(body)));
+          }
+          (await inside(".execute")).click();
+          return (await inside(".live-responses-table tbody .response-col_status")).textContent;
+        };
+        return [await tryOut("auth-logIn", args[0]), await tryOut("account-getAccount")];
+        """,
+        json.dumps({"email": ANN["email"], "password": ANN["password"]}),
+    )
+
+    assert [text[:3] for text in status] == ["200", "200"]
+    assert browser.run("return localStorage.length") == 0
+    assert browser.console() == []

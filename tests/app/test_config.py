@@ -1,0 +1,314 @@
+"""Settings: read in one place, every fault told at once."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from movies_api.config import Config, ConfigError
+
+from ..servers import CHECKOUT, SECRET_KEY
+
+SERVER = "postgresql://ann:s3cr3t-pw@db.example.com/movies"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads the settings from the given variables."""
+    return lambda **variables: Config.from_environ({"INSTANCE_DIR": str(tmp_path), **variables})
+
+
+@pytest.fixture
+def faults(read):
+    """A function that returns the lines of the error that the given variables raise."""
+
+    def faults(**variables):
+        with pytest.raises(ConfigError) as raised:
+            read(**variables)
+        return str(raised.value).splitlines()
+
+    return faults
+
+
+def test_nothing_set_is_embedded_mode(read, tmp_path):
+    config = read()
+
+    assert config.is_embedded
+    assert config.database_url == f"sqlite:///{tmp_path}/movies.db"
+    assert config.cors_origins == ("http://localhost:3000",)
+    assert config.proxy_hops == 0
+    assert config.cookie_samesite == "Strict"
+
+
+def test_passwords_cost_what_owasp_asks(read):
+    config = read()
+
+    assert (config.argon2_memory_kib, config.argon2_time_cost, config.argon2_parallelism) == (
+        19456,
+        2,
+        1,
+    )
+
+
+def test_a_secret_is_made_once_and_kept_to_oneself(read, tmp_path):
+    [secret] = read().secret_keys
+
+    [kept] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.read_text().strip() == secret
+    assert len(secret) >= 32
+    assert read().secret_keys == (secret,)
+
+
+def test_a_secret_that_is_given_is_not_written_down(read, tmp_path):
+    assert read(SECRET_KEY=SECRET_KEY).secret_keys == (SECRET_KEY,)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_needs_a_secret(faults):
+    lines = faults(DATABASE_URL=SERVER)
+
+    assert [line for line in lines if "SECRET_KEY" in line]
+    assert "s3cr3t-pw" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["short", "x" * 64, "changeme" * 8, "abc" * 20, f"{SECRET_KEY},short", f"{SECRET_KEY},", ","],
+)
+def test_a_weak_secret_is_rejected_and_not_shown(faults, key):
+    lines = faults(DATABASE_URL=SERVER, SECRET_KEY=key)
+
+    assert [line for line in lines if "SECRET_KEY" in line]
+    assert SECRET_KEY not in "\n".join(lines)
+    assert key not in "\n".join(lines) or len(key) < 3
+
+
+def test_keys_are_a_list_newest_first(read):
+    older = "older-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
+
+    assert read(DATABASE_URL=SERVER, SECRET_KEY=f"{SECRET_KEY}, {older}").secret_keys == (
+        SECRET_KEY,
+        older,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_url_of_any_platform_names_its_driver(read, scheme):
+    url = SERVER.replace("postgresql", scheme)
+
+    assert read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY).database_url == SERVER.replace(
+        "postgresql", "postgresql+psycopg2"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies", "postgresql://ann:s3cr3t-pw@db:99999/movies", "postgresql://ann:s3cr3t-pw@db:x/movies", "sqlite://", "sqlite:///file::memory:?uri=true", "sqlite:////nowhere/to/be/found.db"],
+)  # fmt: skip
+def test_a_url_of_another_kind_is_rejected_and_not_shown(faults, url):
+    lines = faults(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
+
+    assert [line for line in lines if "DATABASE_URL" in line]
+    assert "s3cr3t-pw" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["p@ss-w0rd", "p@ss/w0rd", "p/ss-w0rd", "p#ss-w0rd", "p?ss-w0rd", "p?s=s@w0rd", "p[ss-w0rd", "12/w0rd", "p%ss-w0rd", "w0rd%", "p:@ss-w0rd", "@w0rd"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", ":5432", "/movies", ":5432/movies?sslmode=require"])
+def test_a_password_with_an_unescaped_character_is_rejected_and_not_shown(faults, password, end):
+    [_, line] = faults(DATABASE_URL=f"postgres://ann:{password}@db{end}", SECRET_KEY=SECRET_KEY)
+
+    assert line.startswith("DATABASE_URL=(not shown): percent-encode")
+    assert "w0rd" not in line
+    assert "ss-" not in line
+
+
+def test_a_user_with_an_unescaped_character_is_rejected(faults):
+    [_, line] = faults(DATABASE_URL="postgres://a/nn:secret@db/movies", SECRET_KEY=SECRET_KEY)
+
+    assert "percent-encode" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.example.com/movies",
+        "postgresql://ann@db.example.com/movies",
+        "postgresql://ann:p%40ss%2Fw%23rd%3F%25%5B@db.example.com:5432/movies?sslmode=require",
+        "postgresql://ann:pass:word@db.example.com/movies",
+        "postgresql://ann:p!$&'()*+,;=~._-@db.example.com/movies",
+        "postgresql://ann:@db.example.com/movies",
+        "postgresql://ann:secret@[::1]:5432/movies",
+        "postgresql:///movies",
+        "postgresql:///movies?host=/var/run/postgresql",
+        "postgresql://ann:secret@/movies?host=/cloudsql/project:region:movies",
+        "postgresql:///movies?host=/var/run/postgresql&user=ann@example.com",
+        "postgresql://db.example.com/movies?user=ann@example.com",
+        "postgresql://%2Fvar%2Frun/movies",
+        "postgresql://ann:secret@db/movies?options=-csearch_path%3Dmovies&application_name=movies@web",
+    ],
+)
+def test_a_valid_url_is_taken(read, url):
+    config = read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
+
+    assert config.database_url == url.replace("postgresql", "postgresql+psycopg2", 1)
+
+
+@pytest.mark.parametrize("name", ["a@b#c%d.db", "[movies].db"])
+def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
+    assert read(DATABASE_URL=f"sqlite:///{tmp_path}/{name}").is_embedded
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CORS_ORIGIN", "*"),
+        ("CORS_ORIGIN", "https://*.example.com"),
+        ("CORS_ORIGIN", "https://ok.example,*"),
+        ("CORS_ORIGIN", "example.com"),
+        ("CORS_ORIGIN", "https://example.com/app"),
+        ("CORS_ORIGIN", "ftp://example.com"),
+        ("CORS_ORIGIN", "null"),
+        ("CORS_ORIGIN", "https://ann@example.com"),
+        ("CORS_ORIGIN", "https://exa mple.com"),
+        ("CORS_ORIGIN", "https://example.com?x=1"),
+        ("PROXY_HOPS", "-1"),
+        ("PROXY_HOPS", "one"),
+        ("PROXY_HOPS", "1.5"),
+        ("COOKIE_SAMESITE", "Sometimes"),
+        ("MAX_BODY_BYTES", "64k"),
+        ("ARGON2_MEMORY_KIB", "0"),
+        ("ARGON2_TIME_COST", "x"),
+        ("DB_POOL_SIZE", "0"),
+        ("DB_STATEMENT_TIMEOUT_MS", "0"),
+        ("DB_LOCK_TIMEOUT_MS", "2s"),
+        ("DB_IMPORT_TIMEOUT_MS", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("RATELIMIT_ENABLED", "yes"),
+        ("FRONTEND_URL", "https://example.com/app"),
+        ("FRONTEND_URL", "javascript:alert(1)"),
+        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "Ann, Bob <ann@example.com>"),
+        ("MAIL_FROM", "ann@example.com, bob@example.com"),
+    ],
+)
+def test_a_fault_names_variable_value_and_cure(faults, variable, value):
+    [line] = [line for line in faults(**{variable: value}) if variable in line]
+
+    assert value.rpartition(",")[2] in line
+    assert re.search(r"\b(must|list)\b", line, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("variable", ["REDIS_URL", "SMTP_URL"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "http://ann:s3cr3t-pw@host", "{}://", "{}://ann:s3cr3t-pw@host:x", "{}://ann:s3cr3t-pw@host:0", "{}://ann:s3cr3t-pw/@host"],
+)  # fmt: skip
+def test_a_server_that_cannot_be_meant_is_rejected_and_not_shown(faults, variable, url):
+    lines = faults(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
+
+    [line] = [line for line in lines if variable in line]
+    assert "must be a URL" in line
+    assert "s3cr3t-pw" not in line
+
+
+def test_a_server_that_cannot_be_read_needs_a_secret_too(faults):
+    lines = faults(DATABASE_URL="mysql://ann@db/movies")
+
+    assert [line for line in lines if line.startswith("DATABASE_URL=")]
+    assert [line for line in lines if line.startswith("SECRET_KEY is missing")]
+
+
+@pytest.mark.parametrize("key", ["", SECRET_KEY])
+def test_a_folder_that_cannot_be_written_to_is_rejected(faults, tmp_path, key):
+    (tmp_path / "file").write_text("in the way")
+
+    [line] = faults(INSTANCE_DIR=str(tmp_path / "file"), SECRET_KEY=key)[1:]
+
+    assert line.startswith(f"INSTANCE_DIR='{tmp_path}/file': must be a writable directory")
+
+
+@pytest.mark.parametrize("variable", ["S3_REGION", "S3_ENDPOINT_URL"])
+def test_what_is_said_of_no_bucket_is_rejected(faults, variable):
+    assert [line for line in faults(**{variable: "https://x"}) if line.startswith("S3_BUCKET")]
+
+
+def test_who_can_mail_says_where_the_frontend_is(faults, read):
+    assert [line for line in faults(SMTP_URL="smtp://host") if "FRONTEND_URL" in line]
+    assert read(SMTP_URL="smtp://host", FRONTEND_URL="https://app.example.com").smtp_url
+
+
+def test_all_faults_are_told_at_once(faults):
+    text = "\n".join(
+        faults(
+            DATABASE_URL=SERVER, CORS_ORIGIN="*", PROXY_HOPS="x", LOG_LEVEL="y", COOKIE_SAMESITE="z"
+        )
+    )
+
+    for variable in ("SECRET_KEY", "CORS_ORIGIN", "PROXY_HOPS", "LOG_LEVEL", "COOKIE_SAMESITE"):
+        assert variable in text
+
+
+def test_a_variable_that_is_empty_is_not_set(read):
+    assert read(PROXY_HOPS="", CORS_ORIGIN=" ", DATABASE_URL="").is_embedded
+
+
+def test_an_origin_is_written_as_browsers_send_it(read):
+    config = read(CORS_ORIGIN="https://App.Example.com/, http://localhost:3000")
+
+    assert config.cors_origins == ("https://app.example.com", "http://localhost:3000")
+
+
+def test_shows_no_secret_when_printed(read):
+    config = read(DATABASE_URL=SERVER, SECRET_KEY=SECRET_KEY)
+
+    assert SECRET_KEY not in repr(config)
+    assert "s3cr3t-pw" not in repr(config)
+
+
+def test_cannot_be_changed(read):
+    with pytest.raises(AttributeError):
+        read().proxy_hops = 2
+
+
+@pytest.mark.parametrize("variable", ["THREADS", "PORT"])
+def test_a_number_of_the_server_is_checked_as_well(variable, tmp_path):
+    started = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"],
+        cwd=CHECKOUT,
+        env={"INSTANCE_DIR": str(tmp_path), variable: "abc"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert started.returncode != 0
+    assert f"{variable}='abc': must be an integer" in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+def test_nothing_else_reads_the_environment():
+    sources = [path for path in (CHECKOUT / "movies_api").rglob("*.py") if path.name != "config.py"]
+
+    assert sources
+    assert [path for path in sources if re.search(r"os\.environ|getenv", path.read_text())] == []
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_share_the_secret(tmp_path):
+    code = "from movies_api.config import Config; print(*Config.from_environ({'INSTANCE_DIR': %r}).secret_keys)"
+    command = [sys.executable, "-c", code % str(tmp_path)]
+
+    started = [
+        subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+
+    assert len({process.communicate()[0] for process in started}) == 1
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 1

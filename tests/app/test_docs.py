@@ -1,0 +1,530 @@
+"""README.md and docs/: what they show runs, what they list exists, what is generated is current."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from configparser import ConfigParser
+
+import psycopg2
+import pytest
+
+from movies_api.api.error_docs import ERROR_RESPONSES
+from movies_api.api.errors import CODES
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
+from movies_api.config import Config, ConfigError
+from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
+
+from ..examples import BLOCK, PAGES, STATED_URL, examples, file_example, read
+from ..servers import CHECKOUT, SECRET_KEY
+
+pytestmark = pytest.mark.slow
+
+ALL_TEXT = "\n".join(map(read, PAGES))
+SHELL_PAGES = ["README.md", "docs/api.md", "docs/images.md", "docs/import-export.md"]
+needs_node = pytest.mark.skipif(
+    not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."
+)
+# What documents describe as it will be: the new layout, and what is being built beside it
+
+
+def steps_of(page):
+    """Give (command, stated output) of a page: a comment right after a command is its output."""
+    for example in examples("bash", page):
+        for part in re.split(r"\n{2,}", example.text.strip()):
+            lines = part.splitlines()
+            stated = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+            yield "\n".join(line for line in lines if not line.startswith("# ")), "\n".join(stated)
+
+
+def pattern_of(stated):
+    """Return the pattern of a stated output, in which an ellipsis stands for anything."""
+    return ".*".join(re.escape(part) for part in stated.split("…"))
+
+
+def run_shell(commands, service, folder):
+    """Run commands in one shell against the service; return the output of each."""
+    script = "\nprintf '\\0'\n".join(commands).replace(STATED_URL, service.url[len("http://") :])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace(service.url[len("http://") :], STATED_URL).split("\0")
+
+
+@pytest.mark.parametrize("page", SHELL_PAGES)
+def test_shell_examples_print_what_they_state(service, tmp_path, page):
+    readme = [] if page == "README.md" else list(steps_of("README.md"))
+    steps = list(steps_of(page))
+
+    outputs = run_shell([command for command, _ in readme + steps], service, tmp_path)
+
+    for (command, stated), output in zip(steps, outputs[len(readme) :], strict=True):
+        assert re.fullmatch(pattern_of(stated), output.strip()), f"{command}\n{output}"
+
+
+def test_every_example_names_a_language_that_is_tested():
+    tested = {"bash", "sh", "js", "python", "json", "env", "nginx", "ini", "sql", "text"}
+
+    assert {each.language for each in examples()} <= tested
+    assert {each.page for each in examples("bash")} == set(SHELL_PAGES)
+    assert {each.text.splitlines()[0] for each in examples("js")} == {
+        "// lib/api.js",
+        "// lib/account.js",
+        "// lib/images.js",
+        "// next.config.js",
+        "// next.config.js, beside the rewrites",
+        'import { api, logIn, refresh } from "./lib/api.js";',
+    }
+
+
+@pytest.mark.parametrize("example", examples("sh"), ids=str)
+def test_commands_for_terminals_can_be_parsed(example):
+    subprocess.run(["bash", "-n", "-c", example.text], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=str)
+def test_python_examples_can_be_parsed(example):
+    ast.parse(example.text)
+
+
+def test_the_recipes_for_a_route_and_a_setting_work(tmp_path):
+    for folder in ("movies_api", "migrations"):
+        shutil.copytree(CHECKOUT / folder, tmp_path / folder)
+    *_, statement, view, setting = [
+        each.text for each in examples("python", "docs/architecture.md")
+    ]
+    with (tmp_path / "movies_api/movies/queries.py").open("a") as queries:
+        queries.write(statement)
+    with (tmp_path / "movies_api/movies/views.py").open("a") as views:
+        views.write(
+            "from ..api.errors import abort_with\nfrom .queries import latest_movie\n" + view
+        )
+    config = tmp_path / "movies_api/config.py"
+    new = textwrap.indent(setting, "    ")
+    config.write_text(re.sub(r"(?=    log_level: )", lambda _: new, config.read_text()))
+
+    code = """
+import flask_migrate
+from movies_api import create_app
+app = create_app()
+with app.app_context():
+    flask_migrate.upgrade("migrations")
+alice = app.test_client()
+body = {"name": "Alice", "email": "alice@example.com", "password": "correct horse battery"}
+token = alice.post("/auth/signup", json=body).json["accessToken"]
+headers = {"Authorization": f"Bearer {token}"}
+statuses = [alice.get("/movies/latest", headers=headers).status_code]
+alice.post("/movies", json={"title": "Alien"}, headers=headers)
+title = alice.get("/movies/latest", headers=headers).json["title"]
+statuses.append(alice.get("/movies/latest").status_code)
+print(statuses, title, app.extensions["movies_api"].max_tags)
+"""
+    environment = {
+        "INSTANCE_DIR": str(tmp_path / "instance"),
+        "MAX_TAGS": "7",
+        "LOG_LEVEL": "ERROR",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.endswith("[404, 401] Alien 7\n"), done.stderr
+
+
+def test_the_script_in_python_prints_the_collection(service, tmp_path):
+    token = """curl -s localhost:3001/auth/tokens -H "Authorization: Bearer $TOKEN" \
+        -H 'Content-Type: application/json' -d '{"name": "Script"}' """
+    commands = [command for command, _ in steps_of("README.md")]
+    answer = json.loads(run_shell([*commands, token], service, tmp_path)[-1])
+    (script,) = examples("python", "docs/api.md")
+
+    done = subprocess.run(
+        [sys.executable, "-c", script.text],
+        env={**os.environ, "API": service.url, "API_TOKEN": answer["token"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "Amélie\t2001\n"
+
+
+def node(code, folder):
+    """Run a module with node and return what it prints as JSON."""
+    (folder / "run.mjs").write_text(code)
+    done = subprocess.run(
+        ["node", "run.mjs"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# A browser's part of the work: keep the refresh cookie, send it to /auth and nowhere else
+COOKIES = """
+const real = globalThis.fetch;
+let cookie;
+globalThis.fetch = async (url, options) => {
+  if (options.credentials === "include" && cookie && new URL(url).pathname.startsWith("/auth/")) options.headers.Cookie = cookie;
+  const response = await real(url, options);
+  for (const set of response.headers.getSetCookie()) cookie = set.includes("Max-Age=0;") ? undefined : set.split(";")[0];
+  return response;
+};
+"""
+
+
+@needs_node
+def test_the_client_works_in_node(service, tmp_path):
+    (tmp_path / "lib").mkdir()
+    client = file_example("lib/api.js").replace(f"http://{STATED_URL}", service.url)
+    (tmp_path / "lib" / "api.js").write_text(client)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (use,) = [
+        each.text for each in examples("js", "docs/frontend.md") if each.text.startswith("import")
+    ]
+    (tmp_path / "use.js").write_text(use)
+    service.request(
+        "POST",
+        "/auth/signup",
+        {"name": "Ann", "email": "ann@example.com", "password": "correct horse battery"},
+    )
+
+    result = node(
+        COOKIES
+        + """
+        const { submitLogin, submitMovie } = await import("./use.js");
+        const { api, logOut } = await import("./lib/api.js");
+        const shown = [];
+        const show = (message) => shown.push(message);
+        await submitLogin("ann@example.com", "wrong", show);
+        await submitLogin("ann@example.com", "correct horse battery", show);
+        const movie = await submitMovie("Alien", "1979", "", show);
+        await submitMovie("", "1979", "", show);
+        await submitMovie("Aliens", "soon", "", show);
+        const list = await api("GET", "/movies");
+        await logOut();
+        const after = await api("GET", "/me").catch(({ status, code }) => [status, code]);
+        console.log(JSON.stringify({ shown, movie, list, after }));
+        """,
+        tmp_path,
+    )
+
+    assert result["shown"] == [
+        "Wrong email or password.",
+        "Must not be empty.",
+        "year: Must be a four-digit year, e.g. 1999.",
+    ]
+    assert result["list"]["items"] == [result["movie"]]
+    assert result["after"] == [401, "MISSING_TOKEN"]
+
+
+@needs_node
+def test_the_settings_page_works_in_node(service, app, tmp_path):
+    (tmp_path / "lib").mkdir()
+    for name in ("lib/api.js", "lib/account.js"):
+        code = file_example(name).replace(f"http://{STATED_URL}", service.url)
+        (tmp_path / name).write_text(code)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    ann = {"name": "Ann", "email": "ann@example.com", "password": "correct horse battery"}
+    assert service.request("POST", "/auth/signup", ann).status == 201
+    before = node(
+        COOKIES
+        + """
+        const { api, logIn } = await import("./lib/api.js");
+        const account = await import("./lib/account.js");
+        await logIn({ email: "ann@example.com", password: "correct horse battery" });
+        const edited = await account.editProfile({ name: "Anna", preferences: { theme: "dark" } });
+        const wrong = await account.changeEmail("anna@example.com", "wrong").catch((e) => e.details);
+        const moved = await account.changeEmail("anna@example.com", "correct horse battery");
+        const sessions = await account.listSessions();
+        await account.endSession(sessions.find((each) => !each.current).id);
+        await account.logOutElsewhere();
+        const left = await account.listSessions();
+        await account.changePassword("correct horse battery", "a better password");
+        const asked = await account.forgotPassword("anna@example.com").catch((e) => e.code);
+        console.log(JSON.stringify({ edited, wrong, moved, sessions, left, asked }));
+        """,
+        tmp_path,
+    )
+    assert before["edited"]["preferences"] == {"theme": "dark", "language": "en"}
+    assert before["wrong"] == {"currentPassword": ["Incorrect password."]}
+    assert before["moved"]["email"] == "anna@example.com"
+    assert (len(before["sessions"]), len(before["left"])) == (2, 1)
+    assert before["asked"] in ({}, "SMTP_URL_NOT_SET")
+
+    words = ["user", "reset-password", "anna@example.com"]
+    link = app.test_cli_runner().invoke(args=words).output.strip()
+    after = node(
+        COOKIES
+        + f"const link = {json.dumps(link)};"
+        + """
+        const { api, logIn } = await import("./lib/api.js");
+        const account = await import("./lib/account.js");
+        await account.resetPassword("the best password", new URL(link).search);
+        const user = await logIn({ email: "anna@example.com", password: "the best password" });
+        await account.deleteAccount("the best password");
+        const gone = await api("GET", "/me").catch(({ status, code }) => [status, code]);
+        console.log(JSON.stringify({ user, gone }));
+        """,
+        tmp_path,
+    )
+    assert after["user"]["name"] == "Anna"
+    assert after["gone"] == [401, "INVALID_TOKEN"]
+
+
+@needs_node
+def test_the_rewrites_keep_the_path_of_the_cookie(tmp_path):
+    (tmp_path / "next.config.cjs").write_text(file_example("next.config.js"))
+
+    rewrites = node(
+        'import config from "./next.config.cjs"; console.log(JSON.stringify(await config.rewrites()));',
+        tmp_path,
+    )
+
+    assert {rule["source"] for rule in rewrites} >= {"/auth/:path*", "/movies/:path*", "/me/:path*"}
+    assert [rule["destination"] for rule in rewrites] == [
+        f"http://{STATED_URL}{rule['source']}" for rule in rewrites
+    ]
+
+
+@needs_node
+def test_the_client_shows_next_js_where_images_are(tmp_path):
+    code = file_example("next.config.js, beside the rewrites")
+    (tmp_path / "images.mjs").write_text(f"{code}\nconsole.log(JSON.stringify(images));")
+
+    done = subprocess.run(["node", "images.mjs"], cwd=tmp_path, capture_output=True, check=True)
+
+    assert json.loads(done.stdout)["remotePatterns"][0]["pathname"] == "/images/**"
+
+
+@pytest.mark.parametrize("example", examples("json"), ids=str)
+def test_json_examples_can_be_parsed(example):
+    json.loads(example.text)
+
+
+def test_the_log_line_shown_has_the_keys_of_a_real_one(alice, lines):
+    example, *_ = examples("json", "docs/operations.md")
+    alice.get("/movies")
+
+    assert lines()[-1].keys() == json.loads(example.text).keys()
+
+
+def test_settings_examples_are_valid_but_for_the_key(tmp_path):
+    (example,) = examples("env")
+    environment = dict(line.split("=", 1) for line in example.text.splitlines())
+    environment["INSTANCE_DIR"] = str(tmp_path)
+
+    with pytest.raises(ConfigError, match="SECRET_KEY"):
+        Config.from_environ(environment)
+    assert Config.from_environ({**environment, "SECRET_KEY": SECRET_KEY}).proxy_hops == 1
+
+
+@pytest.mark.skipif(
+    not (shutil.which("nginx") and shutil.which("openssl")), reason="needs nginx and openssl"
+)
+@pytest.mark.parametrize("example", examples("nginx"), ids=str)
+def test_nginx_accepts_its_configuration(tmp_path, example):
+    files = {"fullchain": tmp_path / "cert.pem", "privkey": tmp_path / "key.pem"}
+    make_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    subprocess.run(
+        [
+            *make_key,
+            "-subj",
+            "/CN=api.example.com",
+            "-out",
+            files["fullchain"],
+            "-keyout",
+            files["privkey"],
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    text = re.sub(r"/etc/\S+/(\w+)\.pem", lambda found: str(files[found[1]]), example.text)
+    config = tmp_path / "nginx.conf"
+    logs = f"error_log {tmp_path}/error.log; pid {tmp_path}/pid;"
+    config.write_text(f"{logs} events {{}} http {{ access_log off; {text} }}")
+
+    done = subprocess.run(
+        ["nginx", "-t", "-c", config, "-p", tmp_path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_systemd_unit_starts_what_is_there():
+    (example,) = examples("ini")
+    unit = ConfigParser()
+    unit.read_string(example.text)
+
+    assert unit["Service"]["ExecStart"].endswith("gunicorn --bind 127.0.0.1:3001 wsgi:app")
+    assert unit["Service"]["ExecStartPre"].endswith("flask --app wsgi db upgrade")
+
+
+@pytest.mark.only_on("postgresql")
+def test_postgresql_accepts_the_statements(database):
+    with psycopg2.connect(database.url) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE ROLE movies")
+        for example in examples("sql"):
+            cursor.execute(example.text)
+        connection.rollback()
+    connection.close()
+
+
+def test_the_two_commands_of_the_quick_start():
+    first = examples("sh", "README.md")[0].text.splitlines()
+
+    assert re.fullmatch(r"git clone \S+/movies_api && cd movies_api && make run", first[0])
+    assert first[1:] == ["make test"]
+
+
+def test_the_readme_is_short():
+    assert len(read("README.md").splitlines()) <= 150
+    assert len(read("README.md").encode()) <= 9000
+
+
+def test_the_readme_lists_every_make_target():
+    makefile = (CHECKOUT / "Makefile").read_text()
+    targets = set(re.findall(r"^\.PHONY: ([a-z]+)", makefile, re.MULTILINE))
+
+    assert set(re.findall(r"^\| `make ([a-z]+)`", read("README.md"), re.MULTILINE)) == (
+        targets - {"help", "prepared"}
+    )
+    assert set(re.findall(r"(?:`|^|&& |\d )make ([a-z]+)", ALL_TEXT, re.MULTILINE)) <= targets
+
+
+def test_every_flask_command_exists(app):
+    named = set(re.findall(r"flask --app wsgi ([a-z-]+(?: [a-z-]+)?)(?=[ `\n])", ALL_TEXT))
+
+    assert len(named) > 6
+    for command in named:
+        words = [word for word in command.split() if not word.startswith("-")]
+        result = app.test_cli_runner().invoke(args=[*words, "--help"])
+        assert result.exit_code == 0, command
+
+
+def test_every_setting_has_a_description():
+    assert [each.variable for each in documented_settings() if not each.text] == []
+
+
+def test_settings_of_the_server_are_documented():
+    server = (CHECKOUT / "gunicorn.conf.py").read_text()
+    read_by_server = re.findall(r"environ\.get\([\'\"](\w+)[\'\"]\)(?: or (\d+))", server)
+
+    assert [(each.variable, each.default) for each in SERVER] == read_by_server
+
+
+def test_generated_settings_are_current():
+    page = read("docs/configuration.md")
+
+    advice = "run `flask --app wsgi config-docs`"
+    assert read(".env.example") == env_example(), advice
+    assert page == settings_table(page), advice
+
+
+def test_the_example_of_the_environment_holds_what_compose_needs():
+    needed = set(re.findall(r"\$\{([A-Z_]+)", (CHECKOUT / "compose.yaml").read_text()))
+
+    assert needed <= set(re.findall(r"^#([A-Z0-9_]+)=", read(".env.example"), re.MULTILINE))
+
+
+def test_the_rate_limits_stated_are_those_there_are():
+    section = read("docs/api.md").split("## Rate limits")[1].split("\n## ")[0]
+    columns = [re.split(r" *\| *", row) for row in section.splitlines() if row.startswith("| ")][1:]
+
+    units = {"hour": ("hour", 1), "minute": ("minute", 1), "minutes": ("minute", 15)}
+
+    def stated(column):
+        cells = [re.match(r"(\d+) \w+ (?:15 )?(hour|minutes?)", row[column]) for row in columns]
+        return sorted((int(cell[1]), *units[cell[2]]) for cell in cells if cell)
+
+    def there_are(limits):
+        return sorted(
+            (item.amount, item.GRANULARITY.name, item.multiples) for item in limits.values()
+        )
+
+    assert stated(2) == there_are(PER_NETWORK)
+    assert stated(3) == there_are(PER_ACCOUNT)
+
+
+def test_every_error_is_explained():
+    rows = re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", read("docs/api.md"), re.MULTILINE)
+    codes = {code for _, messages in ERROR_RESPONSES.values() for code in messages} | {
+        code for code, _ in CODES.values()
+    }
+
+    explained = {code for _, code in rows}
+    assert codes - {"CONFLICT", "NOT_IMPLEMENTED"} <= explained
+    assert explained - codes <= {"QUOTA_EXCEEDED"}
+    assert {int(status) for status, _ in rows} == CODES.keys()
+
+
+def test_every_dependency_has_a_reason():
+    setup = ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    required = re.findall(r"^[\w-]+", setup["options"]["install_requires"], re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([a-z0-9-]+) \| [^|]+ \| [^|]+ \|$", read("docs/dependencies.md"), re.MULTILINE
+    )
+
+    assert [name for name in rows if name != "package"] == required
+
+
+def test_the_layout_names_every_module():
+    layout = examples("text", "docs/architecture.md")[0].text
+    lines = [line.split(maxsplit=1) for line in layout.splitlines()]
+    named = {line[0]: set(re.findall(r"\w+", line[-1])) for line in lines}
+
+    for path in (CHECKOUT / "movies_api").rglob("*.py"):
+        folder, name = path.parent.name, path.name
+        if name == "__init__.py" or folder == "docs":
+            continue
+        assert name in named if folder == "movies_api" else path.stem in named[f"{folder}/"], path
+
+
+def test_paths_and_names_in_the_documents_exist():
+    for path in re.findall(r"`((?:docs|tests|bench|migrations|movies_api)/[\w./-]+)`", ALL_TEXT):
+        assert (CHECKOUT / path).exists(), path
+    code = "\n".join(path.read_text() for path in (CHECKOUT / "movies_api").rglob("*.py"))
+    for name in re.findall(r"`@?(?:\w+\.)?([a-z]\w*_\w+)`", read("docs/architecture.md")):
+        assert re.search(rf"\b{name}\b", code), name
+
+
+def anchors(page):
+    """Return the anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", read(page))):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((CHECKOUT / page).parent / path).resolve() if path else CHECKOUT / page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(str(file.relative_to(CHECKOUT))), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, ".env.example"])
+def test_documents_are_in_plain_words(page):
+    words = r"\b(pictures?|anew|refuse[sd]?|whoever|somebody|nobody|away|any more)\b"
+
+    assert re.findall(words, read(page), re.IGNORECASE) == []

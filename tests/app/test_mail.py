@@ -1,0 +1,260 @@
+"""Mail: it delays nobody, gets through, and says only what we wrote."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+import pytest
+from aiosmtpd.smtp import AuthResult
+
+from movies_api.mail import FAREWELL, PAUSES, run_in_background, send_email
+
+from ..client import PASSWORD
+from ..conftest import MAIL
+from ..servers import free_port, gunicorn, mail_server
+
+RESET = {"email": "alice@example.com"}
+
+
+def work_off(app):
+    """Wait until nothing waits to be sent."""
+    app.extensions["outbox"].jobs.join()
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """No pause between tries."""
+    monkeypatch.setattr("movies_api.mail.PAUSES", (0,) * len(PAUSES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_dead_mail_server_delays_nobody(make_app, is_silent, lines, patient, monkeypatch):
+    monkeypatch.setattr("movies_api.mail.TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        port = hole.getsockname()[1] if is_silent else free_port()
+        app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}", **MAIL)
+        alice = app.test_client().sign_up("Alice")
+        started = perf_counter()
+
+        for _ in range(3):
+            assert alice.post("/auth/password-reset", json=RESET).status_code == 202
+
+        assert perf_counter() - started < 2
+        work_off(app)
+    told = [line["message"] for line in lines() if "mail" in line["message"]]
+    assert len([text for text in told if text.startswith("mail server")]) == 3 * len(PAUSES)
+    assert told.count(f"mail given up after {len(PAUSES)} attempts") == 3
+    assert "alice@example.com" not in str(told)
+
+
+def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patient, monkeypatch):
+    alice, real = mailing_app.test_client().sign_up("Alice"), socket.create_connection
+    tries = []
+
+    def connect(*args, **kwargs):
+        tries.append(args)
+        if len(tries) == 1:
+            raise ConnectionRefusedError
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr("smtplib.socket.create_connection", connect)
+    assert alice.post("/auth/password-reset", json=RESET).status_code == 202
+
+    assert mailbox.next()[0] == ["alice@example.com"]
+    assert len(tries) == 2
+
+
+@pytest.mark.parametrize(
+    ("hook", "reply", "tries"),
+    [
+        ("MAIL", "550 ann@example.com is not a sender", 1),
+        ("RCPT", "550 ann@example.com: no such user", 1),
+        ("DATA", "554 ann@example.com gets no spam", 1),
+        ("MAIL", "451 later", len(PAUSES)),
+        ("RCPT", "450 ann@example.com: come back later", len(PAUSES)),
+        ("DATA", "452 full", len(PAUSES)),
+    ],
+)
+def test_a_mail_that_is_rejected_for_good_is_given_up_at_once(
+    mailing_app, mailbox, patient, lines, hook, reply, tries
+):
+    asked = []
+
+    async def refuse(*_):
+        asked.append(hook)
+        return reply
+
+    setattr(mailbox, f"handle_{hook}", refuse)
+    with mailing_app.app_context():
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
+    work_off(mailing_app)
+
+    assert len(asked) == tries
+    assert mailbox.given.empty()
+    told = [line["message"] for line in lines() if line["level"] == "ERROR"]
+    assert told == [
+        f"mail rejected: {reply[:3]}" if tries == 1 else "mail given up after 3 attempts"
+    ]
+    assert "ann@" not in str(lines())
+
+
+def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mailbox):
+    with mailing_app.app_context():
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
+
+    mails = [mailbox.next()[1] for _ in range(2)]
+    for mail in mails:
+        assert abs(mail["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
+        assert re.fullmatch(r"<\S+@example\.com>", mail["Message-ID"])
+    assert mails[0]["Message-ID"] != mails[1]["Message-ID"]
+
+
+def test_a_fault_in_one_mail_is_logged_and_ends_no_other(mailing_app, mailbox, lines):
+    with mailing_app.app_context():
+        run_in_background(lambda: 1 / 0)
+        run_in_background(lambda: send_email("ann@example.com", "Hello", "Hello"))
+
+    assert mailbox.next()[0] == ["ann@example.com"]
+    assert [line for line in lines() if "ZeroDivisionError" in line.get("exception", "")]
+
+
+def test_more_mails_than_can_wait_are_dropped_and_told(mailing_app, lines, monkeypatch):
+    outbox = mailing_app.extensions["outbox"]
+    monkeypatch.setattr(outbox.jobs, "maxsize", 1)
+
+    for _ in range(5):
+        outbox.submit(lambda: None)
+
+    assert [line for line in lines() if line["message"].startswith("mail dropped")]
+    outbox.jobs.join()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Ann\r\nBcc: victim@example.com", "Visit https://evil.example now", "=?utf-8?q?Bcc:=20x?="],
+)
+def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
+    client = mailing_app.test_client()
+    body = {"name": name, "email": "ann@example.com", "password": PASSWORD}
+    if client.post("/auth/signup", json=body).status_code == 400:
+        body["name"] = name.replace("\r\n", " ")
+        assert client.post("/auth/signup", json=body).status_code == 201
+
+    client.post("/auth/password-reset", json={"email": "ann@example.com"})
+
+    recipients, mail = mailbox.next()
+    assert recipients == ["ann@example.com"]
+    assert mail["Bcc"] is None
+    assert not [word for word in ("victim", "evil", "Bcc") if word in mail.as_string()]
+
+
+@pytest.mark.parametrize(
+    ("email", "recipient"),
+    [
+        ('"victim@example.org,x"@example.com', '"victim@example.org,x"@example.com'),
+        ('"a>,<victim@example.org"@example.com', '"a>,<victim@example.org"@example.com'),
+        ("o'hara+films@example.com", "o'hara+films@example.com"),
+        ("ann@b\u00fccher.example", "ann@xn--bcher-kva.example"),
+        ("ann@fa\u00df.example", "ann@xn--fa-hia.example"),
+        ("ann@a--b.example", "ann@a--b.example"),
+        ("=?utf-8?q?victim=40example.org=2c?=@example.com", None),
+        ("=?utf-8?q?victim?=@example.com", None),
+        ("\u00fc@example.com", None),
+    ],
+)
+def test_a_mail_goes_to_the_address_as_it_stands_or_to_nobody(
+    mailing_app, mailbox, email, recipient, lines
+):
+    with mailing_app.app_context():
+        run_in_background(lambda: send_email(email, "Hello", "Hello"))
+    work_off(mailing_app)
+
+    given = [] if mailbox.given.empty() else mailbox.next()[0]
+    assert given == ([recipient] if recipient else [])
+    assert bool(recipient) is not bool(
+        [line for line in lines() if line["message"].startswith("mail not sent")]
+    )
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="There is no openssl on PATH.")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_credentials_go_only_through_tls_to_a_server_that_proves_who_it_is(
+    make_app, tmp_path, monkeypatch, patient, is_known, lines
+):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
+    alternative = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *command.split(), *alternative, *files], check=True, capture_output=True)  # fmt: skip
+    import ssl  # noqa: PLC0415
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if is_known:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    seen = []
+
+    def authenticator(_server, session, _envelope, mechanism, data):
+        seen.append((data.login, data.password, session.ssl is not None))
+        return AuthResult(success=True)
+
+    options = {"tls_context": context, "authenticator": authenticator, "auth_require_tls": True}
+    with mail_server(**options) as mailbox:
+        url = mailbox.url.replace("//", "//ann%40example.com:p%2Fw@")
+        app = make_app(SMTP_URL=url, **MAIL)
+        with app.app_context():
+            run_in_background(lambda: send_email("bob@example.com", "Hello", "Hello"))
+        work_off(app)
+
+        assert seen == ([(b"ann@example.com", b"p/w", True)] if is_known else [])
+        assert mailbox.given.empty() is not is_known
+    assert "p/w" not in str(lines())
+    assert "p%2Fw" not in str(lines())
+
+
+def test_credentials_are_kept_from_a_server_without_tls(make_app, mailbox, patient, lines):
+    app = make_app(SMTP_URL=mailbox.url.replace("//", "//ann:secret@"), **MAIL)
+
+    with app.app_context():
+        run_in_background(lambda: send_email("bob@example.com", "Hello", "Hello"))
+    work_off(app)
+
+    assert mailbox.given.empty()
+    assert [line for line in lines() if "given up" in line["message"]]
+
+
+def test_every_process_sends_and_none_stops_before_it_has(database, app, mailbox):
+    with gunicorn(database.url, workers=2, SMTP_URL=mailbox.url, **MAIL) as service:
+        ann = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
+        assert service.request("POST", "/auth/signup", ann).status == 201
+        for _ in range(8):
+            answer = service.request("POST", "/auth/password-reset", {"email": ann["email"]})
+            assert answer.status == 202
+
+        assert service.stop() == 0
+
+        assert [mailbox.next(5)[0] for _ in range(8)] == [["ann@example.com"]] * 8
+        assert "Traceback" not in service.log
+
+
+@pytest.mark.slow
+def test_a_mail_server_that_is_silent_holds_up_the_end_for_seconds_only(database, app):
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"smtp://127.0.0.1:{hole.getsockname()[1]}"
+        with gunicorn(database.url, workers=1, SMTP_URL=url, **MAIL) as service:
+            ann = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
+            assert service.request("POST", "/auth/signup", ann).status == 201
+            service.request("POST", "/auth/password-reset", {"email": ann["email"]})
+            started = perf_counter()
+
+            assert service.stop() == 0
+
+            assert perf_counter() - started < FAREWELL + 6
+            told = [json.loads(line) for line in service.log.split("\n") if line[:1] == "{"]
+            assert [line for line in told if line["message"].startswith("mail dropped")]

@@ -1,0 +1,318 @@
+"""Rate limits: who asks too often waits, and nobody else."""
+
+import socket
+from functools import partial
+from time import perf_counter
+
+import pytest
+
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
+
+from ..client import PASSWORD
+from ..concurrency import run_together, statuses
+from ..conftest import MAIL
+from ..servers import free_port, gunicorn, redis
+
+WRONG = {"email": "alice@example.com", "password": "wrong password"}
+RIGHT = {**WRONG, "password": PASSWORD}
+
+
+def signup(number):
+    """Return a signup of somebody new."""
+    return {"name": "Ann", "email": f"ann{number}@example.com", "password": PASSWORD}
+
+
+@pytest.fixture
+def app(make_app):
+    """The app with limits."""
+    return make_app(RATELIMIT_ENABLED="true")
+
+
+@pytest.fixture
+def alice(app):
+    """Alice, with limits."""
+    return app.test_client().sign_up("Alice")
+
+
+@pytest.fixture
+def client(app):
+    """Nobody, with limits."""
+    return app.test_client()
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A function that allows few tries from one address."""
+    return lambda action, times: monkeypatch.setattr(PER_NETWORK[action], "amount", times)
+
+
+def fail(client, times=1, body=WRONG, **options):
+    """Try to log in; return the statuses."""
+    return [client.post("/auth/login", json=body, **options).status_code for _ in range(times)]
+
+
+def test_an_account_can_be_tried_ten_times(alice, client, bob_logs_in):
+    assert fail(client, 11) == [401] * 10 + [429]
+
+    response = client.post("/auth/login", json=RIGHT)
+
+    assert response.status_code == 429
+    assert response.json == {
+        "error": {
+            "code": "RATE_LIMITED",
+            "message": "Too many requests. Please wait and try again.",
+            "details": {},
+        }
+    }
+    assert 850 < int(response.headers["Retry-After"]) <= 900
+    assert bob_logs_in() == 200
+    assert alice.get("/movies").status_code == 200
+
+
+@pytest.fixture
+def bob_logs_in(app):
+    """A function that returns what Bob's login is answered with."""
+    app.test_client().sign_up("Bob")
+    body = {"email": "bob@example.com", "password": PASSWORD}
+    return lambda: app.test_client().post("/auth/login", json=body).status_code
+
+
+def test_an_email_in_another_form_is_the_same_account(alice, client):
+    spellings = ["alice@example.com", "ALICE@example.com", " alice@example.com "]
+
+    found = [fail(client, 1, {**WRONG, "email": email})[0] for email in spellings * 4]
+
+    assert found == [401] * 10 + [429] * 2
+
+
+def test_an_email_nobody_has_is_limited_alike(client):
+    assert fail(client, 11) == [401] * 10 + [429]
+
+
+def test_a_login_that_succeeds_does_not_count(alice, client):
+    assert fail(client, 40, RIGHT) == [200] * 40
+    assert fail(client, 9) == [401] * 9
+    assert fail(client, 5, RIGHT) == [200] * 5
+    assert fail(client, 2) == [401, 429]
+
+
+def test_the_time_to_wait_passes(alice, client, monkeypatch):
+    assert fail(client, 11)[-1] == 429
+    import time as clock  # noqa: PLC0415
+
+    real = clock.time
+    monkeypatch.setattr("limits.storage.memory.time.time", lambda: real() + 901)
+
+    assert fail(client, 1, RIGHT) == [200]
+
+
+def test_an_address_has_tries_of_its_own(client, few):
+    few("login", 5)
+    bodies = [{**WRONG, "email": f"ann{number}@example.com"} for number in range(7)]
+    here, there = {"REMOTE_ADDR": "192.0.2.1"}, {"REMOTE_ADDR": "192.0.2.2"}
+
+    found = [fail(client, 1, body, environ_base=here)[0] for body in bodies]
+
+    assert found == [401] * 5 + [429] * 2
+    assert fail(client, 1, bodies[0], environ_base=there) == [401]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "nonsense", True),
+    ],
+)
+def test_an_address_of_ipv6_counts_as_its_network(client, few, first, second, is_same):
+    few("login", 1)
+    assert fail(client, 1, environ_base={"REMOTE_ADDR": first}) == [401]
+
+    assert fail(client, 1, environ_base={"REMOTE_ADDR": second}) == [429 if is_same else 401]
+
+
+@pytest.mark.parametrize(
+    ("hops", "first", "second", "is_same"),
+    [
+        ("0", "192.0.2.1", "192.0.2.2", True),
+        ("1", "192.0.2.1", "192.0.2.2", False),
+        ("1", "192.0.2.1, 198.51.100.7", "192.0.2.2, 198.51.100.7", True),
+        ("2", "203.0.113.9, 192.0.2.1, 198.51.100.7", "203.0.113.9, 192.0.2.2, 198.51.100.7", False),
+        ("2", "203.0.113.1, 192.0.2.1, 198.51.100.7", "203.0.113.2, 192.0.2.1, 198.51.100.8", True),
+        ("1", "192.0.2.1:5678", "192.0.2.1:5679", True),
+        ("1", "192.0.2.1:5678", "192.0.2.1", True),
+        ("1", "192.0.2.1:5678", "192.0.2.2:5678", False),
+        ("1", "[2001:db8::1]:99", "[2001:db8::2]", True),
+        ("1", "[2001:db8::1]:99", "2001:db8::2", True),
+        ("1", "[2001:db8::1]:99", "[2001:db8:0:1::1]:99", False),
+        ("1", "[2001:db8::1]:99", "nonsense:99", False),
+    ],
+)  # fmt: skip
+def test_the_address_is_what_the_trusted_proxies_say(make_app, few, hops, first, second, is_same):
+    client = make_app(RATELIMIT_ENABLED="true", PROXY_HOPS=hops).test_client()
+    few("login", 1)
+    assert fail(client, 1, headers={"X-Forwarded-For": first}) == [401]
+
+    assert fail(client, 1, headers={"X-Forwarded-For": second}) == [429 if is_same else 401]
+
+
+def test_signups_are_limited_by_address(client, few):
+    few("signup", 3)
+
+    found = [client.post("/auth/signup", json=signup(n)).status_code for n in range(5)]
+
+    assert found == [201] * 3 + [429] * 2
+
+
+def test_refreshes_are_limited_by_session_and_by_address(alice, client, few):
+    few("refresh", 62)
+    found = [alice.post("/auth/refresh").status_code for _ in range(61)]
+    assert found == [200] * 60 + [429]
+    assert alice.get("/me").status_code == 200
+
+    client.refresh_token = "x"
+    assert [client.post("/auth/refresh").status_code for _ in range(2)] == [401, 429]
+
+
+@pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
+def test_resets_are_limited_by_email_whoever_has_it(make_app, mailbox, email):
+    app = make_app(RATELIMIT_ENABLED="true", SMTP_URL=mailbox.url, **MAIL)
+    client = app.test_client().sign_up("Alice")
+    body = {"email": email}
+
+    found = [client.post("/auth/password-reset", json=body).status_code for _ in range(6)]
+
+    assert found == [202] * 5 + [429]
+    app.extensions["outbox"].jobs.join()
+    assert mailbox.given.qsize() == (5 if email == "alice@example.com" else 0)
+
+
+def test_resets_are_limited_by_address(make_app, mailbox, few):
+    few("reset", 2)
+    few("confirm", 2)
+    app = make_app(RATELIMIT_ENABLED="true", SMTP_URL=mailbox.url, **MAIL)
+    client, paths = app.test_client(), ("/auth/password-reset", "/auth/password-reset/confirm")
+    bodies = [{"email": f"ann{n}@example.com"} for n in range(3)]
+    tokens = [{"token": "x", "newPassword": "an even better battery"}] * 3
+
+    assert [client.post(paths[0], json=body).status_code for body in bodies] == [202, 202, 429]
+    assert [client.post(paths[1], json=body).status_code for body in tokens] == [400, 400, 429]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/me/password", {"currentPassword": "wrong", "newPassword": "a new password"}),
+        ("DELETE", "/me", {"password": "wrong"}),
+        ("PATCH", "/me", {"email": "alicia@example.com", "currentPassword": "wrong"}),
+    ],
+)
+def test_the_password_of_a_session_that_was_left_open_cannot_be_guessed(alice, method, path, body):
+    found = [alice.open(path, method=method, json=body).status_code for _ in range(11)]
+
+    assert found == [400] * 10 + [429]
+    assert alice.profile() == alice.user
+
+
+def test_a_change_of_the_email_cannot_be_used_to_send_mails(alice):
+    bodies = [
+        {"email": f"victim{number}@example.com", "currentPassword": PASSWORD} for number in range(6)
+    ]
+
+    assert [alice.patch("/me", json=body).status_code for body in bodies] == [200] * 5 + [429]
+
+
+def test_permissions_to_upload_are_limited_by_address(alice, app, few):
+    few("image", 2)
+    bob, wanted = app.test_client().sign_up("Bob"), {"contentType": "image/png", "size": 1}
+
+    found = [each.post("/images", json=wanted).status_code for each in (alice, bob, alice, bob)]
+
+    assert found == [201, 201, 429, 429]
+
+
+def test_the_switch_turns_all_limits_off(make_app, few):
+    few("login", 1)
+    client = make_app(RATELIMIT_ENABLED="false").test_client()
+
+    assert fail(client, 30) == [401] * 30
+
+
+def test_two_apps_in_one_process_count_apart(make_app):
+    off, on = (make_app(RATELIMIT_ENABLED=word).test_client() for word in ("false", "true"))
+
+    assert fail(on, 11)[-1] == 429
+    assert fail(off, 11)[-1] == 401
+    assert fail(on)[-1] == 429
+
+
+@pytest.fixture(scope="module")
+def counters():
+    """The URL of a real Redis."""
+    with redis() as url:
+        yield url
+
+
+def test_two_processes_count_as_one_with_redis(database, counters, migrated_app):
+    database.clear()
+    settings = {"RATELIMIT_ENABLED": "true", "REDIS_URL": counters}
+    with gunicorn(database.url, workers=2, **settings) as service:
+        tries = [partial(service.request, "POST", "/auth/login", WRONG)] * 40
+
+        answers = run_together(tries)
+
+        assert statuses(answers) == {401: PER_ACCOUNT["login"].amount, 429: 30}
+        waits = [int(answer.headers["Retry-After"]) for answer in answers if answer.status == 429]
+        assert all(800 < seconds <= 900 for seconds in waits)
+
+
+def test_a_success_is_given_back_with_redis_too(make_app, counters):
+    app = make_app(RATELIMIT_ENABLED="true", REDIS_URL=counters)
+    client = app.test_client().sign_up("Carol")
+    right = {"email": "carol@example.com", "password": PASSWORD}
+
+    assert fail(client, 15, right) == [200] * 15
+    assert fail(client, 11, {**right, "password": "wrong"}) == [401] * 10 + [429]
+
+
+def test_a_counter_is_not_named_after_anybody(make_app, counters):
+    import redis as driver  # noqa: PLC0415
+
+    fail(make_app(RATELIMIT_ENABLED="true", REDIS_URL=counters).test_client())
+
+    with driver.from_url(counters) as connection:
+        keys = connection.keys()
+        assert keys
+        assert not [key for key in keys if b"alice" in key or b"@" in key]
+        assert all(0 < connection.ttl(key) <= 3600 for key in keys)
+
+
+def test_without_its_redis_the_service_keeps_nobody_out(make_app, lines):
+    url = f"redis://:s3cr3t-pw@127.0.0.1:{free_port()}/0"
+    app = make_app(RATELIMIT_ENABLED="true", REDIS_URL=url)
+    alice = app.test_client().sign_up("Alice")
+
+    assert fail(alice, 1, RIGHT) == [200]
+    assert fail(alice, 12) == [401] * 12
+    assert alice.post("/auth/refresh").status_code == 200
+
+    told = [line for line in lines() if line["message"].startswith("rate limits are off")]
+    assert {line["level"] for line in told} == {"ERROR"}
+    assert len(told) >= 15
+    assert "s3cr3t-pw" not in str(told)
+
+
+def test_a_redis_that_hangs_costs_a_second_and_no_login(make_app, lines):
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"redis://127.0.0.1:{hole.getsockname()[1]}"
+        alice = make_app(RATELIMIT_ENABLED="true", REDIS_URL=url).test_client().sign_up("Alice")
+        started = perf_counter()
+
+        assert fail(alice, 1, RIGHT) == [200]
+
+        assert perf_counter() - started < 3
+    assert [line for line in lines() if line["message"].startswith("rate limits are off")]

@@ -1,0 +1,291 @@
+"""POST /auth/refresh: rotation, the half minute of grace, theft, and whose pages may ask."""
+
+import pytest
+
+from ..conftest import app_for, config_for
+from ..servers import SECRET_KEY
+
+DAY = 24 * 3600
+OTHER_KEY = "another-key-5b8e2d7f9a1c4e6083f7a2d5c9b1e4f6"
+
+
+def max_age(response):
+    """Return the seconds the refresh cookie of an answer lives."""
+    attributes = dict(
+        part.partition("=")[::2] for part in response.headers["Set-Cookie"].split("; ")
+    )
+    return int(attributes["Max-Age"])
+
+
+def present(client, value):
+    """Refresh with one value of the cookie, whatever the jar holds."""
+    client.refresh_token = value
+    return client.post("/auth/refresh")
+
+
+def test_trades_the_cookie_alone_for_a_new_token_and_a_new_cookie(alice):
+    before, alice.token = alice.refresh_token, None
+
+    response = alice.post("/auth/refresh")
+
+    assert response.status_code == 200
+    assert response.json["user"] == alice.user
+    assert alice.refresh_token != before
+    assert alice.take(response).profile() == alice.user
+
+
+def test_keeps_the_session_so_that_requests_under_way_succeed(alice):
+    assert alice.post("/auth/refresh").status_code == 200
+
+    assert alice.get("/me").status_code == 200
+
+
+def test_without_a_cookie_says_that_it_is_missing(alice):
+    alice.refresh_token = None
+
+    response = alice.post("/auth/refresh")
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "MISSING_TOKEN"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "a.b.c", "ä", "x" * 3000, "0" * 32 + "." + "A" * 43 + "." + "B" * 43]
+)
+def test_rejects_a_cookie_that_was_made_up(app, value):
+    response = app.test_client(use_cookies=False).post(
+        "/auth/refresh", headers={"Cookie": f"refreshToken={value}"}
+    )
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+    assert "Set-Cookie" not in response.headers
+
+
+def test_rejects_a_cookie_that_was_altered(alice):
+    value = alice.refresh_token
+
+    for place in (0, len(value) // 2, len(value) - 3):
+        altered = value[:place] + ("A" if value[place] != "A" else "B") + value[place + 1 :]
+        assert present(alice, altered).json["error"]["code"] == "INVALID_TOKEN"
+    assert present(alice, value).status_code == 200
+
+
+def test_gives_all_tabs_that_refresh_at_once_the_same_successor(alice, make_client):
+    value = alice.refresh_token
+    tabs = [alice, make_client(), make_client()]
+
+    answers = [present(tab, value) for tab in tabs]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert len({tab.refresh_token for tab in tabs}) == 1
+    assert present(tabs[2], tabs[0].refresh_token).status_code == 200
+
+
+def test_forgives_an_answer_that_was_lost(alice, clock):
+    first = alice.refresh_token
+    second = (present(alice, first), alice.refresh_token)[1]
+    clock.advance(seconds=29)
+
+    assert present(alice, first).status_code == 200
+    assert alice.refresh_token == second
+    assert present(alice, second).status_code == 200
+
+
+def test_catches_up_a_client_that_is_two_values_behind(alice, clock):
+    first = alice.refresh_token
+    second = (present(alice, first), alice.refresh_token)[1]
+    clock.advance(seconds=10)
+    third = (present(alice, second), alice.refresh_token)[1]
+    clock.advance(seconds=10)
+
+    assert present(alice, first).status_code == 200
+    assert alice.refresh_token == third
+
+
+def test_counts_the_half_minute_from_the_first_use(alice, clock):
+    first = alice.refresh_token
+    present(alice, first)
+    clock.advance(seconds=20)
+    assert present(alice, first).status_code == 200
+    clock.advance(seconds=11)
+
+    assert present(alice, first).status_code == 401
+
+
+def test_takes_a_previous_value_after_the_half_minute_for_a_theft(alice, make_client, clock):
+    stolen = alice.refresh_token
+    present(alice, stolen)
+    newest = alice.refresh_token
+    clock.advance(seconds=31)
+
+    response = present(make_client(), stolen)
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+    assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    assert present(alice, newest).json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_takes_a_value_from_several_rotations_ago_for_a_theft(alice, clock):
+    stolen = alice.refresh_token
+    for _ in range(3):
+        clock.advance(minutes=20)
+        assert alice.post("/auth/refresh").status_code == 200
+
+    assert present(alice, stolen).status_code == 401
+    assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_a_theft_ends_no_other_session(alice, make_client, clock):
+    elsewhere = make_client().log_in("alice@example.com")
+    stolen = alice.refresh_token
+    alice.post("/auth/refresh")
+    clock.advance(seconds=31)
+
+    assert present(alice, stolen).status_code == 401
+    assert elsewhere.get("/me").status_code == 200
+
+
+def test_a_request_that_lost_never_clears_the_cookie(alice, clock):
+    stolen = alice.refresh_token
+    alice.post("/auth/refresh")
+    clock.advance(seconds=31)
+
+    for value in (stolen, stolen, "x"):
+        response = present(alice, value)
+        assert response.status_code == 401
+        assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(("remember", "days"), [(False, 7), (True, 30)])
+def test_slides_on_from_each_use(alice, clock, remember, days):
+    alice.log_in("alice@example.com", remember=remember)
+    clock.advance(days=days - 1)
+
+    response = alice.post("/auth/refresh")
+
+    assert response.status_code == 200
+    assert max_age(response) == days * DAY
+    clock.advance(days=days - 1)
+    assert alice.post("/auth/refresh").status_code == 200
+
+
+@pytest.mark.parametrize(("remember", "days"), [(False, 7), (True, 30)])
+def test_ends_a_session_that_was_not_used(alice, clock, remember, days):
+    alice.log_in("alice@example.com", remember=remember)
+    clock.advance(days=days, seconds=1)
+
+    response = alice.post("/auth/refresh")
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_never_goes_past_90_days_from_login(alice, clock):
+    for _ in range(14):
+        clock.advance(days=6)
+        assert max_age(alice.post("/auth/refresh")) <= 7 * DAY
+    assert max_age(alice.post("/auth/refresh")) == 6 * DAY
+    value = alice.refresh_token
+    clock.advance(days=6)
+
+    assert present(alice, value).status_code == 401
+
+
+def test_never_goes_past_90_days_when_told_to_remember_either(alice, clock):
+    alice.log_in("alice@example.com", remember=True)
+    ages = []
+    for _ in range(3):
+        clock.advance(days=29)
+        ages.append(max_age(alice.post("/auth/refresh")))
+    assert ages == [30 * DAY, 30 * DAY, 3 * DAY]
+    value = alice.refresh_token
+    clock.advance(days=3)
+
+    assert present(alice, value).status_code == 401
+
+
+def test_keeps_only_a_hash_in_the_table(alice, database):
+    value = alice.refresh_token
+
+    [stored] = database.execute("SELECT * FROM sessions")
+
+    parts = [part for part in value.split(".") if part not in str(stored.id).replace("-", "")]
+    assert parts
+    assert not [part for part in parts if part in str(stored)]
+    alice.post("/auth/refresh")
+    [stored] = database.execute("SELECT * FROM sessions")
+    assert not [part for part in parts if part in str(stored)]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_answers_curl_and_allowed_pages(alice, headers):
+    response = alice.post("/auth/refresh", headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000.evil.example"},
+        {"Origin": "https://localhost:3000"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_rejects_pages_of_other_origins(alice, headers):
+    value = alice.refresh_token
+
+    response = alice.post("/auth/refresh", headers=headers)
+
+    assert response.status_code == 403
+    assert response.json["error"]["code"] == "FORBIDDEN"
+    assert alice.refresh_token == value
+    assert alice.post("/auth/refresh").status_code == 200
+
+
+def test_makes_the_cookie_fit_for_another_site_when_told(app, database, tmp_path):
+    client = (
+        app_for(config_for(database.url, tmp_path, COOKIE_SAMESITE="None"))
+        .test_client()
+        .sign_up("Alice")
+    )
+
+    response = client.post("/auth/refresh")
+
+    assert response.status_code == 200
+    attributes = response.headers["Set-Cookie"].split("; ")
+    assert "SameSite=None" in attributes
+    assert "Secure" in attributes
+
+
+def test_rotates_keys_without_logging_anybody_out(alice, database, tmp_path):
+    rotated = app_for(config_for(database.url, tmp_path, SECRET_KEY=f"{OTHER_KEY},{SECRET_KEY}"))
+    client = rotated.test_client()
+    client.token = alice.token
+
+    assert client.get("/me").status_code == 200
+    assert present(client, alice.refresh_token).status_code == 200
+    newer = client.refresh_token
+    client.take(present(client, newer))
+
+    only_new = app_for(config_for(database.url, tmp_path, SECRET_KEY=OTHER_KEY)).test_client()
+    only_new.token = client.token
+    assert only_new.get("/me").status_code == 200
+    only_new.token = alice.token
+    assert only_new.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    assert present(only_new, client.refresh_token).status_code == 200

@@ -1,0 +1,216 @@
+"""POST /auth/signup."""
+# ruff: noqa: RUF001  look-alikes are among what people type
+
+from importlib import import_module
+from unittest.mock import ANY
+
+import pytest
+
+from ..client import PASSWORD
+
+ANN = {"name": "Ann Example", "email": "ann@example.com", "password": PASSWORD}
+LOGIN = {"password": PASSWORD}
+
+
+def test_makes_an_account_and_logs_it_in(client):
+    response = client.post("/auth/signup", json=ANN)
+
+    assert response.status_code == 201
+    user = {
+        "id": ANY,
+        "name": "Ann Example",
+        "email": "ann@example.com",
+        "role": "user",
+        "preferences": {"theme": "system", "language": "en"},
+        "createdAt": ANY,
+    }
+    assert response.json == {"user": user, "accessToken": ANY}
+    client.take(response, 201)
+    assert client.profile() == response.json["user"]
+    assert client.post("/auth/refresh").status_code == 200
+
+
+def test_hands_over_a_cookie_that_scripts_cannot_read(client):
+    response = client.post("/auth/signup", json=ANN)
+
+    assert response.status_code == 201
+    name, _, rest = response.headers["Set-Cookie"].partition("=")
+    assert name == "refreshToken"
+    attributes = {part for part in rest.split("; ")[1:] if not part.startswith("Expires=")}
+    assert attributes == {"HttpOnly", "Path=/auth", "SameSite=Strict", "Max-Age=604800"}
+
+
+def test_marks_the_cookie_secure_when_the_request_came_by_https(client):
+    response = client.post("/auth/signup", json=ANN, base_url="https://api.example.com")
+
+    assert response.status_code == 201
+    assert "; Secure" in response.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["ann@example.com", " ann@example.com\n", "ANN@Example.COM", "ａｎｎ@example.com"],
+)
+def test_stores_an_email_in_one_form(client, email):
+    response = client.post("/auth/signup", json={**ANN, "email": email})
+
+    assert response.status_code == 201
+    assert response.json["user"]["email"] == "ann@example.com"
+
+
+@pytest.mark.parametrize("email", ["ann@example.com", "Ann@Example.Com ", "ａｎｎ@example.com"])
+def test_rejects_an_email_that_is_taken_in_any_form(client, email):
+    assert client.post("/auth/signup", json=ANN).status_code == 201
+
+    response = client.post("/auth/signup", json={**ANN, "email": email, "name": "Another Ann"})
+
+    assert response.status_code == 409
+    assert response.json == {"error": {"code": "USER_EXISTS", "message": ANY, "details": {}}}
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("email", "stored"),
+    [
+        ("ann@B\u00dcCHER.de", "ann@b\u00fccher.de"),
+        ("ann@xn--bcher-kva.de", "ann@b\u00fccher.de"),
+        ("ann@XN--BCHER-KVA.DE", "ann@b\u00fccher.de"),
+        ("ann@bu\u0308cher.de", "ann@b\u00fccher.de"),
+        ("ann@b\u00fccher\u3002de", "ann@b\u00fccher.de"),
+        ("ann@fa\u00df.de", "ann@fa\u00df.de"),
+        ("ann@xn--fa-hia.de", "ann@fa\u00df.de"),
+        ("ann@fass.de", "ann@fass.de"),
+        ("ΣΊΣΥΦΟΣ@ΣΊΣΥΦΟΣ.gr", "σίσυφοσ@σίσυφοσ.gr"),
+        ("σίσυφος@σίσυφος.gr", "σίσυφοσ@σίσυφος.gr"),
+        ("ann@a--b.example.com", "ann@a--b.example.com"),
+    ],
+)
+def test_brings_a_domain_to_one_form(client, email, stored):
+    response = client.post("/auth/signup", json={**ANN, "email": email})
+
+    assert response.status_code == 201
+    assert response.json["user"]["email"] == stored
+    assert client.post("/auth/login", json={**LOGIN, "email": email}).status_code == 200
+    assert client.post("/auth/login", json={**LOGIN, "email": stored}).status_code == 200
+
+
+def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monkeypatch):
+    """Two signups that pass the look-up together: the second is told so by the index."""
+    client.post("/auth/signup", json=ANN)
+    monkeypatch.setattr(
+        import_module("movies_api.auth.views"), "user_from_email", lambda _email: None
+    )
+
+    response = client.post("/auth/signup", json=ANN)
+
+    assert response.status_code == 409
+    assert response.json["error"]["code"] == "USER_EXISTS"
+    assert database.execute("SELECT count(*) FROM users") == [(1,)]
+
+
+def test_trims_the_name(client):
+    response = client.post("/auth/signup", json={**ANN, "name": "  Ann Example  "})
+
+    assert response.status_code == 201
+    assert response.json["user"]["name"] == "Ann Example"
+
+
+@pytest.mark.parametrize("name", ["Al", "x" * 100, "Zoë Ångström", "李雷", "Ann 🎬"])
+def test_takes_names_of_2_to_100_characters(client, name):
+    response = client.post("/auth/signup", json={**ANN, "name": name})
+
+    assert response.status_code == 201
+    assert response.json["user"]["name"] == name
+
+
+@pytest.mark.parametrize("password", ["8 chars!", "x" * 127 + "y", "пароль🔑!", "        "])
+def test_takes_passwords_of_8_to_128_characters_of_any_kind(client, password):
+    response = client.post("/auth/signup", json={**ANN, "password": password})
+
+    assert response.status_code == 201
+    login = client.post("/auth/login", json={"email": ANN["email"], "password": password})
+    assert login.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "A"),
+        ("name", " A "),
+        ("name", "x" * 101),
+        ("name", "An\x00n"),
+        ("name", "Ann\nExample"),
+        ("name", ""),
+        ("name", None),
+        ("name", 12),
+        ("name", ["Ann"]),
+        ("email", "ann"),
+        ("email", "ann@"),
+        ("email", "@example.com"),
+        ("email", "ann@exam ple.com"),
+        ("email", "ann@@example.com"),
+        ("email", f"{'x' * 250}@example.com"),
+        ("email", f"{'㎏' * 125}@example.com"),
+        ("email", "ann\x00@example.com"),
+        ("email", "ann@xn--\u00fc.de"),
+        ("email", "ann@xn--a.de"),
+        ("email", "ann@-\u00fc.de"),
+        ("email", "ann@\u00fc..de"),
+        ("email", "ann@\u00fc.de."),
+        ("email", "ann@\U0001f4a9.la"),
+        ("email", "ann@" + "\u00fc" * 64 + ".de"),
+        ("email", "\u00fc.de"),
+        ("email", ""),
+        ("email", None),
+        ("email", {"a": 1}),
+        ("password", "seven c"),
+        ("password", "x" * 129),
+        ("password", "password"),
+        ("password", "PassWord1"),
+        ("password", "12345678"),
+        ("password", "qwertyuiop"),
+        ("password", ""),
+        ("password", None),
+        ("password", 1234567890),
+        ("role", "admin"),
+        ("isAdmin", True),
+    ],
+)
+def test_names_the_field_that_is_wrong(client, database, field, value):
+    response = client.post("/auth/signup", json={**ANN, field: value})
+
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "VALIDATION_ERROR"
+    assert list(response.json["error"]["details"]) == [field]
+    assert database.execute("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_names_all_that_is_wrong_at_once(client):
+    response = client.post(
+        "/auth/signup", json={"email": "ann", "password": "short", "nickname": "A"}
+    )
+
+    assert response.status_code == 400
+    assert set(response.json["error"]["details"]) == {"name", "email", "password", "nickname"}
+    assert all(
+        name in response.json["error"]["message"]
+        for name in ("name", "email", "password", "nickname")
+    )
+
+
+def test_never_shows_nor_stores_a_password(client, database):
+    response = client.post("/auth/signup", json=ANN)
+
+    assert response.status_code == 201
+    assert PASSWORD not in response.text
+    [stored] = database.execute("SELECT * FROM users")
+    assert PASSWORD not in str(stored)
+    assert stored.password_hash.startswith("$argon2id$")
+    assert stored.password_hash not in response.text
+
+
+def test_rejects_a_page_of_a_foreign_origin(client):
+    response = client.post("/auth/signup", json=ANN, headers={"Origin": "https://evil.example"})
+
+    assert response.status_code == 403
+    assert response.json["error"]["code"] == "FORBIDDEN"

@@ -1,0 +1,277 @@
+"""Migrations: up, down, no drift, two at once, and without what may be missing."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from shutil import copytree
+from threading import Event
+
+import flask_migrate
+import psycopg2
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from movies_api.db import db
+
+from ..client import Client
+from ..conftest import Database, app_for, config_for, migrate
+from ..servers import CHEAP_ARGON2, CHECKOUT, SECRET_KEY
+
+TABLES = {"users", "sessions", "movies", "images", "uploads"}
+PRAGMAS = ("foreign_keys", "journal_mode", "busy_timeout")
+
+
+@pytest.fixture
+def empty_app(empty_database, tmp_path):
+    """An app on it."""
+    return app_for(config_for(empty_database.url, tmp_path))
+
+
+def tables(database):
+    """Name the tables."""
+    return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
+
+
+LATER = """
+from alembic import op
+from sqlalchemy import Column, Integer
+
+revision, down_revision = "later", "0001"
+
+def upgrade():
+    for table in ("users", "movies"):
+        op.add_column(table, Column("later", Integer))
+
+def downgrade():
+    for table in ("users", "movies"):
+        op.drop_column(table, "later")
+"""
+
+
+@pytest.fixture
+def later_migrations(tmp_path):
+    """The migrations of a later release, which changes two tables."""
+    folder = copytree(CHECKOUT / "migrations", tmp_path / "migrations")
+    (folder / "versions" / "later.py").write_text(LATER)
+    return str(folder)
+
+
+def down(app):
+    """Undo all migrations."""
+    with app.app_context():
+        flask_migrate.downgrade(directory=str(CHECKOUT / "migrations"), revision="base")
+
+
+def upgrade_in_a_process(url, tmp_path, directory="migrations"):
+    """Start what a platform runs at each release."""
+    variables = {
+        "DATABASE_URL": url,
+        "SECRET_KEY": SECRET_KEY,
+        "INSTANCE_DIR": str(tmp_path),
+        **CHEAP_ARGON2,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", "--directory", directory],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ.get("PATH", os.defpath), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_go_up_down_and_up_again(empty_database, empty_app):
+    migrate(empty_app)
+    assert tables(empty_database) == TABLES
+
+    down(empty_app)
+    assert tables(empty_database) == set()
+
+    migrate(empty_app)
+    assert tables(empty_database) == TABLES
+    empty_app.test_client().sign_up("Alice")
+
+
+def test_going_up_twice_is_no_error(empty_database, empty_app):
+    migrate(empty_app)
+    empty_app.test_client().sign_up("Alice")
+
+    migrate(empty_app)
+
+    assert empty_database.execute("SELECT count(*) FROM users") == [(1,)]
+
+
+def test_make_what_the_models_say(migrated_app, database):
+    with migrated_app.app_context():
+        flask_migrate.check(directory=str(CHECKOUT / "migrations"))
+
+
+def test_make_every_column_nullable_or_not_as_the_models_say(app, database):
+    """What autogenerate does not compare on every database."""
+    found = inspect(database.engine)
+
+    for table in db.metadata.sorted_tables:
+        nullable = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
+        assert nullable == {column.name: column.nullable for column in table.columns}
+
+
+def test_compare_as_alembic_does_without_our_settings(app, database):
+    """No difference, but for the indexes that not every database can have."""
+    with database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), db.metadata)
+
+    names = [change[1].name for change in differences if change[0] == "remove_index"]
+    assert [change for change in differences if change[0] != "remove_index"] == []
+    assert set(names) <= {"ix_movies_search", "ix_movies_created"}
+
+
+def test_delete_with_a_user_what_belongs_to_it(alice, bob, database):
+    for person in (alice, bob):
+        person.post("/movies", json={"title": "Alien"})
+    with database.engine.connect() as connection:
+        if not database.is_postgresql:
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        connection.exec_driver_sql("DELETE FROM users WHERE email = 'alice@example.com'")
+        connection.commit()
+
+    assert database.execute("SELECT count(*) FROM movies") == [(1,)]
+    assert database.execute("SELECT count(*) FROM sessions") == [(1,)]
+    assert bob.get("/movies").json["meta"]["total"] == 1
+
+
+@pytest.mark.only_on("sqlite")
+def test_the_app_makes_sqlite_enforce_keys_and_wait_for_locks(migrated_app, database):
+    with migrated_app.app_context(), db.engine.connect() as connection:
+        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
+
+    assert found["foreign_keys"] == 1
+    assert found["journal_mode"] == "wal"
+    assert found["busy_timeout"] >= 1000
+
+
+@pytest.mark.slow
+def test_two_releases_at_once_wait_for_each_other(empty_database, tmp_path):
+    started = [upgrade_in_a_process(empty_database.url, tmp_path) for _ in range(3)]
+
+    outputs = [process.communicate(timeout=60)[0] for process in started]
+
+    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    assert tables(empty_database) == TABLES
+    assert len(empty_database.execute("SELECT version_num FROM alembic_version")) == 1
+
+
+def test_a_newer_database_is_no_error(empty_database, empty_app, tmp_path):
+    migrate(empty_app)
+    empty_database.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    output = (process := upgrade_in_a_process(empty_database.url, tmp_path)).communicate(
+        timeout=60
+    )[0]
+
+    assert process.returncode == 0, output
+    assert "newer" in output
+    assert empty_database.execute("SELECT version_num FROM alembic_version") == [("9999",)]
+    assert tables(empty_database) == TABLES
+
+
+@pytest.mark.only_on("postgresql")
+def test_wait_for_a_transaction_that_uses_the_tables(
+    empty_database, empty_app, tmp_path, later_migrations
+):
+    migrate(empty_app)
+    with closing(empty_database.engine.raw_connection()) as other:
+        other.cursor().execute("UPDATE movies SET title = title")
+        process = upgrade_in_a_process(empty_database.url, tmp_path, later_migrations)
+        first = process.stdout.readline()
+        while "attempt 2" not in first:
+            assert first, "it ended"
+            first = process.stdout.readline()
+        other.rollback()
+
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 0, output
+    assert tables(empty_database) == TABLES
+
+
+@pytest.mark.only_on("postgresql")
+def test_end_no_request_of_a_service_at_work(empty_database, empty_app, later_migrations):
+    """Up and down again and again, while people add and delete."""
+    migrate(empty_app)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    is_over = Event()
+
+    def write(number):
+        with closing(psycopg2.connect(empty_database.url)) as connection:
+            count, cursor = 0, connection.cursor()
+            while not is_over.is_set():  # the order of locks of DELETE /me, and the other one
+                for table in ("users", "movies")[:: (-1) ** number]:
+                    cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+                    cursor.execute("SELECT pg_sleep(0.01)")
+                connection.commit()
+                count += 1
+                is_over.wait(0.1)
+            return count
+
+    with ThreadPoolExecutor(2) as threads:
+        writers = [threads.submit(write, number) for number in range(2)]
+        try:
+            for _ in range(3):
+                with empty_app.app_context():
+                    flask_migrate.upgrade(directory=later_migrations)
+                    flask_migrate.downgrade(directory=later_migrations)
+        finally:
+            is_over.set()
+
+        assert all(writer.result() > 0 for writer in writers)  # none was ended
+    assert empty_database.execute(deadlocks) == [(0,)]
+
+
+def test_run_from_any_spelling_of_the_url(empty_database, tmp_path):
+    url = empty_database.url.replace("postgresql://", "postgres://")
+
+    output = (process := upgrade_in_a_process(url, tmp_path)).communicate(timeout=60)[0]
+
+    assert process.returncode == 0, output
+    assert tables(empty_database) == TABLES
+
+
+@pytest.mark.only_on("postgresql")
+def test_succeed_where_no_extension_may_be_created(database, server, tmp_path, request):
+    url = server.create_database("movies_api_plain")
+    request.addfinalizer(lambda: server.drop_database("movies_api_plain"))
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DROP ROLE IF EXISTS movies_api_plain")
+        cursor.execute("CREATE ROLE movies_api_plain LOGIN PASSWORD 'plain'")
+        cursor.execute("GRANT USAGE, CREATE ON SCHEMA public TO movies_api_plain")
+    connection.close()
+    host = url.partition("@")[2]
+    app = app_for(config_for(f"postgresql://movies_api_plain:plain@{host}", tmp_path))
+
+    migrate(app)
+
+    alice: Client = app.test_client().sign_up("Alice")
+    alice.post("/movies", json={"title": "Amélie"})
+    assert alice.get("/movies?search=amelie").json["meta"]["total"] == 1
+    plain = Database("postgresql", url)
+    assert plain.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'") == []
+    down(app)
+    assert tables(plain) == set()
+    plain.execute("REVOKE ALL ON SCHEMA public FROM movies_api_plain")
+    plain.execute("DROP OWNED BY movies_api_plain")
+    plain.execute("DROP ROLE movies_api_plain")
+
+
+@pytest.mark.only_on("postgresql")
+def test_index_the_words_of_titles_where_they_can(database, app):
+    [(definition,)] = database.execute(
+        "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_movies_search'"
+    )
+
+    assert "gin_trgm_ops" in definition
+    assert "gin_pending_list_limit='64'" in definition

@@ -1,0 +1,188 @@
+"""When pictures go: with the last movie that shows them, after a day, or with the account at once."""
+
+import os
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from movies_api.db import db, execute_in_transaction
+
+from ..client import PASSWORD
+from ..image_helpers import data_url, make_image, path_of, request_upload
+
+
+@pytest.fixture
+def cleanup(app):
+    """A function that runs the command and returns what it says at the end."""
+
+    def cleanup():
+        result = app.test_cli_runner().invoke(args=["images", "cleanup"])
+        assert result.exit_code == 0, result.output
+        return result.output.splitlines()[-1]
+
+    return cleanup
+
+
+@pytest.fixture
+def execute(app):
+    """A function that executes a statement as the app does, references and all."""
+
+    def execute(statement):
+        with app.app_context():
+            execute_in_transaction(text(statement), {})
+            db.session.commit()
+
+    return execute
+
+
+def add(person, colour="teal"):
+    movie = {"title": "Alien", "imageUrl": data_url(make_image(colour=colour))}
+    response = person.post("/movies", json=movie)
+    assert response.status_code == 201
+    return response.json
+
+
+def test_an_image_goes_a_day_after_its_last_movie(alice, bob, client, files, cleanup, clock):
+    hers, his = add(alice), add(bob)
+    client.get(f"{path_of(hers['imageUrl'])}?w=160")
+    assert len(files()) == 2
+    cleanup()
+    alice.delete(f"/movies/{hers['id']}")
+    clock.advance(days=2)
+    bob.log_in(bob.user["email"])
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    assert bob.patch(f"/movies/{his['id']}", json={"imageUrl": None}).status_code == 200
+
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    clock.advance(hours=23)
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    assert client.get(path_of(hers["imageUrl"])).status_code == 200
+    clock.advance(hours=2)
+    assert cleanup() == "Deleted 1 images and 0 stray files."
+
+    assert files() == []
+    assert client.get(path_of(hers["imageUrl"])).status_code == 404
+
+
+def test_the_day_begins_when_a_sweep_sees_it(alice, files, cleanup, clock):
+    movie = add(alice)
+    clock.advance(hours=25)
+    alice.log_in(alice.user["email"])
+    assert alice.delete(f"/movies/{movie['id']}").status_code == 204
+
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    clock.advance(hours=23)
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    clock.advance(hours=2)
+    assert cleanup() == "Deleted 1 images and 0 stray files."
+    assert files() == []
+
+
+def test_an_image_that_is_shown_again_stays(alice, client, cleanup, clock):
+    movie = add(alice)
+    alice.delete(f"/movies/{movie['id']}")
+    cleanup()
+    clock.advance(hours=23)
+    alice.log_in(alice.user["email"])
+    again = alice.post("/movies", json={"title": "Alien", "imageUrl": movie["imageUrl"]})
+    assert again.status_code == 201
+    clock.advance(days=3)
+
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    assert client.get(path_of(movie["imageUrl"])).status_code == 200
+
+
+def test_an_upload_that_no_movie_shows_goes(alice, files, cleanup, clock, database):
+    permission = request_upload(alice, make_image())
+    alice.put(path_of(permission["uploadUrl"]), data=make_image())
+    assert cleanup() == "Deleted 0 images and 0 stray files."
+    clock.advance(days=1, minutes=1)
+
+    assert cleanup() == "Deleted 1 images and 0 stray files."
+    assert files() == []
+    assert database.execute("SELECT * FROM uploads") == []
+
+
+def test_files_of_no_image_go(app, alice, files, cleanup, clock):
+    add(alice)
+    [kept] = files()
+    folder = app.extensions["movies_api"].image_dir
+    for name in (".draft-x", "0" * 64, f"{'0' * 64}-160.webp"):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (time.time() - 90_000,) * 2)
+    (folder / ".draft-young").write_bytes(b"x")
+
+    assert cleanup() == "Deleted 0 images and 3 stray files."
+    assert files() == [".draft-young", kept]
+
+
+def test_what_is_not_ours_stays(app, alice, files, cleanup):
+    folder = app.extensions["movies_api"].image_dir
+    add(alice)
+    names = ("secret_key", "movies.db", ".secret_key.1", f"{'0' * 64}-161.webp", "0" * 63)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    for name in ("lost+found", "f" * 64):
+        (folder / name).mkdir()
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 90_000,) * 2)
+
+    try:
+        assert cleanup() == "Deleted 0 images and 0 stray files."
+        assert len(files()) == 8
+    finally:
+        for name in ("lost+found", "f" * 64):
+            (folder / name).rmdir()
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM images", "UPDATE movies SET image_url = '/images/none'"]
+)
+def test_the_database_lets_no_shown_image_go(alice, execute, statement):
+    add(alice)
+
+    with pytest.raises(IntegrityError):
+        execute(statement)
+
+
+def test_an_account_takes_its_images_along(app, alice, bob, files, execute, clock):
+    ours, hers = add(alice, "red"), add(alice, "green")
+    add(bob, "red")
+    permission = request_upload(alice, make_image(colour="blue"))
+    alice.put(path_of(permission["uploadUrl"]), data=make_image(colour="blue"))
+    assert len(files()) == 3
+    clock.advance(minutes=2)
+
+    response = alice.delete("/me", json={"password": PASSWORD})
+
+    assert response.status_code == 204
+    assert files() == [ours["imageUrl"].rpartition("/")[2]]
+    assert bob.get(path_of(hers["imageUrl"])).status_code == 404
+
+
+def test_an_account_takes_along_what_it_shows_no_more(alice, files, clock):
+    first, second = add(alice, "red"), add(alice, "green")
+    alice.patch(f"/movies/{first['id']}", json={"imageUrl": None})
+    alice.delete(f"/movies/{second['id']}")
+    assert len(files()) == 2
+    clock.advance(minutes=2)
+
+    assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
+
+    assert files() == []
+
+
+def test_what_another_is_about_to_show_stays(app, alice, bob, files, execute):
+    add(alice)
+    permission = request_upload(bob, make_image())
+    bob.put(path_of(permission["uploadUrl"]), data=make_image())
+
+    assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
+
+    assert len(files()) == 1
+    assert (
+        bob.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]}).status_code
+        == 201
+    )

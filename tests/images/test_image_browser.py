@@ -1,0 +1,158 @@
+"""A page in a real Chromium picks a file and shows it from its URL, by both ways of sending it."""
+
+import json
+import socket
+from io import BytesIO
+
+import boto3
+import pytest
+from PIL import Image, ImageDraw
+
+from ..browser import NO_BROWSER, Frontend, chromium, has_browser, serve
+from ..examples import file_example
+from ..servers import free_port, gunicorn, s3
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_BROWSER)]
+
+ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
+KEYS = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret"}
+PAGE = """<!doctype html><title>Posters</title><link rel="icon" href="data:,">
+<h1>Posters</h1><input type="file" id="file"><p id="said"></p><p><img id="whole"></p><p><img id="small"></p>
+<script type="module">
+import * as client from "/lib/api.js";
+import { uploadImage } from "/lib/images.js";
+const inside = (file) => new Promise((resolve) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result);
+  reader.readAsDataURL(file);
+});
+const loaded = (id, url) => new Promise((resolve, reject) => {
+  const image = document.getElementById(id);
+  image.onload = () => resolve([image.naturalWidth, image.naturalHeight]);
+  image.onerror = () => reject(new Error(`${url} does not load`));
+  image.src = url;
+});
+window.client = client;
+window.post = async (way) => {
+  const [file] = document.getElementById("file").files;
+  const steps = [];
+  const sent = way === "inside" ? await inside(file) : await uploadImage(file, (part) => steps.push(part));
+  const movie = await client.api("POST", "/movies", { title: "Alien", year: "1979", imageUrl: sent });
+  document.getElementById("said").textContent = `${way}: ${movie.imageUrl}`;
+  const whole = await loaded("whole", movie.imageUrl);
+  const small = await loaded("small", `${movie.imageUrl}?w=160`);
+  return { movie, steps, whole, small };
+};
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests of this file."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def port():
+    """3000, whose origin is allowed by default; another port when a developer's own frontend is there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 3000))
+        except OSError:
+            return free_port()
+    return 3000
+
+
+@pytest.fixture
+def poster(tmp_path):
+    """A file to pick: larger than any other body may be."""
+    image = Image.effect_noise((900, 600), 60).convert("RGB")
+    ImageDraw.Draw(image).ellipse((150, 50, 750, 550), fill=(200, 30, 60))
+    out = BytesIO()
+    image.save(out, "JPEG", quality=95)
+    assert len(out.getvalue()) > 100_000
+    path = tmp_path / "poster.jpg"
+    path.write_bytes(out.getvalue())
+    return path
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(request):
+    """The settings of one kind of storage."""
+    if request.param == "folder":
+        yield {}
+        return
+    with s3() as endpoint:
+        keys = {"aws_access_key_id": "an id", "aws_secret_access_key": "a secret"}
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys).create_bucket(
+            Bucket="films"
+        )
+        yield {"S3_BUCKET": "films", "S3_ENDPOINT_URL": endpoint, "S3_REGION": "us-east-1", **KEYS}
+
+
+@pytest.fixture
+def page(browser, app, database, storage, port):
+    """The browser, showing the page, logged in."""
+    with gunicorn(
+        database.url, workers=1, CORS_ORIGIN=f"http://localhost:{port}", **storage
+    ) as service:
+        api = service.url.replace("127.0.0.1", "localhost")
+        stated, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
+        assert stated in code
+        files = {
+            "/": ("text/html", PAGE),
+            "/lib/api.js": (
+                "text/javascript",
+                code.replace(stated, f"const API = {json.dumps(api)};"),
+            ),
+            "/lib/images.js": ("text/javascript", file_example("lib/images.js")),
+        }
+        with serve(Frontend(port, files)) as ours:
+            browser.open(ours.url)
+            browser.console()
+            browser.run("return client.signUp(args[0])", ANN)
+            yield browser
+
+
+def pick(page, path):
+    """Pick a file as a person does."""
+    found = page.command(
+        "POST", f"{page.session}/element", {"using": "css selector", "value": "#file"}
+    )
+    [element] = found.values()
+    page.command("POST", f"{page.session}/element/{element}/value", {"text": str(path)})
+
+
+@pytest.mark.parametrize("way", ["inside", "by permission"])
+def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
+    pick(page, poster)
+
+    result = page.run("return window.post(args[0])", way)
+
+    assert result["whole"] == [900, 600]
+    assert result["small"] == [160, 107]
+    assert result["movie"]["imageUrl"].startswith("http://localhost:")
+    assert (way == "inside") == (result["steps"] == [])
+    assert result["steps"][-1:] in ([], [1])
+    assert page.console() == []
+    shot = page.screenshot()
+    (tmp_path / "shown.png").write_bytes(shot)
+    with Image.open(BytesIO(shot)) as seen:
+        red = sum(
+            1
+            for r, g, b in seen.convert("RGB").resize((120, 160)).get_flattened_data()
+            if r > 160 and g < 80 and b < 110
+        )
+    assert red > 800, "the ellipse is on the screen"
+
+
+def test_a_page_hears_of_a_refusal(page, tmp_path):
+    path = tmp_path / "poster.png"
+    path.write_bytes(b"<html><script>alert(1)</script></html>")
+    pick(page, path)
+
+    said = page.run("return window.post('inside').catch((error) => error.message)")
+
+    assert said.startswith("imageUrl: ")

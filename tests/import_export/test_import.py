@@ -1,0 +1,415 @@
+"""POST /movies/import: files of the service's own form, and what becomes of their rows."""
+# ruff: noqa: RUF001  look-alikes are among what people type
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..helpers import ALIEN, FORMATS, titles
+from ..import_helpers import NASTY, fill, form_file, import_file
+
+THERE = "Already in your collection."
+
+
+def counts(added=0, skipped=0, rejected=0):
+    return {"added": added, "skipped": skipped, "rejected": rejected}
+
+
+def row(line, action="added", reason=None):
+    return {"line": line, "action": action, "reason": reason}
+
+
+def without_ids_and_times(file, file_format):
+    """Return an export with all that another account cannot have in common left out."""
+    if file_format == "csv":
+        return [line.split(",", 1)[1].rsplit(",", 2)[0] for line in file.text.split("\r\n") if line]
+    lines = file.text.splitlines()
+    changing = ("id", "ownerId", "createdAt", "updatedAt")
+    objects = [json.loads(line.rstrip(",")) for line in lines if len(line) > 1]
+    return [{name: each[name] for name in each if name not in changing} for each in objects]
+
+
+def test_adds_what_an_array_holds(alice):
+    response = import_file(
+        alice, json.dumps([ALIEN, {"title": "Brazil", "year": 1985}, {"title": "Solaris"}])
+    )
+
+    assert response.status_code == 200
+    assert response.json == {
+        "format": "json",
+        "dryRun": False,
+        "counts": counts(added=3),
+        "rows": [row(1), row(2), row(3)],
+        "rejected": None,
+        "rejectedOmitted": 0,
+    }
+    added = alice.get("/movies").json["items"]
+    assert [(each["title"], each["year"], each["imageUrl"]) for each in added] == [
+        ("Alien", "1979", ALIEN["imageUrl"]),
+        ("Brazil", "1985", None),
+        ("Solaris", None, None),
+    ]
+    assert len({each["createdAt"] for each in added}) == 1
+    assert alice.get("/movies?limit=1").json["meta"]["total"] == 3
+    assert [
+        each["title"] for each in alice.get("/movies?search=braz&sort=title").json["items"]
+    ] == ["Brazil"]
+
+
+def test_adds_what_lines_hold(alice):
+    response = import_file(alice, '\n{"title": "Alien"}\r\n\n{"title": "Brazil"}')
+
+    assert response.status_code == 200
+    assert response.json == {
+        "format": "ndjson",
+        "dryRun": False,
+        "counts": counts(added=2),
+        "rows": [row(2), row(4)],
+        "rejected": None,
+        "rejectedOmitted": 0,
+    }
+    assert titles(alice) == ["Alien", "Brazil"]
+
+
+def test_adds_what_a_table_holds(alice):
+    response = import_file(
+        alice, 'title,year,imageUrl\n"Alien, or so",1979,\n\nBrazil,,https://example.com/b.jpg\n'
+    )
+
+    assert response.status_code == 200
+    assert response.json == {
+        "format": "csv",
+        "dryRun": False,
+        "counts": counts(added=2),
+        "rows": [row(2), row(4)],
+        "rejected": None,
+        "rejectedOmitted": 0,
+    }
+    added = alice.get("/movies").json["items"]
+    assert [(each["title"], each["year"], each["imageUrl"]) for each in added] == [
+        ("Alien, or so", "1979", None),
+        ("Brazil", None, "https://example.com/b.jpg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title,year\nAlien,1979\nBrazil,1985\n",
+        "title;year\nAlien;1979\nBrazil;1985\n",
+        "title\tyear\r\nAlien\t1979\r\nBrazil\t1985",
+        "\ufefftitle,year\r\nAlien,1979\r\nBrazil,1985\r\n",
+        " Title ,YEAR\nAlien, 1979 \n Brazil ,1985\n",
+        '"title","year"\r"Alien","1979"\r"Brazil","1985"\r',
+        "year,title,,\n1979,Alien,,\n1985,Brazil,,\n",
+        "\n\ntitle,year\nAlien,1979\n,,\nBrazil,1985\n",
+    ],
+)
+def test_reads_a_table_whichever_program_wrote_it(alice, text):
+    response = import_file(alice, text)
+
+    assert response.status_code == 200
+    assert response.json["counts"] == counts(added=2)
+    assert [(each["title"], each["year"]) for each in alice.get("/movies").json["items"]] == [
+        ("Alien", "1979"),
+        ("Brazil", "1985"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_reads_utf_8_and_what_windows_writes(alice, encoding):
+    response = import_file(alice, "title\nAmélie – L’été\n".encode(encoding))
+
+    assert response.status_code == 200
+    assert titles(alice) == ["Amélie – L’été"]
+
+
+@pytest.mark.parametrize("media_type", [None, "text/csv", "application/vnd.ms-excel", "application/json", "application/x-www-form-urlencoded", "nonsense"])  # fmt: skip
+def test_does_not_care_what_the_media_type_says(alice, media_type):
+    response = import_file(alice, "title,year\nAlien,1979\n", content_type=media_type)
+
+    assert response.status_code == 200
+    assert titles(alice) == ["Alien"]
+
+
+@pytest.mark.parametrize("name", ["movies.csv", "x", "movies.png"])
+def test_takes_the_file_of_a_form(alice, name):
+    response = alice.post("/movies/import", **form_file(name, b"title,year\nAlien,1979\n"))
+
+    assert response.status_code == 200
+    assert response.json["rows"] == [row(2)]
+    assert titles(alice) == ["Alien"]
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_an_export_comes_back_as_it_was(alice, bob, file_format):
+    for number, title in enumerate([*NASTY, *NASTY[:9], "Alien", "Alien"]):
+        image = {"imageUrl": f"https://example.com/=,;'{number}.jpg"} if number % 2 else {}
+        body = {"title": title, "year": [None, "0001", "9999"][number % 3], **image}
+        assert alice.post("/movies", json=body).status_code == 201
+    first = alice.get(f"/movies/export?format={file_format}")
+
+    response = import_file(bob, first.data)
+
+    assert response.status_code == 200
+    assert response.json["format"] == file_format
+    assert response.json["counts"] == counts(added=len(NASTY) + 11)
+    second = bob.get(f"/movies/export?format={file_format}")
+    left, right = (without_ids_and_times(each, file_format) for each in (first, second))
+    assert left == right
+    assert import_file(bob, first.data).json["counts"] == counts(skipped=len(NASTY) + 11)
+    assert (
+        without_ids_and_times(bob.get(f"/movies/export?format={file_format}"), file_format) == left
+    )
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_thousands_come_back_in_their_order(alice, bob, database, file_format):
+    fill(database, alice.user["id"], 3210)
+
+    response = import_file(bob, alice.get(f"/movies/export?format={file_format}").data)
+
+    assert response.status_code == 200
+    assert response.json["counts"] == counts(added=3210)
+    assert titles(bob) == [f"Movie {number}" for number in range(3210, 0, -1)]
+    assert bob.get("/movies?limit=1").json["meta"]["total"] == 3210
+
+
+def test_a_file_is_newer_than_what_was_there(alice):
+    alice.post("/movies", json={"title": "Old"})
+
+    assert import_file(alice, "title\nFirst\nSecond\n").status_code == 200
+
+    assert titles(alice) == ["First", "Second", "Old"]
+
+
+@pytest.mark.parametrize("query", ["", "?onDuplicate=skip"])
+def test_leaves_out_what_is_there(alice, query):
+    alice.post("/movies", json={"title": "Amélie", "year": "2001"})
+
+    response = import_file(alice, "title,year\nAMELIE,2001\nAmélie,2002\nAmélie,\n", query)
+
+    assert response.status_code == 200
+    assert response.json["counts"] == counts(added=2, skipped=1)
+    assert response.json["rows"] == [row(2, "skipped", THERE), row(3), row(4)]
+    assert response.json["rejected"] is None
+
+
+def test_adds_what_is_there_when_that_is_allowed(alice):
+    for _ in range(2):
+        response = import_file(alice, "title,year\nAlien,1979\nAlien,1979\n", "?onDuplicate=allow")
+
+        assert response.status_code == 200
+        assert response.json["counts"] == counts(added=2)
+    assert titles(alice) == ["Alien"] * 4
+
+
+def test_rejects_what_is_there_when_that_is_an_error(alice):
+    alice.post("/movies", json={"title": "Alien", "year": "1979"})
+
+    response = import_file(
+        alice, "title,year\r\nalien,1979\r\nBrazil,1985\r\n", "?onDuplicate=error"
+    )
+
+    assert response.status_code == 200
+    assert response.json == {
+        "format": "csv",
+        "dryRun": False,
+        "counts": counts(added=1, rejected=1),
+        "rows": [row(2, "rejected", THERE), row(3)],
+        "rejected": "title,year\r\nalien,1979\r\n",
+        "rejectedOmitted": 0,
+    }
+
+
+def test_as_many_of_a_movie_as_the_file_holds_may_be_there(alice):
+    alice.post("/movies", json={"title": "Alien"})
+
+    response = import_file(alice, '[{"title": "Alien"}, {"title": "ALIEN"}, {"title": "alien"}]')
+
+    assert response.json["rows"] == [row(1, "skipped", THERE), row(2), row(3)]
+    assert titles(alice) == ["ALIEN", "alien", "Alien"]
+
+
+def test_two_people_have_nothing_to_do_with_each_other(alice, bob):
+    import_file(alice, "title\nAlien\n")
+
+    assert import_file(bob, "title\nAlien\n").json["counts"] == counts(added=1)
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
+    alice.post("/movies", json={"title": "Alien"})
+    file = "title,year\nAlien,\nBrazil,1985\nSolaris,soon\n"
+    before = database.execute("select * from movies"), database.execute("select * from users")
+
+    dry = import_file(alice, file, "?dryRun=true")
+
+    assert dry.status_code == 200
+    assert before == (
+        database.execute("select * from movies"),
+        database.execute("select * from users"),
+    )
+    real = import_file(alice, file, "?dryRun=false")
+    assert dry.json == {**real.json, "dryRun": True}
+    assert real.json["counts"] == counts(added=1, skipped=1, rejected=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"title": ""}, "title: Must not be empty."),
+        ({"title": " "}, "title: Must not be empty."),
+        ({"title": None}, "title: Field may not be null."),
+        ({"title": 12}, "title: Not a valid string."),
+        ({"year": "1979"}, "title: Required."),
+        ({"title": "x" * 256}, "title: Must be at most 255 characters."),
+        ({"title": "a\nb"}, "title: Remove the control characters."),
+        ({"title": "a\u0000b"}, "title: Remove the control characters."),
+        ({"title": "x", "year": "99"}, "year: Must be a four-digit year, e.g. 1999."),
+        ({"title": "x", "year": 1999.5}, "year: Not a valid string."),
+        ({"title": "x", "imageUrl": "alien.jpg"}, "imageUrl: Must be an http:// or https:// URL."),
+        ({"title": "x", "imageUrl": f"https://example.com/{'x' * 2048}"}, "imageUrl: Must be at most 2048 characters."),
+        ({"title": "x", "imageUrl": "javascript:x"}, "imageUrl: Must be an http:// or https:// URL."),
+        ({"title": "x", "imageUrl": "data:image/png;base64,AAAA"}, "imageUrl: The file is not a valid image. Use JPEG, PNG, WebP, GIF or AVIF."),
+        ({"title": "x", "imageUrl": "data:text/html;base64,AAAA"}, "imageUrl: A data: URL must contain an image: data:image/...;base64,..."),
+        ({"title": "x", "rating": 5}, "rating: Unknown field."),
+        ({"title": "x", "Title": "y"}, "Title: Unknown field."),
+        ({"title": "", "year": "x"}, "title: Must not be empty. year: Must be a four-digit year, e.g. 1999."),
+        ({"title": "x", "year": {"a": [1]}}, "year: Not a valid string."),
+        ({"title": "x", "": 1}, ": Unknown field."),
+        ([], 'Must be an object, e.g. {"title": "Alien"}.'),
+        (None, 'Must be an object, e.g. {"title": "Alien"}.'),
+        ("Alien", 'Must be an object, e.g. {"title": "Alien"}.'),
+    ],
+)  # fmt: skip
+def test_holds_each_row_against_the_rules_of_one_movie(alice, value, reason):
+    for file in (
+        json.dumps([ALIEN, value, {"title": "Last"}]),
+        "\n".join(map(json.dumps, [ALIEN, value, {"title": "Last"}])),
+    ):
+        response = import_file(alice, file, "?onDuplicate=allow")
+
+        assert response.status_code == 200
+        assert response.json["counts"] == counts(added=2, rejected=1)
+        assert response.json["rows"] == [row(1), row(2, "rejected", reason), row(3)]
+        assert response.json["rejected"] == [value]
+    assert titles(alice) == ["Alien", "Last"] * 2
+
+
+def test_takes_back_the_keys_that_only_the_service_writes(alice):
+    movie = alice.post("/movies", json=ALIEN).json
+
+    response = import_file(
+        alice, json.dumps([{**movie, "title": "Aliens", "id": "x", "ownerId": 7}])
+    )
+
+    assert response.json["counts"] == counts(added=1)
+    assert alice.get("/movies").json["meta"]["total"] == 2
+
+
+def test_a_reason_stays_short_whatever_is_in_a_row(alice):
+    many = {"title": "x", **{f"key{number}{'x' * 90}": 1 for number in range(500)}}
+
+    response = import_file(alice, json.dumps([many]))
+
+    assert response.json["counts"] == counts(rejected=1)
+    assert len(response.json["rows"][0]["reason"]) < 400
+    assert response.json["rejected"] == [many]
+
+
+def test_rejected_rows_of_a_table_can_be_mended_and_sent_again(alice):
+    file = (
+        'Title;Year\r\n"Alien; or\r\nso";1979\r\nBrazil;1985\r\n"He said ""no""";soon\r\n\'=1+1;99\r\n'
+        "a;1999;more\r\nLast;x"
+    )
+    response = import_file(alice, file)
+
+    assert response.status_code == 200
+    assert response.json["rows"] == [
+        row(2, "rejected", "title: Remove the control characters."),
+        row(4),
+        row(5, "rejected", "year: Must be a four-digit year, e.g. 1999."),
+        row(6, "rejected", "year: Must be a four-digit year, e.g. 1999."),
+        row(
+            7, "rejected", "The row has more cells than the header. Put text with commas in quotes."
+        ),
+        row(8, "rejected", "year: Must be a four-digit year, e.g. 1999."),
+    ]
+    rejected = response.json["rejected"]
+    assert rejected == (
+        'Title;Year\r\n"Alien; or\r\nso";1979\r\n"He said ""no""";soon\r\n\'=1+1;99\r\na;1999;more\r\nLast;x\r\n'
+    )
+    mended = rejected.replace("\r\nso", "so").replace("soon", "1999").replace(";99\r", ";1999\r")
+    mended = mended.replace(";more", "").replace(";x", ";")
+    again = import_file(alice, mended)
+    assert again.json["counts"] == counts(added=5)
+    assert titles(alice) == ["Alien; orso", 'He said "no"', "=1+1", "a", "Last", "Brazil"]
+
+
+def test_rejected_rows_of_json_can_be_mended_and_sent_again(alice):
+    response = import_file(
+        alice,
+        '[{"title":"Alien","year":"x","id":123456789012345678901234567890}, {"title":"Brazil"}]',
+    )
+
+    assert '{"title":"Alien","year":"x","id":123456789012345678901234567890}' in response.text
+    (rejected,) = response.json["rejected"]
+    again = import_file(alice, json.dumps([{**rejected, "year": "1979"}]))
+    assert again.json["counts"] == counts(added=1)
+    assert titles(alice) == ["Alien", "Brazil"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("?dryRun=yes", "dryRun"),
+        ("?dryRun=1", "dryRun"),
+        ("?dryRun=", "dryRun"),
+        ("?dryRun=True", "dryRun"),
+        ("?dryRun=true&dryRun=false", "dryRun"),
+        ("?onDuplicate=replace", "onDuplicate"),
+        ("?onDuplicate=", "onDuplicate"),
+        ("?dryrun=true", "dryrun"),
+        ("?format=csv", "format"),
+    ],
+)
+def test_names_the_parameter_that_is_wrong(alice, query, field):
+    response = import_file(alice, "title\nAlien\n", query)
+
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "VALIDATION_ERROR"
+    assert list(response.json["error"]["details"]) == [field]
+    assert titles(alice) == []
+
+
+def test_asks_for_a_token(client):
+    assert import_file(client, "title\nAlien\n").json["error"]["code"] == "MISSING_TOKEN"
+
+
+def test_is_open_to_scripts(alice, make_client):
+    script = make_client()
+    script.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
+
+    assert import_file(script, "title\nAlien\n").json["counts"] == counts(added=1)
+    assert titles(alice) == ["Alien"]
+
+
+def test_takes_only_post(alice):
+    response = alice.get("/movies/import")
+
+    assert response.status_code == 405
+    assert set(response.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
+def test_costs_a_statement_for_each_thousand(alice, bob, database):
+    fill(database, alice.user["id"], 2500)
+    file = alice.get("/movies/export?format=ndjson").data
+
+    assert import_file(bob, file).json["counts"] == counts(added=2500)
+
+    # who calls, the owner's row, what is there, and three times a thousand
+    assert len(bob.statements) == 6
+    assert import_file(bob, file).json["counts"] == counts(skipped=2500)
+    assert len(bob.statements) == 3

@@ -1,0 +1,244 @@
+"""POST /movies/import: files that nobody can read, that are too large, or not where they belong."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ..helpers import titles
+from ..import_helpers import form_file, import_file
+
+MIB = 1 << 20
+
+
+def fault_of(response):
+    """Return the one message about the file."""
+    assert response.status_code == 400, response.text[:500]
+    error = response.json["error"]
+    assert error["code"] == "VALIDATION_ERROR"
+    assert list(error["details"]) == ["file"]
+    (message,) = error["details"]["file"]
+    assert error["message"] == f"file: {message}"
+    return message
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b" \r\n\n\t", "is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "Byte 9 is a NUL"),
+        (b"title\nAl\0ien\n", "Byte 9 is a NUL"),
+        ("title\nAlien\n".encode("utf-16"), "Byte 4 is a NUL"),
+        (b"title\n" + b"x" * 70_000 + b"\0", "Byte 70007 is a NUL"),
+        (b"title\n\x81\xff\n", "neither UTF-8 nor Windows-1252"),
+        (b"\xff\xd8\xff\xe0JFIF", "is not a known header row"),
+        (b"%PDF-1.7", "is not a known header row"),
+        (b"hello", "'hello' is not a known header row. Known are our own (title, year, imageUrl), Letterboxd (Name, Year, Letterboxd URI)"),
+        (b"Alien,1979\nBrazil,1985\n", "Line 1: 'Alien,1979' is not a known header row"),
+        (b"\n\nName,Year\nAlien,1979\n", "Line 3: 'Name,Year'"),
+        (b"title,year,rating\nAlien,1979,5\n", "Line 1: Unknown column 'rating'. Remove it; the columns are title, year, imageUrl."),
+        (b"title,year,,note\nAlien,1979,,x\n", "Line 1: Unknown column ''"),
+        (b"title,Title\nAlien,Aliens\n", "Line 1: The column 'title' appears twice."),
+        (b"Name,Year,Letterboxd URI,Name\na,1,b,c\n", "Line 1: The column 'name' appears twice."),
+        (b'title\n"Alien\nBrazil\n', "Line 2: unexpected end of data. Is a quote not closed?"),
+        (b'title\nBrazil\n"Ali"en"\n', "Line 3: ',' expected after '\"'. Is a quote"),
+        (b"title\n" + b"x" * 131_073, "Line 2: field larger than field limit (131072)"),
+        (b"title\nAlien\n" + b"x" * 262_145, "Line 3: the row is too long"),
+        (b'title\n"' + b"x\n" * 131_073, "Line 2: field larger than field limit (131072)"),
+        (b"title\n" + b'"x\n",' * 131_073, "the row is too long. Is a quote not closed?"),
+        (b"title\nAlien" + b"," * MIB, "Line 2: the row is too long"),
+        (b"title," * MIB, "Line 1: the row is too long"),
+        (b"c," * 100_000 + b"\n", "is not a known header row"),
+        (b"[", "The array is not closed: element 1 is cut off."),
+        (b'[{"title": "Alien"},', "The array is not closed: element 2 is cut off."),
+        (b'[{"title": "Alien"', "The array is not closed"),
+        (b'[{"title": "Alien}]', "Element 1 is not JSON: a quote is not closed."),
+        (b'[{"title": "Alien"},]', "Element 2 is not JSON"),
+        (b'[{"title": "Alien"},,{"title": "x"}]', "Element 2 is not JSON"),
+        (b'[{"title": "Alien"} {"title": "x"}]', "Element 1 is not JSON"),
+        (b'[{"title": "Alien"}}', "After element 1 the array does not end"),
+        (b'[{"title": "Alien"}] []', "After element 1 the array does not end"),
+        (b"[{'title': 'Alien'}]", "Element 1 is not JSON"),
+        (b'[{"title": NaN}]', "Element 1 is not JSON"),
+        (b'[{"title": "\\ud800"}]', "Element 1 is not JSON"),
+        (b'[{"title": "Al\nien"}]', "Element 1 is not JSON"),
+        (b'[{"title": "Alien", "year": [1, [2]]]', "is not closed"),
+        (b'[{"title": ' + b"[" * 2000 + b"]" * 2000 + b"}]", "Element 1 is not JSON"),
+        (b"[" * MIB, "Element 1 is too large."),
+        (b'[{"title": [' + b"[]," * MIB, "Element 1 is too large."),
+        (b'[{"title": "' + b"x" * 70_000 + b'"}]', "Element 1 is too large."),
+        (b'[{"title": "' + b"x" * 15 * MIB + b'"}]', "Element 1 is too large."),
+        (b"[1, 2]", "No object: unknown format."),
+        (b'["Alien"]', "No object"),
+        (b'[{"name": "Alien"}]', "'name': unknown format. Known are our own"),
+        (b"[{}]", "No object"),
+        (b"{}", "No object"),
+        (b'{"title": "Alien"', "Line 1 is not JSON"),
+        (b'{\n  "title": "Alien"\n}', "Line 1 is not JSON"),
+        (b'{"title": "Alien"}\n{"title": "x"} x\n', "Line 2 is not JSON"),
+        (b'{"items": [{"title": "Alien"}], "meta": {}}', "'items', 'meta': unknown format"),
+        (b'{"title": "' + b"x" * 70_000 + b'"}', "Line 1 is too large."),
+        (b'{"title": "' + b"x" * 15 * MIB + b'"}', "Line 1 is too large."),
+        (b'{"title": 1}\n' + b"[" * 100_000, "Line 2 is too large."),
+    ],
+    ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
+)  # fmt: skip
+def test_says_what_is_wrong_with_a_file_nobody_can_read(alice, file, says):
+    message = fault_of(import_file(alice, file))
+
+    assert says in message
+    assert len(message) < 400
+    assert titles(alice) == []
+
+
+def test_takes_an_array_of_nothing(alice):
+    response = import_file(alice, "[ ]")
+
+    assert response.status_code == 200
+    assert response.json == {
+        "format": "json",
+        "dryRun": False,
+        "counts": {"added": 0, "skipped": 0, "rejected": 0},
+        "rows": [],
+        "rejected": None,
+        "rejectedOmitted": 0,
+    }
+
+
+def test_takes_a_table_of_nothing(alice):
+    response = import_file(alice, "title\n")
+
+    assert response.status_code == 200
+    assert response.json["rows"] == []
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?dryRun=x"])
+def test_names_the_parameter_before_it_reads_the_file(alice, query):
+    response = import_file(alice, b"\0", query)
+
+    assert response.status_code == 400
+    assert "file" not in response.json["error"]["details"]
+
+
+def test_takes_a_file_of_the_size_that_is_allowed(make_app, alice):
+    person = make_app(IMPORT_MAX_BYTES="2000").test_client()
+    person.token = alice.token
+    file = b"title\nAlien\n" + b"\n" * 1988
+
+    chunked = {
+        "input_stream": io.BytesIO(file),
+        "environ_overrides": {"wsgi.input_terminated": True},
+    }
+    for options in ({"data": file}, form_file("movies.csv", file), chunked):
+        response = person.post("/movies/import", **options)
+        assert response.status_code == 200
+    assert titles(alice) == ["Alien"]
+
+
+@pytest.mark.parametrize("size", [2001, 2002, 100_000])
+def test_rejects_a_file_that_is_too_large(make_app, alice, size):
+    person = make_app(IMPORT_MAX_BYTES="2000", MAX_BODY_BYTES="1024").test_client()
+    person.token = alice.token
+    file = b"title\nAlien\n".ljust(size, b"\n")
+    chunked = {
+        "input_stream": io.BytesIO(file),
+        "environ_overrides": {"wsgi.input_terminated": True},
+    }
+
+    for options in ({"data": file}, form_file("movies.csv", file), chunked):
+        response = person.post("/movies/import", **options)
+
+        assert response.status_code == 413
+        assert response.json["error"]["code"] == "PAYLOAD_TOO_LARGE"
+    assert titles(alice) == []
+
+
+def test_bodies_elsewhere_stay_as_small_as_they_were(alice):
+    assert import_file(alice, "title\n" + "\n" * 100_000).status_code == 200
+
+    assert alice.post("/movies", json={"title": "x" * 70_000}).status_code == 413
+    assert alice.post("/auth/login", json={"email": "x" * 70_000}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "file", ["title\na\nb\nc\nd\n", '[{"title":"a"},{"title":"b"},{"title":"c"},{"title":"d"}]', '{"title":"a"}\n' * 4, "title\na\n\n\n\n"]
+)  # fmt: skip
+def test_rejects_more_rows_than_are_allowed(make_app, alice, file):
+    person = make_app(IMPORT_MAX_ROWS="3").test_client()
+    person.token = alice.token
+
+    assert fault_of(import_file(person, file)) == "The file has more than 3 rows. Split it."
+    assert titles(alice) == []
+    assert import_file(person, "title\na\nb\nc\n").json["counts"]["added"] == 3
+
+
+def test_says_where_in_a_form_the_file_belongs(alice):
+    missing = "Send one file with a filename in the form field `file`."
+    multipart = {"content_type": "multipart/form-data"}
+    assert fault_of(alice.post("/movies/import", data={}, **multipart)) == missing
+    assert fault_of(alice.post("/movies/import", data=b"x", **multipart)) == missing
+    assert fault_of(alice.post("/movies/import", data={"file": "title"}, **multipart)) == missing
+    two = {"file": [(io.BytesIO(b"title\na"), "a.csv"), (io.BytesIO(b"title\nb"), "b.csv")]}
+    assert fault_of(alice.post("/movies/import", data=two, **multipart)) == missing
+
+
+def test_names_what_a_form_holds_besides_the_file(alice):
+    data = {"file": (io.BytesIO(b"title\na"), "a.csv"), "dryRun": "true", "more": (io.BytesIO(b""), "b")}  # fmt: skip
+    response = alice.post("/movies/import", data=data, content_type="multipart/form-data")
+
+    assert response.status_code == 400
+    assert response.json["error"]["details"] == {
+        "dryRun": ["Unknown field."],
+        "more": ["Unknown field."],
+    }
+    assert titles(alice) == []
+
+
+def test_rejects_a_form_of_many_fields(alice):
+    for count, fields in ((20, 20), (21, 1)):
+        data = {f"field{number}": "x" for number in range(count)}
+        response = alice.post("/movies/import", data=data, content_type="multipart/form-data")
+
+        assert response.status_code == 400
+        assert len(response.json["error"]["details"]) == fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\ntitle\nAlien",
+        b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\ntitle\r\n--x\r\n",
+        b"--y\r\n\r\n--y--",
+        b"\xff\0",
+    ],
+)
+def test_rejects_a_form_that_is_broken(alice, body):
+    for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary=\xe4"):  # fmt: skip
+        response = alice.post("/movies/import", data=body, content_type=kind)
+
+        assert "in the form field `file`" in fault_of(response)
+    assert titles(alice) == []
+
+
+def test_names_a_part_that_has_no_name(alice):
+    body = b"--x\r\nContent-Disposition: form-data\r\n\r\nx\r\n--x--\r\n"
+    response = alice.post(
+        "/movies/import", data=body, content_type="multipart/form-data; boundary=x"
+    )
+
+    assert response.status_code == 400
+    assert response.json["error"]["details"] == {"": ["Unknown field."]}
+
+
+def test_braces_and_quotes_inside_of_texts_are_text(alice):
+    odd = ['"', "\\", "]", "[", "{", "}", ",", '\\"', "},{", '"]', "\\\\"]
+    response = import_file(
+        alice, json.dumps([{"title": title, "imageUrl": None} for title in odd], indent=1)
+    )
+
+    assert response.status_code == 200
+    assert titles(alice) == odd

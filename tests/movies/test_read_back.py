@@ -1,0 +1,151 @@
+"""Whatever can be written can be read back, on both databases.
+
+A field that is added to a schema fails here until a sample of it comes back by every way in.
+"""
+
+from datetime import datetime, timedelta
+
+import orjson
+import pytest
+
+from movies_api.account.schemas import AccountUpdateSchema, PreferencesUpdateSchema
+from movies_api.auth.schemas import ApiTokenCreateSchema, SignupSchema
+from movies_api.images.schemas import UploadCreateSchema
+from movies_api.models import movies
+from movies_api.movies.fields import MovieCreateSchema
+from movies_api.movies.queries import INSERTED_COLUMNS, SHARED_COLUMNS, insert_movie
+
+from ..client import PASSWORD
+
+MOVIE = {"title": "Alien", "year": "1979", "imageUrl": "https://example.com/alien.jpg"}
+OTHER = {"title": "Brazil", "year": "1985", "imageUrl": "https://example.com/brazil.jpg"}
+ME = {"name": "Ann", "email": "ann.other@example.com", "preferences": {"theme": "dark", "language": "fr"}}  # fmt: skip
+TOKEN = {"name": "Backup", "expiresInDays": 30}
+IMAGE = {"contentType": "image/png", "size": 12345}
+
+
+def fields_of(schema):
+    """Name the fields that a client may send."""
+    return {field.data_key or name for name, field in schema().load_fields.items()}
+
+
+def test_there_is_a_sample_of_every_field():
+    assert set(MOVIE) == set(OTHER) == fields_of(MovieCreateSchema)
+    assert set(ME) | {"currentPassword"} == fields_of(AccountUpdateSchema)
+    assert set(ME["preferences"]) == fields_of(PreferencesUpdateSchema)
+    assert set(TOKEN) == fields_of(ApiTokenCreateSchema)
+    assert set(IMAGE) == fields_of(UploadCreateSchema)
+    assert fields_of(SignupSchema) == {"name", "email", "password"}
+    assert all(MOVIE[name] != OTHER[name] is not None for name in MOVIE)
+
+
+def assert_stored(client, wanted):
+    """Check the newest movie in the list, by itself and in the export."""
+    newest = client.get("/movies").json["items"][0]
+    for found in (
+        newest,
+        client.get(f"/movies/{newest['id']}").json,
+        orjson.loads(client.get("/movies/export").data)[0],
+    ):
+        assert {name: found[name] for name in wanted} == wanted
+
+
+def test_every_field_of_a_movie_is_created(alice):
+    response = alice.post("/movies", json=MOVIE)
+
+    assert response.status_code == 201
+    assert {name: response.json[name] for name in MOVIE} == MOVIE
+    assert_stored(alice, MOVIE)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_every_field_of_a_movie_is_changed(alice, method):
+    path = alice.post("/movies", json=MOVIE).headers["Location"]
+
+    response = alice.open(path, method=method, json=OTHER)
+
+    assert response.status_code == 200
+    assert_stored(alice, OTHER)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("name", MOVIE)
+def test_a_field_of_a_movie_is_changed_alone(alice, method, name):
+    path = alice.post("/movies", json=MOVIE).headers["Location"]
+
+    response = alice.open(path, method=method, json={name: OTHER[name]})
+
+    assert response.status_code == 200
+    assert_stored(alice, MOVIE | {name: OTHER[name]})
+
+
+@pytest.mark.parametrize("name", sorted(set(MOVIE) - {"title"}))
+def test_a_field_of_a_movie_is_emptied(alice, name):
+    path = alice.post("/movies", json=MOVIE).headers["Location"]
+
+    assert alice.patch(path, json={name: None}).status_code == 200
+
+    assert_stored(alice, MOVIE | {name: None})
+
+
+@pytest.mark.parametrize("file_format", ["json", "ndjson", "csv"])
+def test_every_field_of_a_movie_is_imported(alice, bob, file_format):
+    nothing = dict.fromkeys(MOVIE) | {"title": "Nothing else"}
+    for movie in (nothing, OTHER, MOVIE):
+        alice.post("/movies", json=movie)
+    file = alice.get(f"/movies/export?format={file_format}").data
+
+    response = bob.post("/movies/import", data=file, content_type="text/plain")
+
+    assert response.json["counts"]["added"] == 3
+    found = bob.get("/movies").json["items"]
+    assert [{name: each[name] for name in MOVIE} for each in found] == [MOVIE, OTHER, nothing]
+
+
+def test_every_column_of_a_movie_is_inserted_or_supplied_by_the_database():
+    assert {*INSERTED_COLUMNS, *SHARED_COLUMNS} == {
+        each.name for each in movies.c if each.server_default is None
+    }
+
+
+def test_what_is_no_column_of_a_movie_is_not_dropped_in_silence(alice, app):
+    with app.app_context(), pytest.raises(AssertionError, match="ratting"):
+        insert_movie(alice.user["id"], {"title": "Alien", "ratting": 7})
+
+
+def test_every_field_of_an_account_is_changed(alice, make_client):
+    response = alice.patch("/me", json=ME | {"currentPassword": PASSWORD})
+
+    assert response.status_code == 200
+    for found in (response.json, alice.get("/me").json, make_client().log_in(ME["email"]).user):
+        assert {name: found[name] for name in ME} == ME
+
+
+@pytest.mark.parametrize("name", ["theme", "language"])
+def test_a_preference_is_changed_alone(alice, name):
+    before = alice.get("/me").json["preferences"]
+
+    alice.patch("/me", json={"preferences": {name: ME["preferences"][name]}})
+
+    assert alice.get("/me").json["preferences"] == before | {name: ME["preferences"][name]}
+
+
+def test_every_field_of_a_token_is_stored(alice):
+    made = alice.post("/auth/tokens", json=TOKEN).json
+
+    [listed] = [each for each in alice.get("/auth/sessions").json["items"] if each["id"] == made["id"]]  # fmt: skip
+    assert listed["kind"] == "token"
+    assert listed["name"] == TOKEN["name"]
+    assert listed["expiresAt"] == made["expiresAt"]
+    lasts = datetime.fromisoformat(listed["expiresAt"]) - datetime.fromisoformat(listed["createdAt"])  # fmt: skip
+    assert lasts == timedelta(days=TOKEN["expiresInDays"])
+
+
+def test_an_upload_has_the_type_and_size_it_was_permitted_for(alice, client):
+    permission = alice.post("/images", json=IMAGE).json
+    path = permission["uploadUrl"].partition("localhost")[2]
+
+    response = client.put(path, data=b"x", content_type=IMAGE["contentType"])
+    assert response.status_code in {400, 403, 413}  # another size
+    response = client.put(path, data=b"x" * IMAGE["size"], content_type="image/gif")
+    assert response.status_code in {400, 403, 415}  # another type
