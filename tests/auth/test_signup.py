@@ -98,7 +98,7 @@ def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monke
     """Two signups that pass the look-up together: the second is told so by the index."""
     client.post("/auth/signup", json=ANN)
     monkeypatch.setattr(
-        import_module("movies_api.auth.views"), "user_from_email", lambda _email: None
+        import_module("movies_api.auth.views"), "is_email_taken", lambda _email: False
     )
 
     response = client.post("/auth/signup", json=ANN)
