@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from ..api.blueprint import Blueprint, public, runs_in
 from ..api.errors import abort_validation, abort_with
 from ..auth.guard import require_user_session
-from ..auth.passwords import hash_password, verify_password
+from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
 from ..auth.rate_limits import hit, refund
 from ..auth.schemas import UserSchema
 from ..auth.sessions import end_sessions
@@ -160,6 +160,7 @@ def change_password(fields: dict[str, Any]) -> None:
     require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
+    _check_new_password(me, fields["new_password"])
     hit("email", me.id.hex)
     if not set_password_hash(me, hash_password(fields["new_password"])):
         abort_stale("currentPassword")
@@ -200,6 +201,7 @@ def confirm_reset(fields: dict[str, Any]) -> None:
     user = named and user_from_id(named[0])
     if named is None or user is None or reset_fingerprint(user) != named[1]:
         abort_validation({"token": [STALE_LINK]})
+    _check_new_password(user, fields["new_password"])
     if not set_password_hash(user, hash_password(fields["new_password"])):
         abort_validation({"token": [STALE_LINK]})
     end_sessions(user.id, None, "all")
@@ -231,6 +233,12 @@ def revert_email_change(fields: dict[str, Any]) -> None:
     db.session.commit()
     audit("email_reverted", named[0])
     run_in_background(lambda: mail_reset_link(email))
+
+
+def _check_new_password(user: Row[Any], password: str) -> None:
+    """Abort if the password is the user's name or email."""
+    if is_personal_password(password, user.name, user.email):
+        abort_validation({"newPassword": [PERSONAL]})
 
 
 def _notify_of_password(email: str) -> None:

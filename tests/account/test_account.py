@@ -8,6 +8,7 @@ LANGUAGES = [
     *("en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "de-CH-1901", "en-US-u-ca-gregory", "es-419"),
     *("zh-yue", "zh-yue-HK", "ar-arb", "zh-cmn-Hans-CN", "x-private", "en-x-a", "X-a-b", "haw"),
     *("en-a-bbb-x-a-ccc", "de-Latn-DE-1996-x-1", "ast-ES"),
+    *("i-klingon", "I-Navajo", "en-GB-oed", "sgn-BE-FR", "art-lojban", "zh-min-nan", "no-bok"),
 ]
 
 
@@ -69,6 +70,8 @@ def test_takes_language_tags(alice, language):
         ({"preferences": {"language": "abcd-efg"}}, "preferences"),
         ({"preferences": {"language": "ar-arb-arb-arb-arb"}}, "preferences"),
         ({"preferences": {"language": "en-"}}, "preferences"),
+        ({"preferences": {"language": "i-english"}}, "preferences"),
+        ({"preferences": {"language": "i-\u212alingon"}}, "preferences"),
         ({"preferences": {"language": "en-" + "a" * 40}}, "preferences"),
         ({"preferences": {"language": "en-abcde" * 7000}}, "preferences"),
         ({"preferences": None}, "preferences"),

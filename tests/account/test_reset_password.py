@@ -167,7 +167,7 @@ def test_no_token_stands_for_one_of_another_kind(alice, token, client):
         assert client.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
 
 
-@pytest.mark.parametrize("password", ["short", "password123", "x" * 129])
+@pytest.mark.parametrize("password", ["short", "password123", "x" * 129, "alice@example.com"])
 def test_the_new_password_must_be_one_that_signup_takes(token, client, password):
     response = confirm(client, token, password)
 
