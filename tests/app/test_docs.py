@@ -29,7 +29,6 @@ SHELL_PAGES = ["README.md", "docs/api.md", "docs/images.md", "docs/import-export
 needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."
 )
-# What documents describe as it will be: the new layout, and what is being built beside it
 
 
 def steps_of(page):
