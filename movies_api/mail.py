@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from time import sleep
 from urllib.parse import unquote, urlsplit
 
-import idna
+from email_validator import validate_email
 from flask import Flask, current_app
 
 from .config import current_config
@@ -129,16 +129,8 @@ def _code_of(error: OSError) -> int:
 
 def _address(to: str) -> Address:
     """Return an Address; in plain header text, parts could be decoded as encoded words."""
-    local, _, domain = to.rpartition("@")
-    return Address(addr_spec=f"{local}@{ascii_domain(domain)}")
-
-
-def ascii_domain(domain: str) -> str:
-    """Return the domain in ASCII (IDNA 2008), or raise IDNAError, a ValueError."""
-    domain = domain.lower() if domain.isascii() else domain
-    if domain.isascii() and "xn--" not in domain:
-        return domain
-    return idna.encode(domain, uts46=True).decode()
+    found = validate_email(to, check_deliverability=False, allow_smtputf8=False)
+    return Address(addr_spec=found.ascii_email)
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:

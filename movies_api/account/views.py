@@ -13,11 +13,21 @@ from ..auth.passwords import hash_password, verify_password
 from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
 from ..auth.sessions import end_sessions
-from ..auth.tokens import read_reset_token, reset_fingerprint, reset_link
+from ..auth.tokens import (
+    new_secret,
+    read_reset_token,
+    read_revert_token,
+    reset_fingerprint,
+    reset_link,
+    revert_link,
+)
 from ..auth.users import (
+    change_email,
     change_user,
+    is_email_taken,
     lock_user,
     remove_user,
+    revert_email,
     set_password_hash,
     user_from_email,
     user_from_id,
@@ -34,9 +44,25 @@ from . import schemas
 
 INCORRECT = "Incorrect password."
 STALE_LINK = "This link is invalid or has expired. Request a new one."
-EMAIL_CHANGED = (
-    "The email address of your account was changed. If it was not you, reset your password."
-)
+EMAIL_TAKEN = "An account with this email address already exists."
+EMAIL_CHANGED = """Hello,
+
+the email address of your account was changed. If it was you, ignore this email.
+
+If it was not you, get your account back with this link, within 7 days:
+
+{}
+
+It restores this address, logs out all devices and voids the password; another email then lets you
+set a new one.
+"""
+CREDENTIALS_CHANGED = """Hello,
+
+the password of your account was changed. If it was you, ignore this email.
+
+If it was not you, use "Forgot your password?" on the login page. Setting a new password logs out
+all devices.
+"""
 
 bp = Blueprint("account", __name__, description="Your own account")
 
@@ -72,20 +98,30 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
         require_user_session(g.caller)
         check_password(me, fields.get("current_password"), "currentPassword")
         hit("email", me.id.hex)
-    else:
-        columns.pop("email", None)  # do not undo a concurrent change
-    try:
-        user = change_user(me, columns) if columns else me
-    except IntegrityError:
-        abort_with(409, "USER_EXISTS", "An account with this email address already exists.")
+        return user_to_dict(_move_account(me, columns))
+    columns.pop("email", None)  # do not undo a concurrent change
+    user = change_user(me, columns) if columns else me
     if user is None:
-        abort_stale("currentPassword")
-    if is_moving:
-        audit("email_changed", me.id)
-        run_in_background(
-            lambda: send_email(me.email, "Your email address was changed", EMAIL_CHANGED)
-        )
+        abort_with(401)
     return user_to_dict(user)
+
+
+def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
+    """Change the email and other columns; mail the old address a link to revert it."""
+    if is_email_taken(columns["email"], me.id):
+        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+    try:
+        changed = change_email(me, columns)
+    except IntegrityError:
+        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+    if changed is None:
+        abort_stale("currentPassword")
+    db.session.commit()
+    user, change = changed
+    audit("email_changed", me.id)
+    text = EMAIL_CHANGED.format(revert_link(me.id, change))
+    run_in_background(lambda: send_email(me.email, "Your email address was changed", text))
+    return user
 
 
 @bp.delete("/me")
@@ -124,11 +160,13 @@ def change_password(fields: dict[str, Any]) -> None:
     require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
+    hit("email", me.id.hex)
     if not set_password_hash(me, hash_password(fields["new_password"])):
         abort_stale("currentPassword")
     end_sessions(me.id, g.caller.session_id, "others")
     db.session.commit()
     audit("password_changed", me.id)
+    _notify_of_password(me.email)
 
 
 @bp.post("/auth/password-reset")
@@ -167,6 +205,37 @@ def confirm_reset(fields: dict[str, Any]) -> None:
     end_sessions(user.id, None, "all")
     db.session.commit()
     audit("password_reset", user.id)
+    _notify_of_password(user.email)
+
+
+@bp.post("/auth/email-revert")
+@runs_in("passwords")
+@public
+@bp.arguments(schemas.EmailRevertSchema)
+@bp.response(204)
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def revert_email_change(fields: dict[str, Any]) -> None:
+    """Restore the old address with the token from its email; all sessions and API tokens end.
+
+    The password becomes void, and the address gets a password reset link.
+    """
+    hit("confirm")
+    named = read_revert_token(fields["token"])
+    try:
+        email = named and revert_email(*named, hash_password(new_secret()))
+    except IntegrityError:  # it had just become free
+        email = None
+    if named is None or email is None:
+        abort_validation({"token": [STALE_LINK]})
+    end_sessions(named[0], None, "all")
+    db.session.commit()
+    audit("email_reverted", named[0])
+    run_in_background(lambda: mail_reset_link(email))
+
+
+def _notify_of_password(email: str) -> None:
+    """Email a notice that the password was changed."""
+    run_in_background(lambda: send_email(email, "Your password was changed", CREDENTIALS_CHANGED))
 
 
 def load_account() -> Row[Any]:

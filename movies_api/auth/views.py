@@ -22,7 +22,13 @@ from .rate_limits import check_limit, count_attempt, hit
 from .refresh import find_session_by_secret, rotate_session
 from .sessions import add_session, end_sessions
 from .tokens import access_token, read_refresh_token, refresh_token
-from .users import add_user, recheck_password, user_from_email, user_to_dict
+from .users import (
+    add_user,
+    is_email_taken,
+    recheck_password,
+    user_from_email,
+    user_to_dict,
+)
 
 COOKIE = "refreshToken"
 WRONG_CREDENTIALS = "Wrong email or password."
@@ -48,7 +54,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in."""
     check_origin()
     hit("signup")
-    if user_from_email(fields["email"]):
+    if is_email_taken(fields["email"]):
         abort_with(
             409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
         )

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from movies_api.db import db
@@ -21,7 +22,7 @@ from ..client import Client
 from ..conftest import Database, app_for, config_for, migrate
 from ..servers import CHEAP_ARGON2, CHECKOUT, SECRET_KEY
 
-TABLES = {"users", "sessions", "movies", "images", "uploads"}
+TABLES = {"users", "sessions", "email_changes", "movies", "images", "uploads"}
 PRAGMAS = ("foreign_keys", "journal_mode", "busy_timeout")
 
 
@@ -40,7 +41,7 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer
 
-revision, down_revision = "later", "0001"
+revision, down_revision = "later", "HEAD"
 
 def upgrade():
     for table in ("users", "movies"):
@@ -56,7 +57,8 @@ def downgrade():
 def later_migrations(tmp_path):
     """The migrations of a later release, which changes two tables."""
     folder = copytree(CHECKOUT / "migrations", tmp_path / "migrations")
-    (folder / "versions" / "later.py").write_text(LATER)
+    head = ScriptDirectory(str(folder)).get_current_head()
+    (folder / "versions" / "later.py").write_text(LATER.replace("HEAD", head))
     return str(folder)
 
 
