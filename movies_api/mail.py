@@ -85,11 +85,12 @@ def run_in_background(job: Job) -> None:
     current_app.extensions["outbox"].submit(job)
 
 
-def send_email(to: str, subject: str, text: str) -> None:
+def send_email(to: str, subject: str, text: str, on_sent: Job = lambda: None) -> None:
     """Send an email; without SMTP_URL log a warning, in embedded mode with the text."""
     if current_config().smtp_url is None:
         content = f"; to {to}:\n{text}" if current_config().is_embedded else ""
         log.warning("SMTP_URL is not set: mail not sent%s", content)
+        on_sent()
         return
     message = EmailMessage()
     message["From"], message["Subject"] = current_config().mail_from, subject
@@ -113,6 +114,7 @@ def send_email(to: str, subject: str, text: str) -> None:
                 "mail server: %s, attempt %s of %s", type(error).__name__, number, len(PAUSES)
             )
         else:
+            on_sent()
             return
     log.error("mail given up after %s attempts", len(PAUSES))
 

@@ -10,7 +10,7 @@ from ..api.blueprint import Blueprint, public, runs_in
 from ..api.errors import abort_validation, abort_with
 from ..auth.guard import require_user_session
 from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
-from ..auth.rate_limits import hit, refund
+from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
 from ..auth.sessions import end_sessions
 from ..auth.tokens import (
@@ -183,7 +183,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
         )
     email = fields["email"]
-    hit("reset", email)
+    hit("reset")
     run_in_background(lambda: mail_reset_link(email))
     return {}
 
@@ -258,10 +258,11 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
     """Abort unless the password is correct; a wrong one is a field error, never a 401."""
     if not password:
         abort_validation({field: ["Enter your current password."]})
-    hit("password", me.id.hex)
+    account = f"{me.id.hex} {me.password_hash}"
+    check_limit("password", account)
     if not verify_password(password, me.password_hash):
+        count_attempt("password", account)
         abort_validation({field: [INCORRECT]})
-    refund("password", me.id.hex)
 
 
 def abort_stale(field: str) -> NoReturn:
@@ -272,12 +273,20 @@ def abort_stale(field: str) -> NoReturn:
 
 
 def mail_reset_link(email: str) -> None:
-    """Email the link if an account has that address."""
+    """Email the link if an account has that address and its limit is not reached.
+
+    If it is, the mailbox has a link that is still valid.
+    """
     if (user := user_from_email(email)) is None:
+        return
+    links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
+    if is_limit_reached("reset mail", links):
         return
     text = (
         # Without the name: an attacker could put text of their own into it
         f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
         "If you did not request this, ignore this email; your password stays the same.\n"
     )
-    send_email(email, "Reset your password", text)
+    send_email(
+        email, "Reset your password", text, on_sent=lambda: count_attempt("reset mail", links)
+    )

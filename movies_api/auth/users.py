@@ -141,7 +141,7 @@ def revert_email(user: UUID, change: int, password_hash: str) -> str | None:
     """Undo a change of email and all later ones, in the request's transaction.
 
     Return the address, or None if the change is too old or reverted already. The caller ends the
-    sessions: whoever changed the email must lose the account.
+    sessions: the thief who changed the email must lose access.
     """
     lock_user(user)  # first, so that no change is added meanwhile
     values = {"user": user, "change": change, "since": now() - REVERT_LIFETIME}

@@ -18,7 +18,7 @@ from . import schemas
 from .devices import parse_device
 from .guard import authenticate, caller_or_none, check_origin, require_user_session
 from .passwords import hash_password, verify_password
-from .rate_limits import hit, refund
+from .rate_limits import check_limit, count_attempt, hit
 from .refresh import find_session_by_secret, rotate_session
 from .sessions import add_session, end_sessions
 from .tokens import access_token, read_refresh_token, refresh_token
@@ -82,18 +82,18 @@ def sign_up(fields: dict[str, Any]) -> Response:
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session."""
     check_origin()
-    hit("login", fields["email"])
     user = user_from_email(fields["email"])
-    if not verify_password(fields["password"], user and user.password_hash) or user is None:
+    # Bound to the password: a new one forgets the failed attempts
+    account = f"{user.id.hex} {user.password_hash}" if user else fields["email"]
+    check_limit("login", account)
+    is_correct = verify_password(fields["password"], user and user.password_hash)
+    # changed or deleted during the check: a session must not survive that
+    if user is None or not is_correct or not recheck_password(user, fields["password"]):
+        count_attempt("login", account)
         audit("login_failed", user and user.id)
-        abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
-    if not recheck_password(user, fields["password"]):
-        # changed or deleted during the check: a session must not survive that
-        audit("login_failed", user.id)
         abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
     db.session.commit()
-    refund("login", fields["email"])
     audit("login", user.id)
     return _token_response(200, user, *grant)
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from shutil import copytree
+from shutil import copy, copytree
 from threading import Event
 
 import flask_migrate
@@ -240,6 +240,23 @@ def test_run_from_any_spelling_of_the_url(empty_database, tmp_path):
 
     assert process.returncode == 0, output
     assert tables(empty_database) == TABLES
+
+
+def test_package_without_a_checkout_asks_for_one(tmp_path):
+    copytree(CHECKOUT / "movies_api", tmp_path / "movies_api")
+    copy(CHECKOUT / "wsgi.py", tmp_path)
+
+    run = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"],
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 1
+    assert run.stderr == f"{tmp_path / 'migrations'} is missing: run the service from a checkout.\n"
 
 
 @pytest.mark.only_on("postgresql")
