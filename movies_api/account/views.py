@@ -120,7 +120,9 @@ def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
     user, change = changed
     audit("email_changed", me.id)
     text = EMAIL_CHANGED.format(revert_link(me.id, change))
-    run_in_background(lambda: send_email(me.email, "Your email address was changed", text))
+    run_in_background(
+        me.email, lambda: send_email(me.id, me.email, "Your email address was changed", text)
+    )
     return user
 
 
@@ -167,7 +169,7 @@ def change_password(fields: dict[str, Any]) -> None:
     end_sessions(me.id, g.caller.session_id, "others")
     db.session.commit()
     audit("password_changed", me.id)
-    _notify_of_password(me.email)
+    _notify_of_password(me)
 
 
 @bp.post("/auth/password-reset")
@@ -184,7 +186,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
         )
     email = fields["email"]
     hit("reset")
-    run_in_background(lambda: mail_reset_link(email))
+    run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
 
@@ -207,7 +209,7 @@ def confirm_reset(fields: dict[str, Any]) -> None:
     end_sessions(user.id, None, "all")
     db.session.commit()
     audit("password_reset", user.id)
-    _notify_of_password(user.email)
+    _notify_of_password(user)
 
 
 @bp.post("/auth/email-revert")
@@ -232,7 +234,7 @@ def revert_email_change(fields: dict[str, Any]) -> None:
     end_sessions(named[0], None, "all")
     db.session.commit()
     audit("email_reverted", named[0])
-    run_in_background(lambda: mail_reset_link(email))
+    run_in_background(email, lambda: mail_reset_link(email))
 
 
 def _check_new_password(user: Row[Any], password: str) -> None:
@@ -241,9 +243,10 @@ def _check_new_password(user: Row[Any], password: str) -> None:
         abort_validation({"newPassword": [PERSONAL]})
 
 
-def _notify_of_password(email: str) -> None:
+def _notify_of_password(user: Row[Any]) -> None:
     """Email a notice that the password was changed."""
-    run_in_background(lambda: send_email(email, "Your password was changed", CREDENTIALS_CHANGED))
+    email, subject = user.email, "Your password was changed"
+    run_in_background(email, lambda: send_email(user.id, email, subject, CREDENTIALS_CHANGED))
 
 
 def load_account() -> Row[Any]:
@@ -288,5 +291,5 @@ def mail_reset_link(email: str) -> None:
         "If you did not request this, ignore this email; your password stays the same.\n"
     )
     send_email(
-        email, "Reset your password", text, on_sent=lambda: count_attempt("reset mail", links)
+        user.id, email, "Reset your password", text, lambda: count_attempt("reset mail", links)
     )

@@ -186,14 +186,14 @@ def test_sends_no_mail_when_the_email_stays(mailing_app, mailbox):
 
     assert move(alice, "alice@example.com").status_code == 200
     assert move(alice, "alicia@example.com", currentPassword="wrong").status_code == 400
-    mailing_app.extensions["outbox"].jobs.join()
+    mailing_app.extensions["outbox"].join()
 
     assert mailbox.given.empty()
 
 
 def test_the_mail_about_it_is_nobodys_business_on_a_server_that_cannot_send(alice, lines, database):
     assert move(alice, "alicia@example.com").status_code == 200
-    alice.application.extensions["outbox"].jobs.join()
+    alice.application.extensions["outbox"].join()
 
     [told] = [line["message"] for line in lines() if "SMTP_URL" in line["message"]]
     assert ("alice@example.com" in told) is (not database.is_postgresql)
