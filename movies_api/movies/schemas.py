@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..api.fields import BoundedInteger, QuerySchema, ResponseSchema, Text, Year
+from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
@@ -71,12 +71,31 @@ class MovieQuerySchema(QuerySchema):
         data_key="yearTo",
         metadata={**YEAR, "description": "Movies of this year or earlier."},
     )
+    rating_from = BoundedInteger(
+        min=1,
+        max=10,
+        load_default=none_default,
+        data_key="ratingFrom",
+        metadata={"description": "Movies with this rating or a higher one."},
+    )
+    rating_to = BoundedInteger(
+        min=1,
+        max=10,
+        load_default=none_default,
+        data_key="ratingTo",
+        metadata={"description": "Movies with this rating or a lower one."},
+    )
+    watched = Flag(
+        load_default=none_default,
+        metadata={"description": "Movies with a watchedOn, or movies without one."},
+    )
     sort = SortField(
         load_default=(("createdAt", True),),
         metadata={
             "default": "-createdAt",
-            "description": "Comma-separated keys out of title, year, createdAt and updatedAt, "
-            "e.g. `-year,title`; a leading minus sign sorts in descending order.",
+            "description": f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
+            "`-year,title`; a leading minus sign sorts in descending order. Movies without a "
+            "rating or watchedOn come last in both directions.",
         },
     )
     cursor = fields.String(
@@ -102,6 +121,15 @@ class MovieSchema(ResponseSchema):
         allow_none=True,
         data_key="imageUrl",
         metadata={"example": "https://example.com/alien.jpg"},
+    )
+    rating = fields.Integer(required=True, allow_none=True, metadata={"example": 9})
+    watched_on = fields.Date(
+        required=True, allow_none=True, data_key="watchedOn", metadata={"example": "2024-05-31"}
+    )
+    notes = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"example": "In space no one can hear you scream."},
     )
     owner_id = fields.UUID(
         required=True,

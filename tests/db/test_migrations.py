@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from movies_api.db import db
@@ -40,7 +41,7 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer
 
-revision, down_revision = "later", "0001"
+revision, down_revision = "later", "{head}"
 
 def upgrade():
     for table in ("users", "movies"):
@@ -56,7 +57,8 @@ def downgrade():
 def later_migrations(tmp_path):
     """The migrations of a later release, which changes two tables."""
     folder = copytree(CHECKOUT / "migrations", tmp_path / "migrations")
-    (folder / "versions" / "later.py").write_text(LATER)
+    head = ScriptDirectory(str(folder)).get_current_head()
+    (folder / "versions" / "later.py").write_text(LATER.format(head=head))
     return str(folder)
 
 
