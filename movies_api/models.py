@@ -4,7 +4,7 @@ users.movie_count is kept by triggers on movies, which the migrations create: it
 for every INSERT and DELETE of movies.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    SmallInteger,
     String,
     Text,
     text,
@@ -97,6 +98,18 @@ class Movie(db.Model):  # type: ignore[name-defined]
         Index("ix_movies_owner_updated", "owner_id", "updated_at", "id"),
         Index("ix_movies_owner_title", "owner_id", "title_key", "id"),
         Index("ix_movies_owner_year", "owner_id", "year", "id"),
+        # Unknown values come last in either direction; movies/pagination.py sorts by the same
+        Index("ix_movies_owner_rating", "owner_id", text("coalesce(rating, 11)"), "id"),
+        Index("ix_movies_owner_rating_desc", "owner_id", text("coalesce(rating, 0)"), "id"),
+        Index(
+            "ix_movies_owner_watched", "owner_id", text("coalesce(watched_on, '9999-12-31')"), "id"
+        ),
+        Index(
+            "ix_movies_owner_watched_desc",
+            "owner_id",
+            text("coalesce(watched_on, '0001-01-01')"),
+            "id",
+        ),
         Index(
             "ix_movies_image",
             "image_key",
@@ -113,6 +126,9 @@ class Movie(db.Model):  # type: ignore[name-defined]
     title: Mapped[str] = mapped_column(String(255))
     year: Mapped[str] = mapped_column(String(4))
     image_url: Mapped[str | None] = mapped_column(String(2048))
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    watched_on: Mapped[date | None]
+    notes: Mapped[str | None] = mapped_column(String(2000))
     search_key: Mapped[str] = mapped_column(Text)
     title_key: Mapped[str] = mapped_column(
         String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")

@@ -3,11 +3,15 @@
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
+
+from ..db import now
 
 DATA_URL = re.compile(r"\s*data:(image/[a-z0-9.+-]{1,40});base64,", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -79,8 +83,11 @@ class ResponseSchema(Schema):
 class Text(fields.String):
     """One line of text: trimmed, min to max characters, no control characters.
 
-    If it must not be empty, one character must be visible; joiners may stand beside it.
+    If it must not be empty, one character must be visible; joiners may stand beside it. If null is
+    allowed, an empty string means null, because that is what forms and CSV send.
     """
+
+    forbidden = CONTROL
 
     def __init__(self, *, min: int = 0, max: int, **kwargs: Any) -> None:
         """Set the bounds, in characters after trimming."""
@@ -88,10 +95,12 @@ class Text(fields.String):
         self.min, self.max = min, max
         self.metadata = {"minLength": min, "maxLength": max, **self.metadata}
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs).strip()
-        if CONTROL.search(text):
+        if self.forbidden.search(text):
             raise ValidationError("Remove the control characters.")
+        if not text and self.allow_none:
+            return None
         if len(text) < self.min:
             raise ValidationError(
                 "Must not be empty."
@@ -103,6 +112,45 @@ class Text(fields.String):
         if self.min and not VISIBLE.search(text):
             raise ValidationError("Must contain visible characters.")
         return text
+
+
+class MultilineText(Text):
+    """Text with line breaks, which are stored as line feeds."""
+
+    forbidden = re.compile(CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            value = value.replace("\r\n", "\n").replace("\r", "\n")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class PastDate(fields.Date):
+    """A date, YYYY-MM-DD, not after tomorrow in UTC: it may be tomorrow where the client is."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = value.strip() if isinstance(value, str) else "-"
+        if not text and self.allow_none:
+            return None
+        day = date.min  # also what some programs send for none; lists sort it as unknown
+        if re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}", text):
+            with suppress(ValueError):
+                day = date.fromisoformat(text)
+        if day == date.min:
+            raise ValidationError("Must be a date, e.g. 2024-05-31.")
+        if day > now().date() + timedelta(days=1):
+            raise ValidationError("Must not be in the future.")
+        return day
+
+
+class Flag(fields.Boolean):
+    """A boolean in a query string: true or false."""
+
+    default_error_messages = {"invalid": "Must be true or false."}  # noqa: RUF012  as in marshmallow
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Accept nothing else."""
+        super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
 
 
 class Year(fields.String):
@@ -121,7 +169,7 @@ class Year(fields.String):
 
 
 class BoundedInteger(fields.Integer):
-    """An integer in a query string, from min to max."""
+    """An integer from min to max, also as text; an empty string means null if that is allowed."""
 
     def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:
         """Set the bounds, both inclusive."""
@@ -129,7 +177,9 @@ class BoundedInteger(fields.Integer):
         self.min, self.max = min, max
         self.metadata = {"minimum": min, "maximum": max, **self.metadata}
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if self.allow_none and isinstance(value, str) and not (value := value.strip()):
+            return None
         if not re.fullmatch(r"-?[0-9]{1,16}", str(value)) or not self.min <= int(value) <= self.max:
             raise ValidationError(f"Must be an integer between {self.min} and {self.max}.")
         return int(value)

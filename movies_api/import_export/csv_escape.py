@@ -5,7 +5,9 @@ Export adds exactly one apostrophe and import removes exactly one, so that title
 
 import re
 
-COLUMNS = ("id", "title", "year", "imageUrl", "createdAt", "updatedAt")
+from ..movies.queries import LISTED
+
+COLUMNS = tuple(str(column.key) for column in LISTED)
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from ..api.request_parser import JSON_OPTIONS
 from ..images.ingest import absolutize_urls, public_base
 from ..logs import log
-from ..movies.pagination import fetch_page
+from ..movies.pagination import FILTERS, fetch_page
 from .csv_escape import COLUMNS, escape_cell
 
 Rows = list[dict[str, Any]]
@@ -21,7 +21,7 @@ NEWEST_FIRST: dict[str, Any] = {
     "sort": (("createdAt", True),),
     "page": 1,
     "limit": 1000,
-    **dict.fromkeys(("search", "year", "year_from", "year_to")),
+    **dict.fromkeys(FILTERS),
 }
 
 

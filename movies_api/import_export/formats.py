@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
+from ..movies.fields import MovieCreateSchema
 from .csv_escape import COLUMNS, unescape_cell
 
 OWN_COLUMNS = {name.lower(): name for name in (*COLUMNS, "ownerId")}
-FIELDS = ("title", "year", "imageUrl")
+FIELDS = tuple(field.data_key or name for name, field in MovieCreateSchema().load_fields.items())
 # IMDb's title types of today, without blanks, and of ten years ago
 FILM_TYPES = {"movie", "tvmovie", "short", "tvshort", "video", "tvspecial"}
 FILM_TYPES |= {"featurefilm", "shortfilm", "documentary"}
 OTHER_TYPES = ("show", "season", "episode", "person", "list")
 KNOWN_FORMATS = (
-    "our own (title, year, imageUrl), Letterboxd (Name, Year, Letterboxd URI), "
+    f"our own ({', '.join(FIELDS)}), Letterboxd (Name, Year, Letterboxd URI), "
     "IMDb (Const, Title, Title Type) and Trakt (JSON with movie)"
 )
 
@@ -39,7 +40,8 @@ class Source(NamedTuple):
 
 
 def _own_row(cells: dict[str, str]) -> Mapping[str, Any]:
-    return {name: unescape_cell(cells.get(name.lower(), "")) for name in FIELDS}
+    found = {name: unescape_cell(cells.get(name.lower(), "")) for name in FIELDS}
+    return {name: text for name, text in found.items() if text or name == "title"}
 
 
 def _letterboxd_row(cells: dict[str, str]) -> Mapping[str, Any]:

@@ -34,9 +34,7 @@ def resolve_conflicts(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> Non
 def insert_rows(owner: UUID, parsed: ParsedFile) -> None:
     """Insert the unmarked rows, the first of them as the newest; the caller commits."""
     added = (row for row in reversed(parsed.rows) if row.action == "added")
-    insert_movies(
-        owner, ({"title": row.title, "year": row.year, "image_url": row.image} for row in added)
-    )
+    insert_movies(owner, (row.fields for row in added))
 
 
 def _mark_over_quota(parsed: ParsedFile, count: int) -> None:
@@ -54,7 +52,7 @@ def _mark_duplicates(owner: UUID, parsed: ParsedFile, action: str) -> None:
     row is the same movie.
     """
     rows = [row for row in parsed.rows if row.action == "added"]
-    keys = [f"{fold(row.title)}\n{row.year}" for row in rows]
+    keys = [f"{fold(row.fields['title'])}\n{row.fields.get('year') or ''}" for row in rows]
     there = dict.fromkeys(keys, 0)
     for title, year in iter_title_keys(owner):
         if (key := f"{title}\n{year}") in there:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from sys import intern
 from typing import IO, Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..api.fields import CONTROL, InlineFile
+from ..api.fields import CONTROL
 from ..api.request_parser import flatten_messages
 from ..config import current_config
 from . import schemas
@@ -34,20 +34,19 @@ MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
 
 @dataclass(slots=True)
 class ImportRow:
-    """A row of the file and its outcome."""
+    """A row of the file and its outcome; `fields` are those of a new movie."""
 
     line: int
     start: int
     end: int
-    title: str = ""
-    year: str = ""
-    image: str | InlineFile | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
     action: str = "added"
     reason: str | None = None
 
     def mark(self, action: str, reason: str) -> None:
         """Record that the row is not added, and why."""
-        self.action, self.image = action, None
+        self.action = action
+        self.fields.pop("image_url", None)
         self.reason = CONTROL.sub(
             "", reason[:MAX_REASON_LENGTH]
         )  # JSON takes six bytes for each control character
@@ -123,9 +122,9 @@ def _fill_row(row: ImportRow, source: Source, value: Any) -> None:
     if isinstance(taken, Skipped):
         row.mark("skipped", taken.reason)
         return
-    fields = ROW_SCHEMA.load(taken)
-    row.title, row.year = fields["title"], intern(fields.get("year") or "")
-    row.image = fields.get("image_url")
+    row.fields = ROW_SCHEMA.load(taken)
+    if year := row.fields.get("year"):
+        row.fields["year"] = intern(year)
 
 
 def _error_reason(error: ValidationError) -> str:

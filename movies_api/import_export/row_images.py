@@ -1,7 +1,6 @@
 """Row images: store the images of rows before the transaction."""
 
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 from ..api.errors import ApiError
@@ -33,10 +32,10 @@ def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> Non
     there = (existing_keys if is_dry else touch_images)(keys)
     new: list[tuple[ImportRow, InlineFile | UUID]] = []
     for row, (name, is_ours) in zip(rows, names, strict=True):
-        if isinstance(row.image, InlineFile):
-            new.append((row, row.image))
+        if isinstance(row.fields.get("image_url"), InlineFile):
+            new.append((row, row.fields["image_url"]))
         elif name in there:
-            row.image = FOLDER + name
+            row.fields["image_url"] = FOLDER + name
         elif is_ours and UPLOAD_PATTERN.fullmatch(name):
             new.append((row, UUID(name)))
         elif is_ours:
@@ -61,22 +60,20 @@ def lock_row_images(rows: list[ImportRow]) -> None:
 
 
 def _row_url(row: ImportRow) -> str:
-    return row.image if isinstance(row.image, str) else ""
+    url = row.fields.get("image_url")
+    return url if isinstance(url, str) else ""
 
 
 def _store_or_reject(
     owner: UUID, row: ImportRow, value: InlineFile | UUID, *, is_dry: bool
 ) -> None:
     """Store a new image; in a dry run only validate it."""
-    fields: dict[str, Any] = {"image_url": row.image}
     try:
         if is_dry:
             validate_image(owner, value)
         else:
-            store_image(owner, fields)
+            store_image(owner, row.fields)
     except ApiError as error:
         if error.code not in {400, 403, 413, 429}:  # a limit rejects the row, not the import
             raise
         row.mark("rejected", error.description or IMAGE_NOT_FOUND)
-    else:
-        row.image = fields["image_url"]

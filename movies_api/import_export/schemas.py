@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema
+from ..api.fields import Flag, QuerySchema, RequestSchema, ResponseSchema
 from ..movies.fields import MovieCreateSchema, ReadOnlyFields
 
 CHOOSE = "Must be one of: {choices}."
@@ -23,12 +23,9 @@ class ExportQuerySchema(QuerySchema):
 class ImportQuerySchema(QuerySchema):
     """How to import the rows."""
 
-    dry_run = fields.Boolean(
+    dry_run = Flag(
         load_default=False,
-        truthy={"true"},
-        falsy={"false"},
         data_key="dryRun",
-        error_messages={"invalid": "Must be true or false."},
         metadata={"description": "Only report what an import would do."},
     )
     on_duplicate = fields.String(

@@ -1,6 +1,6 @@
 """Cursors: signed positions in a sort order; the signature detects altered ones."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -32,4 +32,6 @@ def position_from_cursor(sort: Sort, cursor: str) -> list[Any] | None:
     for number, (name, _) in enumerate(sort):
         if name.endswith("At"):
             position[number] = datetime.fromisoformat(position[number])
+        elif name.endswith("On"):
+            position[number] = date.fromisoformat(position[number])
     return list(position)

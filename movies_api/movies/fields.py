@@ -2,7 +2,16 @@
 
 from marshmallow import fields
 
-from ..api.fields import ImageUrl, RequestSchema, Text, UpdateSchema, Year
+from ..api.fields import (
+    BoundedInteger,
+    ImageUrl,
+    MultilineText,
+    PastDate,
+    RequestSchema,
+    Text,
+    UpdateSchema,
+    Year,
+)
 
 IGNORED = {"description": "Accepted and ignored, so that a client can send a response back."}
 
@@ -27,6 +36,29 @@ class MovieCreateSchema(RequestSchema):
             "description": "An http or https URL of at most 2048 characters; an empty string means "
             "null. Or the image itself, as `data:image/...;base64,...`: the service stores it and "
             "returns its URL.",
+        },
+    )
+    rating = BoundedInteger(
+        min=1,
+        max=10,
+        allow_none=True,
+        metadata={"example": 9, "description": "Half stars; an empty string means null."},
+    )
+    watched_on = PastDate(
+        allow_none=True,
+        data_key="watchedOn",
+        metadata={
+            "example": "2024-05-31",
+            "description": "A date without a time zone, not after tomorrow in UTC; an empty string "
+            "means null.",
+        },
+    )
+    notes = MultilineText(
+        max=2000,
+        allow_none=True,
+        metadata={
+            "example": "In space no one can hear you scream.",
+            "description": "May have line breaks; an empty string means null.",
         },
     )
 

@@ -6,7 +6,18 @@ from functools import lru_cache
 from operator import gt, lt
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from ..db import autocommit_all, autocommit_one
 from ..db.prepared import Prepared
@@ -15,17 +26,29 @@ from .queries import LISTED
 from .titles import fold
 
 Sort = tuple[tuple[str, bool], ...]
-SORT_COLUMNS = {
-    "title": movies.c.title_key,
-    "year": movies.c.year,
-    "createdAt": movies.c.created_at,
-    "updatedAt": movies.c.updated_at,
+
+
+def _nulls_last(name: str, highest: str, lowest: str) -> tuple[ColumnElement[Any], ...]:
+    """Return the ascending and the descending key, written as in the indexes: no parameters."""
+    limits = (literal_column(each, type_=movies.c[name].type) for each in (highest, lowest))
+    return tuple(func.coalesce(movies.c[name], each) for each in limits)
+
+
+# Ascending and descending
+SORT_COLUMNS: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "title": (movies.c.title_key, movies.c.title_key),
+    "year": (movies.c.year, movies.c.year),
+    "createdAt": (movies.c.created_at, movies.c.created_at),
+    "updatedAt": (movies.c.updated_at, movies.c.updated_at),
+    "rating": _nulls_last("rating", "11", "0"),
+    "watchedOn": _nulls_last("watched_on", "'9999-12-31'", "'0001-01-01'"),
 }
 SORT_LABELS = tuple(f"key_{number}" for number in range(len(SORT_COLUMNS)))
 DEEP_OFFSET = 1000
 # Up to this size a scan is faster than the trigram index, which covers the titles of all users
 SMALL_COLLECTION = 1000
 MAX_WORDS = 16  # each is compared with every title that contains the others
+FILTERS = ("search", "year", "year_from", "year_to", "rating_from", "rating_to", "watched")
 OLDEST, NEWEST = "0000", "9999"
 
 
@@ -35,6 +58,8 @@ class Shape(NamedTuple):
     sort: Sort
     words: int
     has_years: bool
+    has_ratings: bool
+    watched: bool | None
     is_after: bool
     is_small: bool
     is_deep: bool = False
@@ -63,7 +88,7 @@ def fetch_page(
 
 
 def count_matches(owner: Row[Any], query: dict[str, Any]) -> int:
-    """Return how many of the owner's movies match the search and the years."""
+    """Return how many of the owner's movies match the search and the filters."""
     shape, values = _shape_and_params(owner, query, None)
     row = autocommit_one(_count_statement(shape), values)
     return 0 if row is None else row[0]
@@ -71,7 +96,7 @@ def count_matches(owner: Row[Any], query: dict[str, Any]) -> int:
 
 def is_filtered(query: dict[str, Any]) -> bool:
     """Return whether the query selects less than the whole collection."""
-    return any(query[name] for name in ("search", "year", "year_from", "year_to"))
+    return any(query[name] is not None for name in FILTERS)
 
 
 def words_of(search: str) -> list[str]:
@@ -85,6 +110,7 @@ def _shape_and_params(
 ) -> tuple[Shape, dict[str, Any]]:
     words = words_of(query["search"] or "")
     has_years = any(query[name] for name in ("year", "year_from", "year_to"))
+    has_ratings, watched = bool(query["rating_from"] or query["rating_to"]), query["watched"]
     values: dict[str, Any] = {"owner": owner.id}
     for number, word in enumerate(words):
         escaped = re.sub(r"([\\%_])", r"\\\1", word)
@@ -92,23 +118,29 @@ def _shape_and_params(
     if has_years:
         values["oldest"] = max(filter(None, (query["year"], query["year_from"], OLDEST)))
         values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
+    if has_ratings:
+        values["lowest"], values["highest"] = query["rating_from"] or 1, query["rating_to"] or 10
     for number, value in enumerate(after or ()):
         values[f"after_{number}"] = value
-    is_small = bool(words or has_years) and owner.movie_count <= SMALL_COLLECTION
-    return Shape(query["sort"], len(words), has_years, after is not None, is_small), values
+    is_small = is_filtered(query) and owner.movie_count <= SMALL_COLLECTION
+    shape = Shape(
+        query["sort"], len(words), has_years, has_ratings, watched, after is not None, is_small
+    )
+    return shape, values
 
 
 @lru_cache(maxsize=512)
 def _page_statement(shape: Shape) -> Select[Any] | Prepared:
     statement = _build_page_statement(shape)
-    # For words, years and deep pages the best plan depends on the values
-    is_one_plan = shape.is_small or not (shape.words or shape.has_years or shape.is_deep)
+    # For filters and deep pages the best plan depends on the values
+    is_filtered = shape.words or shape.has_years or shape.has_ratings or shape.watched is not None
+    is_one_plan = shape.is_small or not (is_filtered or shape.is_deep)
     return Prepared(statement) if is_one_plan else statement
 
 
 def _build_page_statement(shape: Shape) -> Select[Any]:
     # Ending in id, in the direction of the last key, makes the order total: no duplicates or gaps
-    keys = [SORT_COLUMNS[name] for name, _ in shape.sort] + [movies.c.id]
+    keys = [SORT_COLUMNS[name][descends] for name, descends in shape.sort] + [movies.c.id]
     descending = [descends for _, descends in shape.sort]
     descending.append(descending[-1])
     extra = [key.label(label) for key, label in zip(keys[:-1], SORT_LABELS, strict=False)]
@@ -145,6 +177,12 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [movies.c.owner_id == bindparam("owner")]
     if shape.has_years:
         conditions.append(movies.c.year.between(bindparam("oldest"), bindparam("newest")))
+    if shape.has_ratings:
+        rating = SORT_COLUMNS["rating"][True]  # indexed
+        conditions.append(rating.between(bindparam("lowest"), bindparam("highest")))
+    if shape.watched is not None:
+        unknown = movies.c.watched_on.is_(None)
+        conditions.append(~unknown if shape.watched else unknown)
     # The concat keeps the planner from using the index
     key = movies.c.search_key.concat("") if shape.is_small else movies.c.search_key
     for name in (f"word_{number}" for number in range(shape.words)):

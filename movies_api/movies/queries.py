@@ -27,14 +27,21 @@ from ..db.prepared import Prepared
 from ..models import movies
 from .titles import fold, order_key
 
+# Never part of a response
+INTERNAL = {"search_key", "title_key", "image_key", "version"}
+
+
+def _wire_column(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the column by the name that the API gives it, an unknown year as null."""
+    first, *rest = str(column.key).split("_")
+    name = first + "".join(map(str.title, rest))
+    value = func.nullif(column, "", type_=String) if name == "year" else column
+    return value if value.key == name else value.label(name)
+
+
 # Without the owner, which a list already knows: parsing 20 UUIDs takes time
-LISTED = (
-    movies.c.id,
-    movies.c.title,
-    func.nullif(movies.c.year, "", type_=String).label("year"),
-    movies.c.image_url.label("imageUrl"),
-    movies.c.created_at.label("createdAt"),
-    movies.c.updated_at.label("updatedAt"),
+LISTED = tuple(
+    _wire_column(column) for column in movies.c if column.name not in {*INTERNAL, "owner_id"}
 )
 WIRE = (*LISTED, movies.c.owner_id.label("ownerId"), movies.c.version)
 MINE = (movies.c.id == bindparam("movie")) & (movies.c.owner_id == bindparam("owner"))
@@ -187,7 +194,7 @@ def iter_title_keys(owner: UUID) -> Iterator[tuple[str, str]]:
 
 
 def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Create movies from title, year ('' if unknown) and image_url, in the current transaction.
+    """Create movies from the fields of each, in the current transaction.
 
     They share one creation time; their ids keep the order of the rows.
     """

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..api.fields import BoundedInteger, QuerySchema, ResponseSchema, Text, Year
+from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
@@ -71,12 +71,31 @@ class MovieQuerySchema(QuerySchema):
         data_key="yearTo",
         metadata={**YEAR, "description": "Movies of this year or earlier."},
     )
+    rating_from = BoundedInteger(
+        min=1,
+        max=10,
+        load_default=none_default,
+        data_key="ratingFrom",
+        metadata={"description": "Movies with this rating or a higher one."},
+    )
+    rating_to = BoundedInteger(
+        min=1,
+        max=10,
+        load_default=none_default,
+        data_key="ratingTo",
+        metadata={"description": "Movies with this rating or a lower one."},
+    )
+    watched = Flag(
+        load_default=none_default,
+        metadata={"description": "Movies with a watchedOn, or movies without one."},
+    )
     sort = SortField(
         load_default=(("createdAt", True),),
         metadata={
             "default": "-createdAt",
-            "description": "Comma-separated keys out of title, year, createdAt and updatedAt, "
-            "e.g. `-year,title`; a leading minus sign sorts in descending order.",
+            "description": f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
+            "`-year,title`; a leading minus sign sorts in descending order. Movies without a "
+            "rating or watchedOn come last in both directions.",
         },
     )
     cursor = fields.String(
@@ -91,25 +110,32 @@ class MovieQuerySchema(QuerySchema):
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-class MovieSchema(ResponseSchema):
-    """A movie."""
+def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
+    """Return the field of a request as responses have it: always there, without its rules."""
+    plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
+    response: fields.Field[Any] = plain(
+        required=True,
+        allow_none=field.allow_none,
+        data_key=field.data_key,
+        metadata={"example": field.metadata["example"]},
+    )
+    return response
 
-    id = fields.Integer(required=True, metadata={"example": 17})
-    title = fields.String(required=True, metadata={"example": "Alien"})
-    year = fields.String(required=True, allow_none=True, metadata={"example": "1979"})
-    image_url = fields.String(
-        required=True,
-        allow_none=True,
-        data_key="imageUrl",
-        metadata={"example": "https://example.com/alien.jpg"},
-    )
-    owner_id = fields.UUID(
-        required=True,
-        data_key="ownerId",
-        metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
-    )
-    created_at = fields.DateTime(required=True, data_key="createdAt", metadata=TIME)
-    updated_at = fields.DateTime(required=True, data_key="updatedAt", metadata=TIME)
+
+MovieSchema = ResponseSchema.from_dict(
+    {
+        "id": fields.Integer(required=True, metadata={"example": 17}),
+        **{name: _response_field(field) for name, field in MovieCreateSchema().load_fields.items()},
+        "owner_id": fields.UUID(
+            required=True,
+            data_key="ownerId",
+            metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
+        ),
+        "created_at": fields.DateTime(required=True, data_key="createdAt", metadata=TIME),
+        "updated_at": fields.DateTime(required=True, data_key="updatedAt", metadata=TIME),
+    },
+    name="MovieSchema",
+)
 
 
 class PageMetaSchema(ResponseSchema):

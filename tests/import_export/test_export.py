@@ -19,6 +19,8 @@ from ..image_helpers import data_url, make_image
 from ..import_helpers import NASTY, fill
 from ..servers import gunicorn
 
+HEADER = "id,title,year,imageUrl,rating,watchedOn,notes,createdAt,updatedAt"
+
 
 @pytest.fixture
 def collection(alice):
@@ -65,7 +67,7 @@ def test_is_a_table_with_the_names_of_the_wire(alice, collection):
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["Content-Disposition"] == 'attachment; filename="movies.csv"'
-    assert response.text.split("\r\n")[0] == "id,title,year,imageUrl,createdAt,updatedAt"
+    assert response.text.split("\r\n")[0] == HEADER
     assert response.text.endswith("\r\n")
     assert rows_of(response) == [
         {
@@ -73,6 +75,7 @@ def test_is_a_table_with_the_names_of_the_wire(alice, collection):
             "title": movie["title"].replace("=", "'="),
             "year": movie["year"] or "",
             "imageUrl": movie["imageUrl"] or "",
+            **dict.fromkeys(("rating", "watchedOn", "notes"), ""),
             "createdAt": movie["createdAt"],
             "updatedAt": movie["updatedAt"],
         }
@@ -85,7 +88,7 @@ def test_is_a_table_with_the_names_of_the_wire(alice, collection):
     [
         ("json", "[]\n"),
         ("ndjson", ""),
-        ("csv", "id,title,year,imageUrl,createdAt,updatedAt\r\n"),
+        ("csv", f"{HEADER}\r\n"),
     ],
 )
 def test_of_nothing_is_a_file_too(alice, query, text):

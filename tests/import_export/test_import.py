@@ -275,7 +275,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
         ({"title": "x", "imageUrl": "javascript:x"}, "imageUrl: Must be an http:// or https:// URL."),
         ({"title": "x", "imageUrl": "data:image/png;base64,AAAA"}, "imageUrl: The file is not a valid image. Use JPEG, PNG, WebP, GIF or AVIF."),
         ({"title": "x", "imageUrl": "data:text/html;base64,AAAA"}, "imageUrl: A data: URL must contain an image: data:image/...;base64,..."),
-        ({"title": "x", "rating": 5}, "rating: Unknown field."),
+        ({"title": "x", "ratting": 5}, "ratting: Unknown field."),
         ({"title": "x", "Title": "y"}, "Title: Unknown field."),
         ({"title": "", "year": "x"}, "title: Must not be empty. year: Must be a four-digit year, e.g. 1999."),
         ({"title": "x", "year": {"a": [1]}}, "year: Not a valid string."),

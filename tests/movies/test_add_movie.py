@@ -1,6 +1,7 @@
 """POST /movies."""
 # ruff: noqa: RUF001  look-alikes are among what people type
 
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from unittest.mock import ANY
 
@@ -17,6 +18,7 @@ def test_adds_a_movie(alice):
     movie = response.json
     assert movie == {
         **ALIEN,
+        **dict.fromkeys(("rating", "watchedOn", "notes")),
         "id": ANY,
         "ownerId": alice.user["id"],
         "createdAt": ANY,
@@ -156,7 +158,11 @@ def test_takes_web_addresses(alice, url):
         ("imageUrl", f"https://example.com/{'x' * 2048}"),
         ("imageUrl", 12),
         ("imageUrl", ["https://example.com/a.jpg"]),
-        ("rating", 5),
+        ("ratting", 5),
+        *(("rating", each) for each in (0, 11, -1, 5.5, 1e300, True, "ten", "٣", [5], {})),
+        *(("watchedOn", each) for each in ("31.5.2024", "2024-02-30", "20240531", "0001-01-01")),
+        *(("watchedOn", each) for each in ("2024-05-31T00:00", "٢٠٢٤-05-31", 20240531, ["x"])),
+        *(("notes", each) for each in ("x" * 2001, "\0", "a\tb", "a\x85b", 5, ["x"])),
         ("Title", "Alien"),
         ("id", 5),
         ("ownerId", "00000000-0000-0000-0000-000000000000"),
@@ -188,10 +194,42 @@ def test_never_gives_an_id_twice(alice):
 
 
 def test_a_text_box_left_empty_means_that_it_is_not_known(alice):
-    response = alice.post("/movies", json={"title": "Alien", "year": "", "imageUrl": " "})
+    optional = ("year", "imageUrl", "rating", "watchedOn", "notes")
+    for blank in ("", " "):
+        response = alice.post("/movies", json={"title": "Alien", **dict.fromkeys(optional, blank)})
+
+        assert response.status_code == 201
+        assert {name: response.json[name] for name in optional} == dict.fromkeys(optional)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "stored"),
+    [
+        ("rating", "7", 7),
+        ("rating", " 10 ", 10),
+        ("watchedOn", " 1895-12-28 ", "1895-12-28"),
+        ("notes", " One\r\ntwo\rthree\n\nfour \n", "One\ntwo\nthree\n\nfour"),
+        ("notes", "\r\n" * 5 + "é" * 2000, "é" * 2000),
+        ("notes", "a" + "\r\n" * 1998 + "b", "a" + "\n" * 1998 + "b"),
+    ],
+)
+def test_stores_what_people_type(alice, field, value, stored):
+    response = alice.post("/movies", json={"title": "Alien", field: value})
 
     assert response.status_code == 201
-    assert (response.json["year"], response.json["imageUrl"]) == (None, None)
+    assert response.json[field] == stored
+    assert alice.get("/movies").json["items"] == [response.json]
+
+
+def test_a_movie_is_watched_tomorrow_at_the_latest(alice, clock):
+    today = datetime.now(UTC).date()
+    for days, status in ((0, 201), (1, 201), (2, 400)):
+        body = {"title": "Alien", "watchedOn": str(today + timedelta(days=days))}
+        assert alice.post("/movies", json=body).status_code == status
+
+    clock.advance(days=1)
+    alice.log_in(alice.user["email"])
+    assert alice.post("/movies", json=body).status_code == 201
 
 
 def test_an_account_that_goes_away_meanwhile_gets_no_movie(alice, database, monkeypatch):

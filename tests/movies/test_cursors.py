@@ -16,6 +16,7 @@ SORTS = [
     "-updatedAt,year",
 ]
 SORTS += ["year,title,createdAt", "-title,year,-createdAt"]
+SORTS += ["rating", "-rating", "watchedOn", "-watchedOn", "-rating,watchedOn", "-watchedOn,title"]
 
 
 def walk(person, query):
@@ -33,10 +34,17 @@ def walk(person, query):
 
 @pytest.fixture
 def shelf(alice):
-    """Nine movies, some of one title or one year."""
-    return add(
-        alice, *((f"Movie {n % 3}", None if n % 4 == 0 else str(1990 + n % 2)) for n in range(9))
+    """Nine movies, some of one title, year, rating or date, or without."""
+    fields = (
+        {
+            "title": f"Movie {n % 3}",
+            "year": None if n % 4 == 0 else str(1990 + n % 2),
+            "rating": (None, 3, 7, 7)[n % 4],
+            "watchedOn": ("2024-05-31", None, "1999-12-31", None, "2024-05-31")[n % 5],
+        }
+        for n in range(9)
     )
+    return [alice.post("/movies", json=each).json for each in fields]
 
 
 @pytest.mark.parametrize("sort", SORTS)

@@ -87,7 +87,7 @@ def test_changing_nothing_is_no_error(alice, movie, edit):
         ("year", 1.5),
         ("imageUrl", "a.jpg"),
         ("imageUrl", "data:image/png;base64,AA=="),
-        ("rating", 5),
+        ("ratting", 5),
         ("owner_id", "x"),
         ("image_url", "x"),
     ],

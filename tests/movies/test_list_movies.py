@@ -200,6 +200,37 @@ def test_filters_by_year(alice, query, expected):
 
 
 @pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("ratingFrom=9", ["Alien"]),
+        ("ratingTo=9", ["Alien", "Brazil"]),
+        ("ratingFrom=1&ratingTo=8", ["Brazil"]),
+        ("ratingFrom=9&ratingTo=8", []),
+        ("watched=true", ["Alien", "Contact"]),
+        ("watched=false", ["Brazil", "Unknown"]),
+        ("watched=true&ratingFrom=1", ["Alien"]),
+        ("watched=false&search=unknown", ["Unknown"]),
+    ],
+)
+@pytest.mark.parametrize("small", [pagination.SMALL_COLLECTION, -1])
+def test_filters_by_rating_and_watched(alice, monkeypatch, small, query, expected):
+    monkeypatch.setattr(pagination, "SMALL_COLLECTION", small)
+    for fields in (
+        {"title": "Unknown"},
+        {"title": "Contact", "watchedOn": "1997-07-11"},
+        {"title": "Brazil", "rating": 1},
+        {"title": "Alien", "rating": 9, "watchedOn": "1979-10-25"},
+    ):
+        alice.post("/movies", json=fields)
+
+    response = alice.get(f"/movies?{query}")
+
+    assert response.status_code == 200
+    assert [movie["title"] for movie in response.json["items"]] == expected
+    assert response.json["meta"]["total"] == len(expected)
+
+
+@pytest.mark.parametrize(
     ("query", "name"),
     [
         ("page=0", "page"),
@@ -224,7 +255,12 @@ def test_filters_by_year(alice, query, expected):
         ("year=-197", "year"),
         ("yearFrom=19790", "yearFrom"),
         ("yearTo=１９７９", "yearTo"),
-        ("sort=rating", "sort"),
+        ("sort=notes", "sort"),
+        ("ratingFrom=0", "ratingFrom"),
+        ("ratingTo=11", "ratingTo"),
+        ("rating=5", "rating"),
+        ("watched=yes", "watched"),
+        ("watched=1", "watched"),
         ("sort=", "sort"),
         ("sort=-", "sort"),
         ("sort=--title", "sort"),

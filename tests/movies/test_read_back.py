@@ -17,8 +17,22 @@ from movies_api.movies.queries import INSERTED_COLUMNS, SHARED_COLUMNS, insert_m
 
 from ..client import PASSWORD
 
-MOVIE = {"title": "Alien", "year": "1979", "imageUrl": "https://example.com/alien.jpg"}
-OTHER = {"title": "Brazil", "year": "1985", "imageUrl": "https://example.com/brazil.jpg"}
+MOVIE = {
+    "title": "Alien",
+    "year": "1979",
+    "imageUrl": "https://example.com/alien.jpg",
+    "rating": 9,
+    "watchedOn": "1979-10-25",
+    "notes": 'In space\n=no one, "can" hear you',
+}
+OTHER = {
+    "title": "Brazil",
+    "year": "1985",
+    "imageUrl": "https://example.com/brazil.jpg",
+    "rating": 1,
+    "watchedOn": "2024-02-29",
+    "notes": "=1+1\n\n'Twas",
+}
 ME = {"name": "Ann", "email": "ann.other@example.com", "preferences": {"theme": "dark", "language": "fr"}}  # fmt: skip
 TOKEN = {"name": "Backup", "expiresInDays": 30}
 IMAGE = {"contentType": "image/png", "size": 12345}

@@ -106,8 +106,20 @@ def test_orders_by_the_times(alice, clock):
     assert titles(alice, "?sort=-updatedAt") == ["Third", "First", "Second"]
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("rating", 1, 10), ("watchedOn", "0001-01-02", "2024-05-31")]
+)
+def test_orders_by_rating_and_date_with_unknown_ones_last(alice, name, low, high):
+    for title, value in (("Low", low), ("Unknown", None), ("High", high), ("None", None)):
+        alice.post("/movies", json={"title": title, name: value})
+
+    assert titles(alice, f"?sort={name}") == ["Low", "High", "Unknown", "None"]
+    assert titles(alice, f"?sort=-{name}") == ["High", "Low", "None", "Unknown"]
+    assert titles(alice, f"?sort=-{name},title") == ["High", "Low", "None", "Unknown"]
+
+
 def test_every_key_goes_with_every_other(alice):
-    keys = ["title", "-year", "createdAt", "-updatedAt"]
+    keys = ["title", "-year", "createdAt", "-updatedAt", "rating", "-watchedOn"]
     add(alice, *((f"Movie {number % 2}", str(1990 + number % 3)) for number in range(6)))
 
     for chosen in [*pairwise([*keys, keys[0]]), keys, keys[::-1]]:
