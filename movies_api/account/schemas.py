@@ -23,7 +23,7 @@ LANGUAGE = re.compile(
 class Language(Text):
     """A BCP 47 language tag."""
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not LANGUAGE.fullmatch(text):
             raise ValidationError("Must be a language tag, e.g. en or pt-BR.")
