@@ -11,6 +11,7 @@ from ..api.blueprint import is_public
 from ..api.errors import abort_with
 from ..config import current_config
 from ..db import now
+from ..signers import CLOCK_SKEW
 from .sessions import find_api_token_caller, find_caller
 from .tokens import ACCESS_LIFETIME, read_access_token, read_api_token
 
@@ -30,7 +31,7 @@ def authenticate() -> Row[Any]:
     caller, signed_at = _caller_and_time(token)
     if caller is None:
         abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
-    if signed_at is not None and now() - signed_at > ACCESS_LIFETIME:
+    if signed_at is not None and now() - signed_at > ACCESS_LIFETIME + CLOCK_SKEW:
         abort_with(401, "TOKEN_EXPIRED", "Your session has expired. Please log in again.")
     return caller
 
@@ -38,6 +39,12 @@ def authenticate() -> Row[Any]:
 def caller_or_none() -> Row[Any] | None:
     """Return the user of the bearer token, expired or not, or None."""
     return _caller_and_time(_bearer_token())[0]
+
+
+def is_token_genuine() -> bool:
+    """Tell whether the bearer token is one of this service, even if its session has ended."""
+    token = _bearer_token()
+    return bool(read_api_token(token) or read_access_token(token))
 
 
 def require_user_session(caller: Row[Any]) -> None:

@@ -10,7 +10,7 @@ from ..config import current_config
 from ..db import autocommit_all, autocommit_one, execute_in_transaction, now
 from ..db.prepared import Prepared
 from ..models import sessions, users
-from .tokens import api_token, digest, new_secret
+from .tokens import RefreshValue, api_token, digest, new_secret
 
 IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
 TOUCH_INTERVAL = timedelta(minutes=15)  # the recorded last use of an API token may be this old
@@ -145,8 +145,8 @@ def create_api_token(user: UUID, name: str, days: int) -> dict[str, Any]:
     return {"id": values["id"], "name": name, "token": token, "expiresAt": values["expires_at"]}
 
 
-def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datetime]:
-    """Add a session; return its id, its refresh secret (kept only as a hash) and its end.
+def add_session(user: UUID, name: str, remember: bool) -> tuple[RefreshValue, datetime]:
+    """Add a session; return its first refresh value, whose secret is not stored, and its end.
 
     Beyond MAX_SESSIONS_PER_USER the user's least recently used logins end in the same transaction.
     Concurrent logins do not see each other; the next login corrects the number.
@@ -162,7 +162,7 @@ def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datet
         "expires_at": until,
     }
     execute_in_transaction(ADD_SESSION, values)
-    return values["id"], secret, until
+    return RefreshValue(values["id"], 0, secret), until
 
 
 def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -> dict[str, Any]:
@@ -172,7 +172,6 @@ def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -
         "name": name,
         "user_id": user,
         "refresh_hash": digest(secret),
-        "rotation_key": new_secret(),
         "superseded": {},
         "remember": False,
         "created_at": started,

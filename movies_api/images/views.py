@@ -6,7 +6,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import current_app, g, request, send_file, url_for
+from flask import current_app, g, request, send_file
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
@@ -108,7 +108,8 @@ def get_image(query: dict[str, Any], name: str) -> Any:
     """Return an image or its thumbnail."""
     key, media_type = load_image(name)
     if key != name:
-        return _redirect(url_for("images.get_image", name=key, w=query["w"]))
+        # Relative: caches share this response, and clients may forge a path prefix
+        return _redirect(f"{key}?w={query['w']}" if query["w"] else key)
     stored = f"images/{key}"
     if query["w"]:
         stored, media_type = ensure_thumbnail(key, query["w"]), "image/webp"

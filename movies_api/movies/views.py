@@ -188,7 +188,7 @@ def _link_header(meta: dict[str, Any]) -> str:
     positions = {"page", "cursor"}
     # Stripped, as the schema does: headers have a maximum length
     kept = {name: value.strip() for name, value in request.args.items() if name not in positions}
-    start = f"<{request.path}?{urlencode(kept)}{'&' if kept else ''}"
+    start = f"<{request.root_path}{request.path}?{urlencode(kept)}{'&' if kept else ''}"
     targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:

@@ -40,7 +40,7 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer
 
-revision, down_revision = "later", "0001"
+revision, down_revision = "later", "0002"
 
 def upgrade():
     for table in ("users", "movies"):
