@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import g, request
 from sqlalchemy import Row
 
-from ..api.blueprint import is_public
+from ..api.blueprint import is_public, scopes_of
 from ..api.errors import abort_with
 from ..config import current_config
 from ..db import now
@@ -17,11 +17,16 @@ from .tokens import ACCESS_LIFETIME, read_access_token, read_api_token
 
 
 def require_auth() -> None:
-    """Let a request pass to a public view, or with a token of a live session."""
+    """Let a request pass to a public view, or with a token of a live session and a fit scope."""
     # no endpoint: the 404 or 405 follows. OPTIONS: browsers send no token with a preflight
     if request.endpoint is None or request.method == "OPTIONS" or is_public(request.endpoint):
         return
     g.caller = authenticate()
+    if g.caller.kind == "token" and g.caller.scope not in (allowed := scopes_of(request.endpoint)):
+        if not allowed:
+            require_user_session(g.caller)
+        names = " or ".join(allowed)
+        abort_with(403, message=f"This requires a login or an API token with the scope {names}.")
 
 
 def authenticate() -> Row[Any]:

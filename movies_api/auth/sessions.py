@@ -25,6 +25,7 @@ SELECT_CALLER = (
         users.c.movie_count,
         sessions.c.id.label("session_id"),
         sessions.c.kind,
+        sessions.c.scope,
         sessions.c.last_used_at,
     )
     .join_from(sessions, users)
@@ -45,6 +46,7 @@ LISTED = (
         sessions.c.id,
         sessions.c.kind,
         sessions.c.name,
+        sessions.c.scope,
         sessions.c.created_at.label("createdAt"),
         sessions.c.last_used_at.label("lastUsedAt"),
         sessions.c.expires_at.label("expiresAt"),
@@ -133,16 +135,17 @@ def count_tokens(user: UUID) -> int:
     return int(execute_in_transaction(TOKENS, {"user": user, "now": now()}).scalar_one())
 
 
-def create_api_token(user: UUID, name: str, days: int) -> dict[str, Any]:
+def create_api_token(user: UUID, name: str, scope: str, days: int) -> dict[str, Any]:
     """Create an API token; return it with its plaintext, which is not stored."""
     secret, started = new_secret(), now()
     values = _new_session_values(user, name, secret, started) | {
         "kind": "token",
+        "scope": scope,
         "expires_at": started + timedelta(days=days),
     }
     execute_in_transaction(ADD_SESSION, values)
-    token = api_token(values["id"], secret)
-    return {"id": values["id"], "name": name, "token": token, "expiresAt": values["expires_at"]}
+    shown = {"id": values["id"], "name": name, "token": api_token(values["id"], secret)}
+    return {**shown, "scope": scope, "expiresAt": values["expires_at"]}
 
 
 def add_session(user: UUID, name: str, remember: bool) -> tuple[RefreshValue, datetime]:

@@ -10,7 +10,7 @@ from flask import current_app, g, request, send_file
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from ..api.blueprint import Blueprint, public, runs_in
+from ..api.blueprint import Blueprint, public, runs_in, scopes
 from ..api.errors import abort_validation, abort_with
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -48,6 +48,7 @@ bp = Blueprint("images", __name__, description="Images of movies")
 
 
 @bp.post("/images")
+@scopes("write")
 @bp.arguments(schemas.UploadCreateSchema)
 @bp.response(201, schemas.UploadUrlSchema)
 @bp.alt_response(403, response="QUOTA_EXCEEDED")

@@ -20,6 +20,7 @@ from movies_api.config import Config, ConfigError
 from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
 
 from ..examples import BLOCK, PAGES, STATED_URL, examples, file_example, read
+from ..helpers import ANN
 from ..servers import CHECKOUT, SECRET_KEY
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,7 @@ def test_every_example_names_a_language_that_is_tested():
         "// lib/api.js",
         "// lib/account.js",
         "// lib/images.js",
+        "// lib/share.js",
         "// next.config.js",
         "// next.config.js, beside the rewrites",
         'import { api, logIn, refresh } from "./lib/api.js";',
@@ -231,6 +233,29 @@ def test_the_client_works_in_node(service, tmp_path):
     ]
     assert result["list"]["items"] == [result["movie"]]
     assert result["after"] == [401, "MISSING_TOKEN"]
+
+
+@needs_node
+def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkeypatch):
+    (tmp_path / "share.mjs").write_text(file_example("lib/share.js"))
+    user = service.request("POST", "/auth/signup", ANN).json["accessToken"]
+    service.request("POST", "/movies", {"title": "Alien"}, token=user)
+    body = {"name": "Page", "scope": "share"}
+    token = service.request("POST", "/auth/tokens", body, token=user).json["token"]
+    monkeypatch.setenv("API_URL", service.url)
+    monkeypatch.setenv("SHARE_TOKEN", token)
+
+    shown = node(
+        """
+        const { sharedMovies } = await import("./share.mjs");
+        const missing = await sharedMovies("?colour=red").catch((error) => error.message);
+        console.log(JSON.stringify([await sharedMovies(), missing]));
+        """,
+        tmp_path,
+    )
+
+    assert [movie["title"] for movie in shown[0]] == ["Alien"]
+    assert shown[1] == "colour: Unknown parameter."
 
 
 @needs_node
