@@ -236,6 +236,44 @@ def test_the_client_works_in_node(service, tmp_path):
 
 
 @needs_node
+def test_the_client_stops_when_another_user_logs_in_in_another_tab(service, tmp_path):
+    client = file_example("lib/api.js").replace(f"http://{STATED_URL}", service.url)
+    (tmp_path / "api.mjs").write_text(client)
+    for name in ("Ann", "Bob"):
+        person = {**ANN, "name": name, "email": f"{name.lower()}@example.com"}
+        assert service.request("POST", "/auth/signup", person).status == 201
+
+    result = node(
+        COOKIES
+        + """
+        const [tab, other] = [await import("./api.mjs"), await import("./api.mjs?other")];
+        const password = "correct horse battery";
+        const movie = { title: "Alien" };
+        const failed = (error) => [error.status, error.code, error.message];
+        const ann = await tab.logIn({ email: "ann@example.com", password });
+        const same = (await tab.refresh()).id === ann.id;
+        await other.logIn({ email: "bob@example.com", password });
+        const whose = (await tab.api("POST", "/movies", movie)).ownerId === ann.id;
+        // The token expires
+        const cookies = globalThis.fetch;
+        globalThis.fetch = async (url, options) =>
+          url.endsWith("/movies") && options.method === "POST"
+            ? new Response(JSON.stringify({ error: { code: "TOKEN_EXPIRED" } }), { status: 401 })
+            : cookies(url, options);
+        const stopped = [];
+        for (let call = 0; call < 2; call++) stopped.push(await tab.api("POST", "/movies", movie).catch(failed));
+        globalThis.fetch = cookies;
+        const bobs = await other.api("GET", "/movies");
+        console.log(JSON.stringify({ same, whose, stopped, bobs: bobs.items }));
+        """,
+        tmp_path,
+    )
+
+    stopped = [401, "OTHER_USER", "Another user has logged in. Please reload the page."]
+    assert result == {"same": True, "whose": True, "stopped": [stopped] * 2, "bobs": []}
+
+
+@needs_node
 def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkeypatch):
     (tmp_path / "share.mjs").write_text(file_example("lib/share.js"))
     user = service.request("POST", "/auth/signup", ANN).json["accessToken"]
