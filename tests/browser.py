@@ -67,11 +67,11 @@ class Browser:
             raise ScriptError(f"{value['error']}: {value['message']}")
         return value
 
-    def start(self, profile: Path) -> None:
+    def start(self, profile: Path, *flags: str) -> None:
         """Open the window, with an empty profile."""
         chrome = {
             "binary": shutil.which("chromium"),
-            "args": [*FLAGS, f"--user-data-dir={profile}"],
+            "args": [*FLAGS, *flags, f"--user-data-dir={profile}"],
         }
         logs = {"browser": "ALL", "performance": "ALL"}
         wanted = {"browserName": "chrome", "goog:chromeOptions": chrome, "goog:loggingPrefs": logs}
@@ -132,7 +132,7 @@ class Browser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """Start a browser and stop it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="movies-api-browser-"))
     browser, log = Browser(free_port()), folder / "log"
@@ -142,7 +142,7 @@ def chromium() -> Iterator[Browser]:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_until(lambda: _is_ready(browser), process, log)
-            browser.start(folder / "profile")
+            browser.start(folder / "profile", *flags)
             yield browser
         finally:
             browser.stop()
