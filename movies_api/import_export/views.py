@@ -7,7 +7,7 @@ from zlib import crc32
 from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
-from ..api.blueprint import Blueprint, runs_in
+from ..api.blueprint import Blueprint, runs_in, scopes
 from ..db import db
 from ..images.ingest import public_base
 from ..memory import release_memory
@@ -45,6 +45,7 @@ bp = Blueprint("import_export", __name__, description="Import and export of whol
 
 
 @bp.get("/movies/export")
+@scopes("write", "read")
 @runs_in("exports")
 @bp.arguments(schemas.ExportQuerySchema, location="query")
 @bp.response(200)
@@ -74,6 +75,7 @@ def release_memory_when_sent(response: Response) -> Response:
 
 
 @bp.post("/movies/import")
+@scopes("write")
 @runs_in("imports")
 @bp.arguments(schemas.ImportQuerySchema, location="query")
 @bp.response(200, schemas.ImportReportSchema)
