@@ -165,10 +165,13 @@ _made: list[Flask] = []
 
 @pytest.fixture(autouse=True)
 def _close_connections() -> Iterator[None]:
-    """Leave no connection of an app that a test has made for itself."""
+    """Leave no connection and no mail of an app that a test has made for itself."""
     yield
     while _made:
-        with _made.pop().app_context():
+        app = _made.pop()
+        app.extensions["outbox"].is_draining = True  # no further attempts
+        app.extensions["outbox"].waiting.clear()
+        with app.app_context():
             db.engine.dispose()
 
 
@@ -209,6 +212,7 @@ def database(
 def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The app of the whole run, its database brought up by the migrations."""
     app = app_for(config_for(database.url, tmp_path_factory.mktemp("instance")))
+    _made.remove(app)  # it outlives its first test
     migrate(app)
     yield app
     with app.app_context():
@@ -218,7 +222,7 @@ def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def cleared_app(migrated_app: Flask, database: Database) -> Flask:
     """The app of the whole run, its database empty and no mail of an earlier test under way."""
-    migrated_app.extensions["outbox"].jobs.join()
+    migrated_app.extensions["outbox"].join()
     database.clear()
     return migrated_app
 

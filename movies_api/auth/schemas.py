@@ -4,10 +4,10 @@ import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
-from .passwords import is_common_password, normalize
+from .passwords import PERSONAL, is_common_password, is_personal_password, normalize
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -56,7 +56,10 @@ class NewPassword(Password):
     def __init__(self, **kwargs: Any) -> None:
         """Document the minimum length too."""
         super().__init__(**kwargs)
-        bounds = {"minLength": 8, "description": "Not trimmed; very common ones are rejected."}
+        bounds = {
+            "minLength": 8,
+            "description": "Not trimmed; very common ones, name and email are rejected.",
+        }
         self.metadata = {**self.metadata, **bounds}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
@@ -74,6 +77,12 @@ class SignupSchema(RequestSchema):
     name = Text(min=2, max=100, required=True, metadata={"example": ANN["name"]})
     email = Email(required=True, metadata={"example": ANN["email"]})
     password = NewPassword(required=True)
+
+    @validates_schema
+    def reject_personal(self, data: dict[str, Any], **_: Any) -> None:
+        """Reject a password that is the user's name or email."""
+        if is_personal_password(data["password"], data["name"], data["email"]):
+            raise ValidationError(PERSONAL, "password")
 
 
 class LoginSchema(RequestSchema):
