@@ -25,7 +25,7 @@ from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
 from .fields import MovieCreateSchema
 from .pagination import count_matches, fetch_page, is_filtered
-from .queries import edit_movie, insert_movie, movie_from_id, remove_movie
+from .queries import edit_movie, insert_movie, movie_from_id, movie_from_key, remove_movie
 
 ONE = "/movies/<row:movie_id>"
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of the movie."}}
@@ -40,6 +40,13 @@ IF_MATCH = {
     "name": "If-Match",
     "schema": {"type": "string"},
     "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
+}
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
+    "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
+    "the movie that the first request created, as it is now; the body is not compared.",
 }
 VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
@@ -79,18 +86,24 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
 @bp.response(201, schemas.MovieSchema, headers=ETAG | LOCATION)
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@bp.doc(parameters=[IDEMPOTENCY_KEY])
 def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
     """Create a movie."""
+    key = _idempotency_key()
+    if key and (movie := movie_from_key(g.caller.id, key)):
+        return _created_response(movie)
     limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
         abort_quota(f"{limit} movies: delete some to add more.")
     store_image(g.caller.id, fields)
     try:
-        movie = insert_movie(g.caller.id, fields)
+        movie = insert_movie(g.caller.id, fields | {"idempotency_key": key})
     except IntegrityError:
+        if key and (movie := movie_from_key(g.caller.id, key)):
+            return _created_response(movie)
         assert_image_exists(fields)
         abort_with(401, "INVALID_TOKEN", "This account has been deleted.")
-    return _movie_response(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
+    return _created_response(movie)
 
 
 @bp.get(ONE)
@@ -165,6 +178,10 @@ def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, An
     return movie
 
 
+def _created_response(movie: dict[str, Any]) -> BodyAndHeaders:
+    return _movie_response(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
+
+
 def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     """Return the movie in its wire format, and its version as the ETag header."""
     tag, stored = str(movie.pop("version")), movie["imageUrl"]
@@ -172,6 +189,13 @@ def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     if movie["imageUrl"] != stored:  # a new base URL changes the response but no version
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
     return movie, {"ETag": f'"{tag}"', **headers}
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(r"[ -~]{1,128}", key):
+        abort_validation({"Idempotency-Key": ["Must be 1 to 128 printable ASCII characters."]})
+    return key
 
 
 def _if_match_versions() -> list[int] | None:
