@@ -77,6 +77,28 @@ FORGET_KEY = (
 KEY_LIFETIME = timedelta(days=1)
 LOCK_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
 REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
+# In the order of the ids, so that two requests cannot wait for each other
+LOCKED = (
+    select(movies.c.id)
+    .where(
+        movies.c.id.in_(bindparam("movies", expanding=True)),
+        movies.c.owner_id == bindparam("owner"),
+    )
+    .order_by(movies.c.id)
+    .with_for_update()
+    .cte("locked")
+)
+REMOVE_MANY = (
+    delete(movies)
+    .where(
+        movies.c.id.in_(select(LOCKED.c.id)),
+        select(func.count()).select_from(LOCKED).scalar_subquery() == bindparam("count"),
+    )
+    .returning(movies.c.image_key)
+)
+OWNERS = select(movies.c.id, movies.c.owner_id).where(
+    movies.c.id.in_(bindparam("movies", expanding=True))
+)
 REMOVE = delete(movies).where(MINE).returning(movies.c.image_key)
 
 
@@ -143,6 +165,17 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> R
     if versions is not None:
         statement, values["versions"] = statement.where(AT_VERSION), list(versions)
     return autocommit_one(statement, values)
+
+
+def remove_movies(owner: UUID, ids: Collection[int]) -> list[str | None]:
+    """Delete the owner's movies, all or none, in autocommit; return the image_key of each."""
+    values = {"owner": owner, "movies": list(ids), "count": len(ids)}
+    return [row["image_key"] for row in autocommit_all(REMOVE_MANY, values)]
+
+
+def owners_from_ids(ids: Collection[int]) -> dict[int, UUID]:
+    """Return the owner of each movie that exists, in autocommit."""
+    return {row["id"]: row["owner_id"] for row in autocommit_all(OWNERS, {"movies": list(ids)})}
 
 
 def new_row(fields: Mapping[str, Any]) -> dict[str, Any]:

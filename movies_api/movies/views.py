@@ -25,9 +25,19 @@ from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
 from .fields import MovieCreateSchema
 from .pagination import count_matches, fetch_page, is_filtered
-from .queries import edit_movie, insert_movie, movie_from_id, movie_from_key, remove_movie
+from .queries import (
+    edit_movie,
+    insert_movie,
+    movie_from_id,
+    movie_from_key,
+    owners_from_ids,
+    remove_movie,
+    remove_movies,
+)
+from .stats import summarize_movies
 
 ONE = "/movies/<row:movie_id>"
+MOVIE_NOT_FOUND, ANOTHER_USERS = "Movie not found", "This movie belongs to another user."
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of the movie."}}
 LINK = {
     "Link": {
@@ -106,6 +116,32 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
     return _created_response(movie)
 
 
+@bp.delete("/movies")
+@bp.arguments(schemas.MoviesDeleteQuerySchema, location="query")
+@bp.response(204)
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(404, response="NOT_FOUND")
+def delete_movies(query: dict[str, Any]) -> None:
+    """Delete several of your movies, all or none."""
+    ids = query["ids"]
+    removed = remove_movies(g.caller.id, ids)
+    if not removed:
+        owners = owners_from_ids(ids)
+        if missing := sorted(ids - owners.keys()):
+            abort_with(404, message=MOVIE_NOT_FOUND, details={"ids": missing})
+        foreign = sorted(each for each, owner in owners.items() if owner != g.caller.id)
+        abort_with(403, message=ANOTHER_USERS, details={"ids": foreign})
+    if keys := [key for key in removed if key]:
+        release_images(keys)
+
+
+@bp.get("/movies/stats")
+@bp.response(200, schemas.MovieStatsSchema)
+def get_movie_stats() -> dict[str, Any]:
+    """Return figures of your collection: ratings, decades, and movies watched per month."""
+    return summarize_movies(g.caller.id)
+
+
 @bp.get(ONE)
 @bp.response(200, schemas.MovieSchema)
 @bp.alt_response(403, response="FORBIDDEN")
@@ -170,9 +206,9 @@ def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, An
     """
     movie = movie_from_id(movie_id)
     if movie is None:
-        abort_with(404, message="Movie not found")
+        abort_with(404, message=MOVIE_NOT_FOUND)
     if movie["ownerId"] != g.caller.id:
-        abort_with(403, message="This movie belongs to another user.")
+        abort_with(403, message=ANOTHER_USERS)
     if versions is not None and movie["version"] not in versions:
         abort_with(412)
     return movie
