@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from time import sleep
 from urllib.parse import unquote, urlsplit
 
-import idna
+from email_validator import validate_email
 from flask import Flask, current_app
 
 from .config import current_config
@@ -85,11 +85,12 @@ def run_in_background(job: Job) -> None:
     current_app.extensions["outbox"].submit(job)
 
 
-def send_email(to: str, subject: str, text: str) -> None:
+def send_email(to: str, subject: str, text: str, on_sent: Job = lambda: None) -> None:
     """Send an email; without SMTP_URL log a warning, in embedded mode with the text."""
     if current_config().smtp_url is None:
         content = f"; to {to}:\n{text}" if current_config().is_embedded else ""
         log.warning("SMTP_URL is not set: mail not sent%s", content)
+        on_sent()
         return
     message = EmailMessage()
     message["From"], message["Subject"] = current_config().mail_from, subject
@@ -113,6 +114,7 @@ def send_email(to: str, subject: str, text: str) -> None:
                 "mail server: %s, attempt %s of %s", type(error).__name__, number, len(PAUSES)
             )
         else:
+            on_sent()
             return
     log.error("mail given up after %s attempts", len(PAUSES))
 
@@ -127,16 +129,8 @@ def _code_of(error: OSError) -> int:
 
 def _address(to: str) -> Address:
     """Return an Address; in plain header text, parts could be decoded as encoded words."""
-    local, _, domain = to.rpartition("@")
-    return Address(addr_spec=f"{local}@{ascii_domain(domain)}")
-
-
-def ascii_domain(domain: str) -> str:
-    """Return the domain in ASCII (IDNA 2008), or raise IDNAError, a ValueError."""
-    domain = domain.lower() if domain.isascii() else domain
-    if domain.isascii() and "xn--" not in domain:
-        return domain
-    return idna.encode(domain, uts46=True).decode()
+    found = validate_email(to, check_deliverability=False, allow_smtputf8=False)
+    return Address(addr_spec=found.ascii_email)
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:

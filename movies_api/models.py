@@ -48,6 +48,26 @@ class User(db.Model):  # type: ignore[name-defined]
 users = User.__table__
 
 
+class EmailChange(db.Model):  # type: ignore[name-defined]
+    """A change of email that the old address can revert; until then the address is reserved.
+
+    A later change of the same user has a larger id.
+    """
+
+    __tablename__ = "email_changes"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
+    )
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    email: Mapped[str] = mapped_column(String(254), index=True)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+email_changes = EmailChange.__table__
+
+
 class Session(db.Model):  # type: ignore[name-defined]
     """A login or an API token; access tokens name its id."""
 

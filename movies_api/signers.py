@@ -26,6 +26,12 @@ def reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
 
 
 @lru_cache(maxsize=8)
+def revert_signer(keys: tuple[str, ...]) -> Signer:
+    """Return the signer of tokens that revert a change of email."""
+    return Signer(list(reversed(keys)), "email-revert", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
 def cursor_signer(keys: tuple[str, ...]) -> Signer:
     """Return the signer of cursors."""
     return Signer(list(reversed(keys)), "cursor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pkgutil
@@ -87,6 +88,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items=[item for item in items if kinds[item] not in (None, chosen)]
     )
     items[:] = [item for item in items if kinds[item] in (None, chosen)]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the collection has allocated from garbage collection, which is much faster."""
+    gc.freeze()
 
 
 def _kind_of(item: pytest.Item) -> str | None:

@@ -63,12 +63,17 @@ class ResetRequestSchema(RequestSchema):
     email = Email(required=True, metadata={"example": ANN["email"]})
 
 
-class ResetConfirmSchema(RequestSchema):
-    """The token from the email and the new password."""
+class EmailRevertSchema(RequestSchema):
+    """The token from the email to the old address."""
 
     token = fields.String(
         required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
     )
+
+
+class ResetConfirmSchema(EmailRevertSchema):
+    """The token from the email and the new password."""
+
     new_password = NewPassword(required=True, data_key="newPassword")
 
 

@@ -154,7 +154,6 @@ def init_api(app: Flask) -> Api:
     app.after_request(add_etag)
     app.config.update(
         API_TITLE="Movies API",
-        API_VERSION="0.1.0",
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX=None,
         API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},

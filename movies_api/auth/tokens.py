@@ -13,7 +13,13 @@ from itsdangerous import BadData
 from sqlalchemy import Row
 
 from ..config import current_config
-from ..signers import access_signer, refresh_signer, reject_noncanonical, reset_signer
+from ..signers import (
+    access_signer,
+    refresh_signer,
+    reject_noncanonical,
+    reset_signer,
+    revert_signer,
+)
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 RESET_LIFETIME = timedelta(minutes=30)
@@ -86,6 +92,22 @@ def read_reset_token(token: str) -> tuple[UUID, str] | None:
         value = signer.unsign(reject_noncanonical(token), max_age=seconds).decode()
         user, mark = value.split(".")
         return UUID(user), mark
+    except (BadData, ValueError):
+        return None
+
+
+def revert_link(user: UUID, change: int) -> str:
+    """Return the URL of the page on FRONTEND_URL that reverts a change of email."""
+    token = revert_signer(current_config().secret_keys).sign(f"{user.hex}.{change}").decode()
+    return f"{current_config().frontend_url}/revert-email?token={token}"
+
+
+def read_revert_token(token: str) -> tuple[UUID, int] | None:
+    """Return the user and the id of the change, or None for an invalid token."""
+    try:
+        value = revert_signer(current_config().secret_keys).unsign(reject_noncanonical(token))
+        user, change = value.decode().split(".")
+        return UUID(user), int(change)
     except (BadData, ValueError):
         return None
 

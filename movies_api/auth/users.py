@@ -1,17 +1,19 @@
 """Users: statements about accounts."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, union_all, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from ..db import autocommit_one, execute_in_transaction, now
-from ..models import users
+from ..models import email_changes, users
 from .passwords import hash_password, needs_rehash, verify_password
 
+REVERT_LIFETIME = timedelta(days=7)
 NOT_SHOWN = {"password_hash", "movie_count"}
 PROFILE = tuple(column for column in users.c if column.name not in NOT_SHOWN)
 IS_USER = users.c.id == bindparam("user")
@@ -29,6 +31,31 @@ REHASH = (
     update(users).where(HASH_UNCHANGED).values(password_hash=bindparam("new")).returning(users.c.id)
 )
 ADD_USER = insert(users).returning(*PROFILE)
+IS_REVERTIBLE = email_changes.c.changed_at > bindparam("since")
+TAKEN = union_all(
+    select(users.c.id).where(users.c.email == bindparam("address")),
+    select(email_changes.c.user_id).where(
+        email_changes.c.email == bindparam("address"),
+        email_changes.c.user_id.is_distinct_from(bindparam("user")),
+        IS_REVERTIBLE,
+    ),
+)
+ADD_EMAIL_CHANGE = insert(email_changes).returning(email_changes.c.id)
+PURGE_EMAIL_CHANGES = delete(email_changes).where(~IS_REVERTIBLE)
+END_EMAIL_CHANGES = (
+    delete(email_changes)
+    .where(
+        email_changes.c.user_id == bindparam("user"),
+        email_changes.c.id >= bindparam("change"),
+        IS_REVERTIBLE,
+    )
+    .returning(email_changes.c.id, email_changes.c.email)
+)
+RESTORE = (
+    update(users)
+    .where(IS_USER)
+    .values(email=bindparam("new_email"), password_hash=bindparam("new_password_hash"))
+)
 
 
 def user_to_dict(user: Row[Any]) -> dict[str, Any]:
@@ -83,20 +110,53 @@ def set_password_hash(user: Row[Any], password_hash: str) -> bool:
 
 
 def change_user(user: Row[Any], columns: Mapping[str, Any]) -> Row[Any] | None:
-    """Update columns of the user; return None if the user was deleted.
-
-    The email changes only while the password hash is that of `user`, else None. IntegrityError if
-    the email is taken.
-    """
+    """Update columns other than the email, in autocommit; return None if the user was deleted."""
     values = {f"new_{name}": value for name, value in columns.items()}
-    if "email" in columns:
-        values["old"] = user.password_hash
     return autocommit_one(_change(tuple(columns)), {"user": user.id, **values})
+
+
+def change_email(user: Row[Any], columns: Mapping[str, Any]) -> tuple[Row[Any], int] | None:
+    """Update the email and other columns, in the request's transaction; reserve the old address.
+
+    Return the user and the id of the change; None if email or password have changed meanwhile, or
+    the user was deleted. IntegrityError if the email is taken.
+    """
+    at, values = now(), {f"new_{name}": value for name, value in columns.items()}
+    values |= {"user": user.id, "old": user.password_hash, "old_email": user.email}
+    changed = execute_in_transaction(_change(tuple(columns)), values).one_or_none()
+    if changed is None:
+        return None
+    execute_in_transaction(PURGE_EMAIL_CHANGES, {"since": at - REVERT_LIFETIME})
+    change = {"user_id": user.id, "email": user.email, "changed_at": at}
+    return changed, execute_in_transaction(ADD_EMAIL_CHANGE, change).scalar_one()
+
+
+def is_email_taken(email: str, user: UUID | None = None) -> bool:
+    """Return whether another user has the address, or can still revert to it; in autocommit."""
+    values = {"address": email, "user": user, "since": now() - REVERT_LIFETIME}
+    return autocommit_one(TAKEN, values) is not None
+
+
+def revert_email(user: UUID, change: int, password_hash: str) -> str | None:
+    """Undo a change of email and all later ones, in the request's transaction.
+
+    Return the address, or None if the change is too old or reverted already. The caller ends the
+    sessions: the thief who changed the email must lose access.
+    """
+    lock_user(user)  # first, so that no change is added meanwhile
+    values = {"user": user, "change": change, "since": now() - REVERT_LIFETIME}
+    ended = {row.id: row.email for row in execute_in_transaction(END_EMAIL_CHANGES, values)}
+    if change not in ended:
+        return None
+    restored = {"user": user, "new_email": ended[change], "new_password_hash": password_hash}
+    execute_in_transaction(RESTORE, restored)
+    return str(ended[change])
 
 
 @lru_cache(maxsize=16)
 def _change(names: tuple[str, ...]) -> ReturningUpdate[Any]:
-    statement = update(users).where(HASH_UNCHANGED if "email" in names else IS_USER)
+    is_same = HASH_UNCHANGED & (users.c.email == bindparam("old_email"))
+    statement = update(users).where(is_same if "email" in names else IS_USER)
     return statement.values({name: bindparam(f"new_{name}") for name in names}).returning(*PROFILE)
 
 

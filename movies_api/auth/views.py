@@ -18,11 +18,17 @@ from . import schemas
 from .devices import parse_device
 from .guard import authenticate, caller_or_none, check_origin, require_user_session
 from .passwords import hash_password, verify_password
-from .rate_limits import hit, refund
+from .rate_limits import check_limit, count_attempt, hit
 from .refresh import find_session_by_secret, rotate_session
 from .sessions import add_session, end_sessions
 from .tokens import access_token, read_refresh_token, refresh_token
-from .users import add_user, recheck_password, user_from_email, user_to_dict
+from .users import (
+    add_user,
+    is_email_taken,
+    recheck_password,
+    user_from_email,
+    user_to_dict,
+)
 
 COOKIE = "refreshToken"
 WRONG_CREDENTIALS = "Wrong email or password."
@@ -48,7 +54,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in."""
     check_origin()
     hit("signup")
-    if user_from_email(fields["email"]):
+    if is_email_taken(fields["email"]):
         abort_with(
             409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
         )
@@ -76,18 +82,18 @@ def sign_up(fields: dict[str, Any]) -> Response:
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session."""
     check_origin()
-    hit("login", fields["email"])
     user = user_from_email(fields["email"])
-    if not verify_password(fields["password"], user and user.password_hash) or user is None:
+    # Bound to the password: a new one forgets the failed attempts
+    account = f"{user.id.hex} {user.password_hash}" if user else fields["email"]
+    check_limit("login", account)
+    is_correct = verify_password(fields["password"], user and user.password_hash)
+    # changed or deleted during the check: a session must not survive that
+    if user is None or not is_correct or not recheck_password(user, fields["password"]):
+        count_attempt("login", account)
         audit("login_failed", user and user.id)
-        abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
-    if not recheck_password(user, fields["password"]):
-        # changed or deleted during the check: a session must not survive that
-        audit("login_failed", user.id)
         abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
     db.session.commit()
-    refund("login", fields["email"])
     audit("login", user.id)
     return _token_response(200, user, *grant)
 

@@ -110,34 +110,32 @@ class MovieQuerySchema(QuerySchema):
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-class MovieSchema(ResponseSchema):
-    """A movie."""
+def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
+    """Return the field of a request as responses have it: always there, without its rules."""
+    plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
+    response: fields.Field[Any] = plain(
+        required=True,
+        allow_none=field.allow_none,
+        data_key=field.data_key,
+        metadata={"example": field.metadata["example"]},
+    )
+    return response
 
-    id = fields.Integer(required=True, metadata={"example": 17})
-    title = fields.String(required=True, metadata={"example": "Alien"})
-    year = fields.String(required=True, allow_none=True, metadata={"example": "1979"})
-    image_url = fields.String(
-        required=True,
-        allow_none=True,
-        data_key="imageUrl",
-        metadata={"example": "https://example.com/alien.jpg"},
-    )
-    rating = fields.Integer(required=True, allow_none=True, metadata={"example": 9})
-    watched_on = fields.Date(
-        required=True, allow_none=True, data_key="watchedOn", metadata={"example": "2024-05-31"}
-    )
-    notes = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"example": "In space no one can hear you scream."},
-    )
-    owner_id = fields.UUID(
-        required=True,
-        data_key="ownerId",
-        metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
-    )
-    created_at = fields.DateTime(required=True, data_key="createdAt", metadata=TIME)
-    updated_at = fields.DateTime(required=True, data_key="updatedAt", metadata=TIME)
+
+MovieSchema = ResponseSchema.from_dict(
+    {
+        "id": fields.Integer(required=True, metadata={"example": 17}),
+        **{name: _response_field(field) for name, field in MovieCreateSchema().load_fields.items()},
+        "owner_id": fields.UUID(
+            required=True,
+            data_key="ownerId",
+            metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
+        ),
+        "created_at": fields.DateTime(required=True, data_key="createdAt", metadata=TIME),
+        "updated_at": fields.DateTime(required=True, data_key="updatedAt", metadata=TIME),
+    },
+    name="MovieSchema",
+)
 
 
 class PageMetaSchema(ResponseSchema):

@@ -135,7 +135,7 @@ def test_an_email_that_was_not_changed_is_not_changed_back(alice, make_client, m
 def test_the_password_before_does_not_change_the_email(alice, make_client, meanwhile):
     phone, new = make_client().log_in("alice@example.com"), "an even better battery"
     body = {"currentPassword": PASSWORD, "newPassword": new}
-    meanwhile("change_user", lambda: alice.put("/me/password", json=body))
+    meanwhile("change_email", lambda: alice.put("/me/password", json=body))
 
     response = move(phone, "alicia@example.com")
 
@@ -146,7 +146,7 @@ def test_the_password_before_does_not_change_the_email(alice, make_client, meanw
 
 def test_an_account_that_goes_meanwhile_changes_no_email(alice, make_client, meanwhile):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("change_user", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    meanwhile("change_email", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = move(phone, "alicia@example.com")
 

@@ -15,7 +15,7 @@ import pytest
 
 from movies_api.api.error_docs import ERROR_RESPONSES
 from movies_api.api.errors import CODES
-from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_ACCOUNT_AND_NETWORK, PER_NETWORK
 from movies_api.config import Config, ConfigError
 from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
 
@@ -29,7 +29,6 @@ SHELL_PAGES = ["README.md", "docs/api.md", "docs/images.md", "docs/import-export
 needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."
 )
-# What documents describe as it will be: the new layout, and what is being built beside it
 
 
 def steps_of(page):
@@ -448,11 +447,9 @@ def test_the_rate_limits_stated_are_those_there_are():
     section = read("docs/api.md").split("## Rate limits")[1].split("\n## ")[0]
     columns = [re.split(r" *\| *", row) for row in section.splitlines() if row.startswith("| ")][1:]
 
-    units = {"hour": ("hour", 1), "minute": ("minute", 1), "minutes": ("minute", 15)}
-
     def stated(column):
-        cells = [re.match(r"(\d+) \w+ (?:15 )?(hour|minutes?)", row[column]) for row in columns]
-        return sorted((int(cell[1]), *units[cell[2]]) for cell in cells if cell)
+        cells = [re.match(r"(\d+) per (\d+ )?(hour|minute)", row[column]) for row in columns]
+        return sorted((int(cell[1]), cell[3], int(cell[2] or 1)) for cell in cells if cell)
 
     def there_are(limits):
         return sorted(
@@ -460,7 +457,8 @@ def test_the_rate_limits_stated_are_those_there_are():
         )
 
     assert stated(2) == there_are(PER_NETWORK)
-    assert stated(3) == there_are(PER_ACCOUNT)
+    assert stated(3) == there_are(PER_ACCOUNT_AND_NETWORK)
+    assert stated(4) == there_are(PER_ACCOUNT)
 
 
 def test_every_error_is_explained():

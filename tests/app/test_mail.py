@@ -157,8 +157,8 @@ def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
 @pytest.mark.parametrize(
     ("email", "recipient"),
     [
-        ('"victim@example.org,x"@example.com', '"victim@example.org,x"@example.com'),
-        ('"a>,<victim@example.org"@example.com', '"a>,<victim@example.org"@example.com'),
+        ('"victim@example.org,x"@example.com', None),
+        ('"a>,<victim@example.org"@example.com', None),
         ("o'hara+films@example.com", "o'hara+films@example.com"),
         ("ann@b\u00fccher.example", "ann@xn--bcher-kva.example"),
         ("ann@fa\u00df.example", "ann@xn--fa-hia.example"),
@@ -166,6 +166,7 @@ def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
         ("=?utf-8?q?victim=40example.org=2c?=@example.com", None),
         ("=?utf-8?q?victim?=@example.com", None),
         ("\u00fc@example.com", None),
+        ("x" * 64 + "@example.com", "x" * 64 + "@example.com"),
     ],
 )
 def test_a_mail_goes_to_the_address_as_it_stands_or_to_nobody(

@@ -232,6 +232,7 @@ def test_the_memory_of_a_pixel_is_bounded(name, most):
     assert int(run.stdout) < most * 2400 * 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "AVIF"])
 def test_the_memory_of_a_frame_is_bounded(name):
     frames = [Image.effect_noise((1000, 1000), 90).convert("RGBA") for _ in range(3)]
@@ -243,6 +244,7 @@ def test_the_memory_of_a_frame_is_bounded(name):
     assert int(run.stdout) < (120 + 3 * 8) * 1000 * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_TRIM, reason="memory is given back with glibc alone")
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
 def test_memory_of_many_frames_is_given_back(name, tmp_path):
