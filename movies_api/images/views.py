@@ -86,7 +86,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
         abort_with(415, message=f"The upload URL is for {claim.media_type}.")
     with disk_errors(), TemporaryFile() as file:
         _read_body(file, claim.size)
-        key = store_file(file, claim.media_type, "contentType", claim.owner, claim.upload)
+        key = store_file(file, "contentType", claim.owner, claim.upload)
     return {"imageUrl": f"{public_base()}{FOLDER}{key}"}
 
 

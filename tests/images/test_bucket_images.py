@@ -216,11 +216,10 @@ def test_the_url_to_put_to_fixes_type_and_size(make_app):
     ("data", "media_type", "extra"),
     [
         (make_image(), "image/png", b"x"),
-        (make_image("JPEG"), "image/png", b""),
         (b"<html><script>alert(1)</script>", "image/png", b""),
         (make_image()[:60], "image/png", b""),
     ],
-    ids=["one byte too long", "other type", "page", "breaks off"],
+    ids=["one byte too long", "page", "breaks off"],
 )
 def test_a_wrong_upload_is_rejected_and_removed(alice, names, database, data, media_type, extra):
     permission = request_upload(alice, data, media_type)
