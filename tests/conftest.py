@@ -18,7 +18,7 @@ import flask_migrate
 import itsdangerous
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -347,8 +347,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the test puts forward, for rows and for signed tokens."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """A clock that the test puts forward, for rows, for signed tokens and in the database."""
     clock = Clock()
     real = itsdangerous.TimestampSigner.get_timestamp
 
@@ -365,7 +365,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         "get_timestamp",
         lambda signer: real(signer) + round(clock.ahead.total_seconds()),
     )
-    return clock
+
+    def shift(connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> Any:
+        now = {"postgresql": "(CURRENT_TIMESTAMP + interval '{} s')"}.get(
+            connection.dialect.name, "datetime('now', '{} seconds')"
+        )
+        seconds = clock.ahead.total_seconds()
+        return statement.replace("CURRENT_TIMESTAMP", now.format(seconds)), values
+
+    event.listen(Engine, "before_cursor_execute", shift, retval=True)
+    yield clock
+    event.remove(Engine, "before_cursor_execute", shift)
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ LANGUAGE = re.compile(
 class Language(Text):
     """A BCP 47 language tag."""
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, attr, data, **kwargs)
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
         if not LANGUAGE.fullmatch(text):
             raise ValidationError("Must be a language tag, e.g. en or pt-BR.")
         return text

@@ -6,9 +6,8 @@ from flask import g
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, runs_in
+from ..api.blueprint import Blueprint, public, runs_in, scopes
 from ..api.errors import abort_validation, abort_with
-from ..auth.guard import require_user_session
 from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
 from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
@@ -65,6 +64,7 @@ bp = Blueprint("account", __name__, description="Your own account")
 
 
 @bp.get("/me")
+@scopes("write", "read")
 @bp.response(200, schemas.AccountSchema)
 def get_account() -> dict[str, Any]:
     """Return your account and its usage."""
@@ -84,7 +84,6 @@ def get_account() -> dict[str, Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountUpdateSchema)
 @bp.response(200, UserSchema)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(409, response="EMAIL_TAKEN")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +91,6 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     me, columns = load_account(), schemas.account_columns(fields)
     is_moving = columns.get("email", me.email) != me.email
     if is_moving:
-        require_user_session(g.caller)
         check_password(me, fields.get("current_password"), "currentPassword")
         hit("email", me.id.hex)
         return user_to_dict(_move_account(me, columns))
@@ -127,11 +125,9 @@ def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountDeleteSchema)
 @bp.response(204)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
     """Delete your account and everything that belongs to it, immediately and for good."""
-    require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["password"], "password")
     if not delete_account_data(me):
@@ -142,11 +138,9 @@ def delete_account(fields: dict[str, Any]) -> None:
 @runs_in("passwords")
 @bp.arguments(schemas.PasswordChangeSchema)
 @bp.response(204)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def change_password(fields: dict[str, Any]) -> None:
     """Change your password; all other sessions and API tokens end."""
-    require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
     _check_new_password(me, fields["new_password"])

@@ -13,7 +13,10 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
 
 from ..db import now
 
-DATA_URL = re.compile(r"\s*data:(image/[a-z0-9.+-]{1,40});base64,", re.IGNORECASE)
+# The bytes decide; browsers declare a file that they do not know as application/octet-stream
+DATA_URL = re.compile(
+    r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
+)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # Not white space, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
 VISIBLE = re.compile(
@@ -178,7 +181,7 @@ class BoundedInteger(fields.Integer):
         self.metadata = {"minimum": min, "maximum": max, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if self.allow_none and isinstance(value, str) and not (value := value.strip()):
+        if self.allow_none and isinstance(value, str) and not value.strip():
             return None
         if not re.fullmatch(r"-?[0-9]{1,16}", str(value)) or not self.min <= int(value) <= self.max:
             raise ValidationError(f"Must be an integer between {self.min} and {self.max}.")
@@ -186,9 +189,8 @@ class BoundedInteger(fields.Integer):
 
 
 class InlineFile(NamedTuple):
-    """A file inside the request, with the media type that the client declares."""
+    """A file inside the request."""
 
-    media_type: str
     data: bytes
 
 
@@ -220,9 +222,8 @@ def _parse_data_url(url: str) -> InlineFile:
     prefix = DATA_URL.match(url[:64])
     if prefix is None:
         raise ValidationError("A data: URL must contain an image: data:image/...;base64,...")
-    media_type = prefix[1].lower().replace("image/jpg", "image/jpeg")
     try:
         data = binascii.a2b_base64(url[prefix.end() :].rstrip(), strict_mode=True)
     except ValueError as error:
         raise ValidationError("The data: URL is not valid base64.") from error
-    return InlineFile(media_type, data)
+    return InlineFile(data)

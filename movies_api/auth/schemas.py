@@ -121,6 +121,20 @@ class Theme(fields.String):
         super().__init__(validate=choices, **kwargs)
 
 
+class Scope(fields.String):
+    """What an API token may do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Accept and explain the three values."""
+        names = ["write", "read", "share"]
+        choices = validate.OneOf(names, error="Must be one of: write, read, share.")
+        about = {
+            "description": "`write`: all of /movies, POST /images and GET /me; `read`: only GET "
+            "of the same; `share`: only GET of movies, without notes, for a public page."
+        }
+        super().__init__(validate=choices, metadata=about, **kwargs)
+
+
 class ApiTokenCreateSchema(RequestSchema):
     """An API token to create."""
 
@@ -132,6 +146,7 @@ class ApiTokenCreateSchema(RequestSchema):
         data_key="expiresInDays",
         validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
     )
+    scope = Scope(load_default="write")
 
 
 class ApiTokenSchema(ResponseSchema):
@@ -143,6 +158,7 @@ class ApiTokenSchema(ResponseSchema):
         required=True,
         metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"},
     )
+    scope = Scope(required=True)
     expires_at = fields.DateTime(required=True, data_key="expiresAt")
 
 
@@ -152,6 +168,7 @@ class SessionSchema(ResponseSchema):
     id = fields.UUID(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
     name = fields.String(required=True, allow_none=True, metadata={"example": "Firefox on Linux"})
+    scope = Scope(required=True, allow_none=True)
     created_at = fields.DateTime(required=True, data_key="createdAt")
     last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
     expires_at = fields.DateTime(required=True, data_key="expiresAt")

@@ -50,7 +50,8 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     assert events()[6:] == [{"event": "email_changed", **me}, {"event": "password_changed", **me}]
 
     stolen = alice.refresh_token
-    alice.post("/auth/refresh")
+    for _ in range(2):
+        alice.post("/auth/refresh")
     clock.advance(seconds=31)
     newest, alice.refresh_token = alice.refresh_token, stolen
     assert alice.post("/auth/refresh").status_code == 401
