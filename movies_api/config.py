@@ -163,7 +163,12 @@ def parse_base_url(text: str) -> str:
     url = urlsplit(text.rstrip("/"))
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
         raise ValueError("must be an http(s) URL without a query, such as https://cdn.example.com")
-    return url.geturl()
+    return url._replace(netloc=url.netloc.lower()).geturl()
+
+
+def parse_base_urls(text: str) -> tuple[str, ...]:
+    """Return http or https URLs without trailing slashes."""
+    return tuple(parse_base_url(part.strip()) for part in text.split(",") if part.strip())
 
 
 def parse_bucket(text: str) -> str:
@@ -203,9 +208,16 @@ class Config:
     call the API with the refresh cookie and read its responses. `*` is not allowed."""
     proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
     """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
-    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and a path prefix
-    from X-Forwarded-Prefix. Heroku: 1; behind the rewrites of Next.js, one more. If the number is
-    too high, clients can forge them."""
+    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and host and path
+    prefix from X-Forwarded-Host and X-Forwarded-Prefix. Heroku: 1; behind the rewrites of
+    Next.js, one more. If the number is too high, clients can forge them."""
+    public_url: str | None = setting("PUBLIC_URL", parse_base_url, None)
+    """Public address of the service, with the path prefix if there is one:
+    `https://api.example.com`. All URLs in responses start with it. Unset: the address that the
+    client calls, as far as `PROXY_HOPS` lets proxies name it."""
+    former_urls: tuple[str, ...] = setting("FORMER_URLS", parse_base_urls, "")
+    """Earlier values of `PUBLIC_URL` and `IMAGE_BASE_URL`, separated by commas: image URLs in
+    requests and imports that start with one are recognized as images of this service."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
     """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
     does not work in Safari) when they are on two sites."""
