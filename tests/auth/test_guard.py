@@ -13,6 +13,7 @@ PUBLIC = {
     "POST /auth/refresh",
     "POST /auth/logout",
     "POST /auth/password-reset",
+    "POST /auth/email-revert",
     "POST /auth/password-reset/confirm",
     "GET /health",
     "GET /ready",
