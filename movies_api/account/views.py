@@ -167,6 +167,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
         )
     email = fields["email"]
     hit("reset")
+    audit("reset_requested", None)
     run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
@@ -246,6 +247,7 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
     check_limit("password", account)
     if not verify_password(password, me.password_hash):
         count_attempt("password", account)
+        audit("password_failed", me.id)
         abort_validation({field: [INCORRECT]})
 
 

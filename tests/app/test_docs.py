@@ -430,7 +430,7 @@ def test_nginx_accepts_its_configuration(tmp_path, example):
 
 
 def test_the_systemd_unit_starts_what_is_there():
-    (example,) = examples("ini")
+    (example,) = examples("ini", "docs/deployment.md")
     unit = ConfigParser()
     unit.read_string(example.text)
 

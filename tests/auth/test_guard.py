@@ -15,7 +15,6 @@ PUBLIC = {
     "POST /auth/password-reset",
     "POST /auth/email-revert",
     "POST /auth/password-reset/confirm",
-    "POST /auth/email-revert",
     "GET /health",
     "GET /ready",
     "GET /openapi.json",
