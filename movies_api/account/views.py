@@ -23,6 +23,7 @@ from ..auth.tokens import (
 from ..auth.users import (
     change_email,
     change_user,
+    is_email_revertible,
     is_email_taken,
     revert_email,
     set_password_hash,
@@ -207,11 +208,13 @@ def revert_email_change(fields: dict[str, Any]) -> None:
     """
     hit("confirm")
     named = read_revert_token(fields["token"])
+    if named is None or not is_email_revertible(*named):
+        abort_validation({"token": [STALE_LINK]})
     try:
-        email = named and revert_email(*named, hash_password(new_secret()))
+        email = revert_email(*named, hash_password(new_secret()))
     except IntegrityError:  # it had just become free
         email = None
-    if named is None or email is None:
+    if email is None:  # reverted meanwhile
         abort_validation({"token": [STALE_LINK]})
     end_sessions(named[0], None, "all")
     db.session.commit()
