@@ -1,5 +1,6 @@
 """The caller's account: profile, password, deletion, password reset."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from flask import g
@@ -277,13 +278,16 @@ def mail_reset_link(email: str) -> None:
     if (user := user_from_email(email)) is None:
         return
     links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
-    if is_limit_reached("reset mail", links):
-        return
-    text = (
+
+    def write() -> str | None:
+        """Return the text, with a link that is valid from now, however late the attempt."""
+        if is_limit_reached("reset mail", links):
+            return None
         # Without the name: an attacker could put text of their own into it
-        f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
-        "If you did not request this, ignore this email; your password stays the same.\n"
-    )
-    send_email(
-        user.id, email, "Reset your password", text, lambda: count_attempt("reset mail", links)
-    )
+        return (
+            f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+            "If you did not request this, ignore this email; your password stays the same.\n"
+        )
+
+    on_sent = partial(count_attempt, "reset mail", links)
+    send_email(user.id, email, "Reset your password", write, on_sent)
