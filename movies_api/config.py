@@ -207,8 +207,8 @@ class Config:
     from X-Forwarded-Prefix. Heroku: 1; behind the rewrites of Next.js, one more. If the number is
     too high, clients can forge them."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
-    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
-    does not work in Safari) when they are on two sites."""
+    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure
+    and Partitioned; does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
     are rejected with 413."""
