@@ -8,7 +8,7 @@ from ..auth.users import lock_movie_count
 from ..config import current_config
 from ..db import begin_long_transaction
 from ..movies.queries import insert_movies, iter_title_keys
-from ..movies.titles import fold
+from ..movies.titles import search_key
 from .reader import ParsedFile
 from .row_images import lock_row_images
 
@@ -52,7 +52,7 @@ def _mark_duplicates(owner: UUID, parsed: ParsedFile, action: str) -> None:
     row is the same movie.
     """
     rows = [row for row in parsed.rows if row.action == "added"]
-    keys = [f"{fold(row.fields['title'])}\n{row.fields.get('year') or ''}" for row in rows]
+    keys = [f"{search_key(row.fields['title'])}\n{row.fields.get('year') or ''}" for row in rows]
     there = dict.fromkeys(keys, 0)
     for title, year in iter_title_keys(owner):
         if (key := f"{title}\n{year}") in there:
