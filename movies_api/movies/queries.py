@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from ..db import autocommit_all, autocommit_one, db, execute_in_transaction, now
 from ..db.prepared import Prepared
 from ..models import movies
-from .titles import fold, order_key
+from .titles import order_key, search_key
 
 # Never part of a response
 INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"}
@@ -189,7 +189,7 @@ def movie_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that the given fields set."""
     columns = {**fields}
     if "title" in fields:
-        columns["search_key"] = fold(fields["title"])
+        columns["search_key"] = search_key(fields["title"])
         columns["title_key"] = order_key(fields["title"])
     if "year" in fields:
         columns["year"] = fields["year"] or ""
@@ -259,7 +259,7 @@ def collection_fingerprint(owner: UUID) -> str:
 
 
 def iter_title_keys(owner: UUID) -> Iterator[Any]:
-    """Yield id, folded title and year of each movie, and which of FILLED it lacks.
+    """Yield id, search key and year of each movie, and which of FILLED it lacks.
 
     In the current transaction.
     """
