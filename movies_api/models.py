@@ -75,10 +75,11 @@ class Session(db.Model):  # type: ignore[name-defined]
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(5), server_default="login")
+    scope: Mapped[str | None] = mapped_column(String(5))  # of an API token
     name: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     refresh_hash: Mapped[str] = mapped_column(String(64))
-    rotation_key: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(server_default="0")  # of the refresh cookie
     superseded: Mapped[dict[str, float]] = mapped_column(JSON)
     remember: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

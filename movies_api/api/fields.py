@@ -18,6 +18,12 @@ DATA_URL = re.compile(
     r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
 )
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Not white space, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
+VISIBLE = re.compile(
+    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff]"
+)
 
 
 class RequestSchema(Schema):
@@ -80,7 +86,8 @@ class ResponseSchema(Schema):
 class Text(fields.String):
     """One line of text: trimmed, min to max characters, no control characters.
 
-    If null is allowed, an empty string means null, because that is what forms and CSV send.
+    If it must not be empty, one character must be visible; joiners may stand beside it. If null is
+    allowed, an empty string means null, because that is what forms and CSV send.
     """
 
     forbidden = CONTROL
@@ -105,6 +112,8 @@ class Text(fields.String):
             )
         if len(text) > self.max:
             raise ValidationError(f"Must be at most {self.max} characters.")
+        if self.min and not VISIBLE.search(text):
+            raise ValidationError("Must contain visible characters.")
         return text
 
 

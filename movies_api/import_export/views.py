@@ -7,7 +7,7 @@ from zlib import crc32
 from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
-from ..api.blueprint import Blueprint, runs_in
+from ..api.blueprint import Blueprint, runs_in, scopes
 from ..images.ingest import public_base
 from ..memory import release_memory
 from ..movies.queries import collection_fingerprint
@@ -41,6 +41,7 @@ bp = Blueprint("import_export", __name__, description="Import and export of whol
 
 
 @bp.get("/movies/export")
+@scopes("write", "read")
 @runs_in("exports")
 @bp.arguments(schemas.ExportQuerySchema, location="query")
 @bp.response(200)
@@ -70,6 +71,7 @@ def release_memory_when_sent(response: Response) -> Response:
 
 
 @bp.post("/movies/import")
+@scopes("write")
 @runs_in("imports")
 @bp.arguments(schemas.ImportQuerySchema, location="query")
 @bp.response(200, schemas.ImportReportSchema)

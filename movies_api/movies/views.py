@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import ETAG, Blueprint, runs_in
+from ..api.blueprint import ETAG, Blueprint, runs_in, scopes
 from ..api.errors import abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..config import current_config
@@ -41,13 +41,15 @@ IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
 }
-VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
+VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?(-share)?")
+PRIVATE = ("notes",)  # fields that the scope share does not show
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="The caller's own movies")
 
 
 @bp.get("/movies")
+@scopes("write", "read", "share")
 @bp.arguments(schemas.MovieQuerySchema, location="query")
 @bp.response(200, schemas.MoviePageSchema, headers=LINK)
 def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
@@ -68,11 +70,13 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
         pages = -(-total // query["limit"])
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
     absolutize_urls(items)
+    _hide_private_fields(items)
     meta["nextCursor"] = last and cursor_from_position(query["sort"], last)
     return {"items": items, "meta": meta}, {"Link": _link_header(meta)}
 
 
 @bp.post("/movies")
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(MovieCreateSchema)
@@ -94,6 +98,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
 
 
 @bp.get(ONE)
+@scopes("write", "read", "share")
 @bp.response(200, schemas.MovieSchema)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -104,6 +109,7 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 
 
 @bp.route(ONE, methods=["PUT", "PATCH"])
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(schemas.MovieUpdateSchema)
@@ -133,6 +139,7 @@ def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
 
 
 @bp.delete(ONE)
+@scopes("write")
 @bp.response(204)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -171,7 +178,19 @@ def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     absolutize_urls([movie])
     if movie["imageUrl"] != stored:  # a new base URL changes the response but no version
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
+    if _hide_private_fields([movie]):
+        tag += "-share"
     return movie, {"ETag": f'"{tag}"', **headers}
+
+
+def _hide_private_fields(movies: list[dict[str, Any]]) -> bool:
+    """Remove what the caller's scope does not show; return whether it restricts fields."""
+    if g.caller.scope != "share":
+        return False
+    for movie in movies:
+        for field in PRIVATE:
+            movie.pop(field, None)
+    return True
 
 
 def _if_match_versions() -> list[int] | None:
@@ -188,7 +207,7 @@ def _link_header(meta: dict[str, Any]) -> str:
     positions = {"page", "cursor"}
     # Stripped, as the schema does: headers have a maximum length
     kept = {name: value.strip() for name, value in request.args.items() if name not in positions}
-    start = f"<{request.path}?{urlencode(kept)}{'&' if kept else ''}"
+    start = f"<{request.root_path}{request.path}?{urlencode(kept)}{'&' if kept else ''}"
     targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:

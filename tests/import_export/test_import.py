@@ -289,6 +289,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
         ({"title": "x" * 256}, "title: Must be at most 255 characters."),
         ({"title": "a\nb"}, "title: Remove the control characters."),
         ({"title": "a\u0000b"}, "title: Remove the control characters."),
+        ({"title": "\u3164"}, "title: Must contain visible characters."),
         ({"title": "x", "year": "99"}, "year: Must be a four-digit year, e.g. 1999."),
         ({"title": "x", "year": 1999.5}, "year: Not a valid string."),
         ({"title": "x", "imageUrl": "alien.jpg"}, "imageUrl: Must be an http:// or https:// URL."),
