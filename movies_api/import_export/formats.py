@@ -111,6 +111,7 @@ OWN = dict(zip(FIELDS, FIELDS, strict=True)) | {
     "year": "year,releaseYear,releaseDate,startYear,yearReleased,movieYear,filmYear,Jahr,"
     "Erscheinungsjahr,Année,Año,Ano,Anno",
     "watchedOn": "watchedOn,watchedDate,dateWatched",
+    "notes": "notes,review",
 }
 LETTERBOXD = {"title": "Name", "rating": "Rating", "notes": "Review", "watchedOn": "Watched Date"}
 LETTERBOXD_URI = "Letterboxd URI"
