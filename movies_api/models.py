@@ -117,6 +117,14 @@ class Movie(db.Model):  # type: ignore[name-defined]
             sqlite_where=text("image_key IS NOT NULL"),
             postgresql_where=text("image_key IS NOT NULL"),
         ),
+        Index(
+            "ix_movies_owner_idempotency",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},  # ids are never reused
     )
 
@@ -139,6 +147,8 @@ class Movie(db.Model):  # type: ignore[name-defined]
         ForeignKey("images.key"),
         Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
     )
+    # The header of the request that created the movie
+    idempotency_key: Mapped[str | None] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -24,7 +24,7 @@ class Language(Text):
     """A BCP 47 language tag."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
+        text: str = super()._deserialize(value, attr, data, **kwargs)
         if not LANGUAGE.fullmatch(text):
             raise ValidationError("Must be a language tag, e.g. en or pt-BR.")
         return text

@@ -181,7 +181,7 @@ class BoundedInteger(fields.Integer):
         self.metadata = {"minimum": min, "maximum": max, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if self.allow_none and isinstance(value, str) and not value.strip():
+        if self.allow_none and isinstance(value, str) and not (value := value.strip()):
             return None
         if not re.fullmatch(r"-?[0-9]{1,16}", str(value)) or not self.min <= int(value) <= self.max:
             raise ValidationError(f"Must be an integer between {self.min} and {self.max}.")

@@ -7,7 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
-from .passwords import PERSONAL, is_common_password, is_personal_password, normalize
+from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -64,7 +64,7 @@ class NewPassword(Password):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
+        if min(len(text), len(normalize_password(text))) < 8:  # either form may be the shorter one
             raise ValidationError("Must be at least 8 characters.")
         if is_common_password(text):
             raise ValidationError("This password is too common. Choose another one.")

@@ -1,6 +1,7 @@
 """Queries: SQL statements about movies, built once at import."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -28,7 +29,7 @@ from ..models import movies
 from .titles import fold, order_key
 
 # Never part of a response
-INTERNAL = {"search_key", "title_key", "image_key", "version"}
+INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"}
 
 
 def _wire_column(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -60,8 +61,44 @@ EDIT = (
     .values(version=movies.c.version + 1, updated_at=bindparam("at"))
     .returning(*WIRE)
 )
+BY_KEY = select(*WIRE).where(
+    movies.c.owner_id == bindparam("owner"), movies.c.idempotency_key == bindparam("key")
+)
+FORGET_KEY = (
+    update(movies)
+    .where(
+        movies.c.owner_id == bindparam("owner"),
+        movies.c.idempotency_key == bindparam("key"),
+        movies.c.created_at <= bindparam("before"),
+    )
+    .values(idempotency_key=None)
+    .returning(movies.c.id)
+)
+KEY_LIFETIME = timedelta(days=1)
 LOCK_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
 REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
+# In the order of the ids, so that two requests cannot wait for each other
+LOCKED = (
+    select(movies.c.id)
+    .where(
+        movies.c.id.in_(bindparam("movies", expanding=True)),
+        movies.c.owner_id == bindparam("owner"),
+    )
+    .order_by(movies.c.id)
+    .with_for_update()
+    .cte("locked")
+)
+REMOVE_MANY = (
+    delete(movies)
+    .where(
+        movies.c.id.in_(select(LOCKED.c.id)),
+        select(func.count()).select_from(LOCKED).scalar_subquery() == bindparam("count"),
+    )
+    .returning(movies.c.image_key)
+)
+OWNERS = select(movies.c.id, movies.c.owner_id).where(
+    movies.c.id.in_(bindparam("movies", expanding=True))
+)
 REMOVE = delete(movies).where(MINE).returning(movies.c.image_key)
 
 
@@ -72,10 +109,24 @@ def movie_from_id(movie: int) -> dict[str, Any] | None:
 
 
 def insert_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Create a movie; raise IntegrityError if the owner's account no longer exists."""
+    """Create a movie, in autocommit.
+
+    Raise IntegrityError if the owner's account no longer exists, or if a movie of the owner has the
+    idempotency_key.
+    """
     at = now()
     common = {"owner_id": owner, "created_at": at, "updated_at": at}
     return autocommit_all(INSERT, new_row(fields) | common)[0]
+
+
+def movie_from_key(owner: UUID, key: str) -> dict[str, Any] | None:
+    """Return the movie that a request with the key created, or None; forget an old key."""
+    values = {"owner": owner, "key": key}
+    rows, before = autocommit_all(BY_KEY, values), now() - KEY_LIFETIME
+    if rows and rows[0]["createdAt"] <= before:
+        autocommit_all(FORGET_KEY, {**values, "before": before})
+        return None
+    return rows[0] if rows else None
 
 
 def edit_movie(
@@ -114,6 +165,17 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> R
     if versions is not None:
         statement, values["versions"] = statement.where(AT_VERSION), list(versions)
     return autocommit_one(statement, values)
+
+
+def remove_movies(owner: UUID, ids: Collection[int]) -> list[str | None]:
+    """Delete the owner's movies, all or none, in autocommit; return the image_key of each."""
+    values = {"owner": owner, "movies": list(ids), "count": len(ids)}
+    return [row["image_key"] for row in autocommit_all(REMOVE_MANY, values)]
+
+
+def owners_from_ids(ids: Collection[int]) -> dict[int, UUID]:
+    """Return the owner of each movie that exists, in autocommit."""
+    return {row["id"]: row["owner_id"] for row in autocommit_all(OWNERS, {"movies": list(ids)})}
 
 
 def new_row(fields: Mapping[str, Any]) -> dict[str, Any]:

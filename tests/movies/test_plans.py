@@ -183,6 +183,13 @@ def test_no_search_reads_the_movies_of_others(plans):
         assert most_rows(found) <= OF_ALICE, shown(found)
 
 
+def test_statistics_read_the_movies_of_one_user(plans):
+    found = plans("/movies/stats")
+
+    assert "Seq Scan" not in kinds(found), shown(found)
+    assert most_rows(found) <= OF_ALICE, shown(found)
+
+
 def test_one_movie_is_found_by_its_id(plans, large):
     _, alice, _ = large
     movie = alice.get("/movies?limit=1").json["items"][0]["id"]
