@@ -37,6 +37,7 @@ FILM = {"title": "Alien", "year": 1979, "ids": {"trakt": 295, "imdb": "tt0078748
         (f'{LETTERBOXD},Rating,Rewatch,Review,Tags,Watched Date\n2023-02-11,Alien,1979,https://boxd.it/3Uy,4,,"In space,\nno ""one""",x,2023-02-10\n', "letterboxd", (8, "2023-02-10", 'In space,\nno "one"')),
         ("Position,Name,Year,URL,Description\n1,Alien,1979,https://boxd.it/x1,dark\n", "letterboxd", (None, None, "dark")),
         ("Letterboxd list export v2\nDate,Name,Tags,URL,Description\n2015-01-01,Mine,,https://boxd.it/l1,\n\nPosition,Name,Year,URL,Description\n1,Alien,1979,https://boxd.it/x1,\n", "letterboxd", (None, None, None)),
+        ('Date;Name;Year;Letterboxd URI;Rating\n11.02.2023;Alien;1979;https://boxd.it/2awY;"4,5"\n', "letterboxd", (9, None, None)),
         # IMDb
         (f"{IMDB_2026}\ntt0078748,9,2023-02-11,Alien,Alien,u,Movie,8.5,117,1979,Horror,1,1979-05-25,R\n", "imdb", (9, None, None)),
         (f"{IMDB_LIST_2018}\n1,tt0078748,2023-02-11,,cat,Alien,u,movie,8.5,117,1979,Horror,1,1979-05-25,R,9,2023-02-11\n", "imdb", (9, None, "cat")),
@@ -49,6 +50,7 @@ FILM = {"title": "Alien", "year": 1979, "ids": {"trakt": 295, "imdb": "tt0078748
         (json.dumps([{"type": "movie", "movie": FILM, "comment": {"id": 1, "comment": "Hiss."}}]), "trakt", (None, None, "Hiss.")),
         (json.dumps([FILM]), "trakt", (None, None, None)),
         (json.dumps({"movies": [{"movie": FILM}], "shows": [{"show": {"title": "x"}}]}), "trakt", (None, None, None)),
+        (json.dumps([{"rank": 1, "notes": "Hiss.", "type": "movie", "movie": FILM}]), "trakt", (None, None, "Hiss.")),
         # Any table, any JSON
         ("Titel;Jahr;Bewertung\nAlien;1979;sehr gut\n", "csv", (None, None, None)),
         ("TITRE\tANNÉE\nAlien\t1979\n", "csv", (None, None, None)),
@@ -72,6 +74,17 @@ def test_reads_what_programs_write(alice, file, source, rest):
     name, counts, _ = outcome(response)
     assert (name, counts[0], counts[2]) == (source, 1, 0)
     assert listed(alice, *FIELDS) == [(*ALIEN, *rest)]
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["Alien\nMovie\nHeat\n", "Alien,1979\nName,2014\nHeat,1995\n", "1979,Alien\n2014,Film\n"],
+)
+def test_a_film_called_movie_is_no_header_row(alice, file):
+    response = import_file(alice, file)
+
+    assert response.status_code == 400
+    assert "Add a header row, e.g. title,year." in response.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
