@@ -1,4 +1,4 @@
-"""Commands of `flask --app wsgi`; the packages account and images define their own."""
+"""Commands of `flask --app wsgi`; the packages account, images and import_export define their own."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from .api.blueprint import openapi_spec
 from .auth.sessions import purge_sessions
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db
+from .import_export.cli import movies
 
 sessions = AppGroup("sessions", help="Manage sessions.")
 
@@ -19,7 +20,7 @@ sessions = AppGroup("sessions", help="Manage sessions.")
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (seed, sessions, user, write_openapi, config_docs):
+    for command in (seed, sessions, user, movies, write_openapi, config_docs):
         app.cli.add_command(command)
 
 
