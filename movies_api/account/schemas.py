@@ -4,9 +4,11 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from ..api.errors import Message
 from ..api.fields import RequestSchema, ResponseSchema, Text, UpdateSchema
 from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
 
+TOO_LONG = Message("Must be at most {max} characters.", "too_long")
 # RFC 5646: language and its extensions, script, region, variants, extensions, private use
 LANGUAGE = (
     r"^(([A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?"
@@ -67,7 +69,9 @@ class EmailRevertSchema(RequestSchema):
     """The token from the email to the old address."""
 
     token = fields.String(
-        required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
+        required=True,
+        validate=validate.Length(max=1000, error=TOO_LONG),
+        metadata={"example": "7d0c9e52.aXqF9w"},
     )
 
 

@@ -6,9 +6,17 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate
 
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
+from ..api.errors import Message
+from ..api.fields import (
+    QuerySchema,
+    RequestSchema,
+    ResponseSchema,
+    Text,
+    one_of,
+)
 from .passwords import is_common_password, normalize
 
+DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
 
@@ -46,7 +54,7 @@ class Password(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if len(text) > 128:
-            raise ValidationError("Must be at most 128 characters.")
+            raise ValidationError(Message("Must be at most 128 characters.", "too_long"))
         return text
 
 
@@ -62,9 +70,15 @@ class NewPassword(Password):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
-            raise ValidationError("Must be at least 8 characters.")
+            raise ValidationError(
+                Message("Must be at least 8 characters.", "too_short")
+                if text
+                else Message("Must not be empty.", "required")
+            )
         if is_common_password(text):
-            raise ValidationError("This password is too common. Choose another one.")
+            raise ValidationError(
+                Message("This password is too common. Choose another one.", "too_weak")
+            )
         return text
 
 
@@ -94,9 +108,7 @@ class LogoutQuerySchema(QuerySchema):
 
     scope = fields.String(
         load_default="this",
-        validate=validate.OneOf(
-            ["this", "others", "all"], error="Must be one of: this, others, all."
-        ),
+        validate=one_of("this", "others", "all"),
         metadata={"description": "This session, all your others, or all of them."},
     )
 
@@ -106,10 +118,7 @@ class Theme(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         """Accept the three values."""
-        choices = validate.OneOf(
-            ["light", "dark", "system"], error="Must be one of: light, dark, system."
-        )
-        super().__init__(validate=choices, **kwargs)
+        super().__init__(validate=one_of("light", "dark", "system"), **kwargs)
 
 
 class ApiTokenCreateSchema(RequestSchema):
@@ -121,7 +130,7 @@ class ApiTokenCreateSchema(RequestSchema):
         metadata={"description": "Days until the token expires."},
         load_default=90,
         data_key="expiresInDays",
-        validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
+        validate=validate.Range(min=1, max=366, error=DAYS),
     )
 
 

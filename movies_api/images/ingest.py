@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from flask import request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.errors import ApiError, abort_quota, abort_validation, abort_with
+from ..api.errors import ApiError, Message, abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -34,7 +34,7 @@ from .storage import current_storage
 FOLDER = "/images/"
 KEY_PATTERN, UPLOAD_PATTERN = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 View = TypeVar("View", bound=Callable[..., Any])
-IMAGE_NOT_FOUND = "Image not found. Upload it again."
+IMAGE_NOT_FOUND = Message("Image not found. Upload it again.", "not_found")
 
 
 def public_base() -> str:
@@ -158,7 +158,7 @@ def _sanitize_or_abort(file: BinaryIO, media_type: str, field: str) -> Sanitized
     try:
         return sanitize_image(file, media_type)
     except ImageError as error:
-        abort_validation({field: [str(error)]})
+        abort_validation({field: [error.args[0]]})
 
 
 def parse_image_url(url: str) -> tuple[str, bool]:

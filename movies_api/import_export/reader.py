@@ -9,8 +9,8 @@ from typing import IO, Any, NamedTuple
 
 from marshmallow import ValidationError
 
+from ..api.errors import Message, flatten_messages
 from ..api.fields import CONTROL
-from ..api.request_parser import flatten_messages
 from ..config import current_config
 from . import schemas
 from .csv_reader import DELIMITERS, iter_rows, read_header, split_header
@@ -104,7 +104,8 @@ def _iter_import_rows(source: Source, records: Iterator[Record]) -> Iterator[Imp
     limit = current_config().import_max_rows
     for number, record in enumerate(records):
         if number >= limit:
-            abort_unreadable(f"The file has more than {limit} rows. Split it.")
+            text = f"The file has more than {limit} rows. Split it."
+            abort_unreadable(Message(text, "too_long"))
         if record.value is None:
             continue
         row = ImportRow(record.line, record.start, record.end)
@@ -132,8 +133,8 @@ def _error_reason(error: ValidationError) -> str:
         return " ".join(error.messages)
     named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flatten_messages(texts))
+        " ".join(text for _, text in flatten_messages(texts))
         if name == "_schema"
-        else f"{name[:20]}: {' '.join(flatten_messages(texts))}"
+        else f"{name[:20]}: {' '.join(text for _, text in flatten_messages(texts))}"
         for name, texts in named
     )

@@ -11,14 +11,15 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from ..api.errors import abort_validation, abort_with
+from ..api.errors import Message, abort_validation, abort_with
+from ..api.fields import UNKNOWN_FIELD
 from ..config import current_config
 
 CHUNK = 1 << 16
 MAX_FORM_PARTS = 20  # of a form's body
 # Bytes of one text field, and between parts; files go to disk
 MAX_FORM_MEMORY = 1 << 20
-ONE_FILE = "Send one file with a filename in the form field `file`."
+ONE_FILE = Message("Send one file with a filename in the form field `file`.", "required")
 SAVE_AS = "Save it as CSV or JSON in UTF-8."
 
 
@@ -78,7 +79,7 @@ def _form_file(parts: ExitStack) -> IO[bytes]:
     # a part may have no name
     fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
-        abort_validation({name: ["Unknown field."] for name in sorted(fields)})
+        abort_validation({name: [UNKNOWN_FIELD] for name in sorted(fields)})
     if len(found := files.getlist("file")) != 1 or "file" in form:
         abort_unreadable(ONE_FILE)
     return found[0].stream
@@ -87,7 +88,7 @@ def _form_file(parts: ExitStack) -> IO[bytes]:
 def _decode_text(source: IO[bytes], target: IO[bytes]) -> None:
     """Write UTF-8, or else Windows-1252, as UTF-8."""
     if source.tell() == 0:
-        abort_unreadable("The file is empty.")
+        abort_unreadable(Message("The file is empty.", "required"))
     try:
         _transcode(source, target, "utf-8-sig")
     except UnicodeDecodeError:

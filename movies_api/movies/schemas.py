@@ -4,7 +4,16 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
+from ..api.errors import Message
+from ..api.fields import (
+    BoundedInteger,
+    Flag,
+    QuerySchema,
+    ResponseSchema,
+    Text,
+    Year,
+    none_default,
+)
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
@@ -16,11 +25,7 @@ TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 def check_words(search: str) -> None:
     """Reject a search with too many words."""
     if len(words_of(search)) > MAX_WORDS:
-        raise ValidationError(f"Must have at most {MAX_WORDS} words.")
-
-
-def none_default() -> None:
-    """Return None; a plain None as load_default would appear in the OpenAPI document."""
+        raise ValidationError(Message(f"Must have at most {MAX_WORDS} words.", "too_long"))
 
 
 class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
@@ -36,9 +41,10 @@ class SortField(fields.String):
         keys = [key.strip() for key in super()._deserialize(value, attr, data, **kwargs).split(",")]
         names = [key.removeprefix("-") for key in keys]
         if unknown := [name for name in names if name not in SORT_COLUMNS]:
-            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}.")
+            text = f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}."
+            raise ValidationError(Message(text, "invalid_choice"))
         if len(set(names)) < len(names):
-            raise ValidationError("Each sort key must appear only once.")
+            raise ValidationError(Message("Each sort key must appear only once.", "duplicate"))
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
 
 
