@@ -203,8 +203,9 @@ class Config:
     call the API with the refresh cookie and read its responses. `*` is not allowed."""
     proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
     """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
-    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto. Heroku: 1. If
-    the number is too high, clients can forge both."""
+    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and a path prefix
+    from X-Forwarded-Prefix. Heroku: 1; behind the rewrites of Next.js, one more. If the number is
+    too high, clients can forge them."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
     """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
     does not work in Safari) when they are on two sites."""

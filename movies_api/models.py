@@ -75,10 +75,11 @@ class Session(db.Model):  # type: ignore[name-defined]
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(5), server_default="login")
+    scope: Mapped[str | None] = mapped_column(String(5))  # of an API token
     name: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     refresh_hash: Mapped[str] = mapped_column(String(64))
-    rotation_key: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(server_default="0")  # of the refresh cookie
     superseded: Mapped[dict[str, float]] = mapped_column(JSON)
     remember: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -116,6 +117,14 @@ class Movie(db.Model):  # type: ignore[name-defined]
             sqlite_where=text("image_key IS NOT NULL"),
             postgresql_where=text("image_key IS NOT NULL"),
         ),
+        Index(
+            "ix_movies_owner_idempotency",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},  # ids are never reused
     )
 
@@ -138,6 +147,8 @@ class Movie(db.Model):  # type: ignore[name-defined]
         ForeignKey("images.key"),
         Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
     )
+    # The header of the request that created the movie
+    idempotency_key: Mapped[str | None] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -11,7 +11,8 @@ INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
 **Tokens.** Signup and login return an access token that is valid for 15 minutes: send it as \
 `Authorization: Bearer <token>`. They also set the HttpOnly cookie `refreshToken`; \
 `POST /auth/refresh` exchanges it for a new access token and a new cookie. This page \
-automatically uses the latest token. Programs send an API token from `POST /auth/tokens` instead.
+automatically uses the latest token. Programs send an API token from `POST /auth/tokens` \
+instead; its scope decides what it may call.
 
 **Errors** have the form `{"error": {"code", "message", "details"}}`: act on `code`, show \
 `message`. For `VALIDATION_ERROR`, `details` maps each field to its messages, and `fields` lists \
@@ -71,8 +72,8 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "The origin of the calling page is not allowed.",
         {"FORBIDDEN": "Requests from this origin are not allowed. Add it to CORS_ORIGIN."},
     ),
-    "LOGIN_REQUIRED": (
-        "The caller uses an API token; this requires a login.",
+    "SCOPE_NOT_ALLOWED": (
+        "The caller uses an API token whose scope does not allow this.",
         {"FORBIDDEN": "API tokens cannot do this. Please log in."},
     ),
     "ADMIN_REQUIRED": ("The caller is not an admin.", {"FORBIDDEN": "Only admins can do this."}),
@@ -80,17 +81,16 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "The account has reached its limit of movies or image bytes; the message names it.",
         {"QUOTA_EXCEEDED": FULL},
     ),
-    "NO_TOKEN": (
-        "The caller uses an API token, or the account has reached its limit of API tokens.",
-        {
-            "FORBIDDEN": "API tokens cannot do this. Please log in.",
-            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
-            "create another.",
-        },
+    "IMAGE_QUOTA_EXCEEDED": (
+        "The account has reached its limit of image bytes.",
+        {"QUOTA_EXCEEDED": FULL_OF_IMAGES},
     ),
-    "NO_EDIT": (
-        "The movie belongs to another user, or the account has reached its limit of image bytes.",
-        {"FORBIDDEN": "This movie belongs to another user.", "QUOTA_EXCEEDED": FULL_OF_IMAGES},
+    "TOKEN_QUOTA_EXCEEDED": (
+        "The account has reached its limit of API tokens.",
+        {
+            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
+            "create another."
+        },
     ),
     "SESSION_NOT_FOUND": (
         "You have no session or API token with this ID.",

@@ -8,8 +8,10 @@ from typing import Any
 
 from passlib.hash import argon2
 
+from ..api.errors import Message
 from ..config import Config, current_config
 
+PERSONAL = Message("This password is your email address or name. Choose another one.", "too_weak")
 COMMON_PASSWORDS = Path(__file__).with_name("common-passwords.txt")
 
 
@@ -61,6 +63,12 @@ def _common_passwords() -> frozenset[str]:
 def is_common_password(password: str) -> bool:
     """Tell whether the password is in the list of common ones."""
     return normalize(password).lower() in _common_passwords()
+
+
+def is_personal_password(password: str, name: str, email: str) -> bool:
+    """Tell whether the password is the user's name or email, or the part before the @-sign."""
+    personal = (name, email, email.rpartition("@")[0])
+    return normalize(password).strip().casefold() in [normalize(x).casefold() for x in personal]
 
 
 def normalize(password: str) -> str:

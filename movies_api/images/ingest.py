@@ -34,6 +34,7 @@ from .storage import current_storage
 FOLDER = "/images/"
 KEY_PATTERN, UPLOAD_PATTERN = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 View = TypeVar("View", bound=Callable[..., Any])
+SMALLER = "Resize it, or save it as JPEG."
 IMAGE_NOT_FOUND = Message("Image not found. Upload it again.", "not_found")
 
 
@@ -71,7 +72,7 @@ def store_image(owner: UUID, fields: dict[str, Any]) -> None:
         check_file_size(len(value.data))
         hit("image", owner.hex)
         file = BytesIO(value.data)
-        fields["image_url"] = FOLDER + store_file(file, value.media_type, "imageUrl", owner)
+        fields["image_url"] = FOLDER + store_file(file, "imageUrl", owner)
     elif value is not None:
         fields["image_url"] = _resolve_own_url(owner, value)
 
@@ -80,7 +81,7 @@ def validate_image(owner: UUID, value: InlineFile | UUID) -> None:
     """Reject any image or upload that store_image would reject; store nothing."""
     if isinstance(value, InlineFile):
         check_file_size(len(value.data))
-        _sanitize_or_abort(BytesIO(value.data), value.media_type, "imageUrl")
+        _sanitize_or_abort(BytesIO(value.data), "imageUrl")
         return
     upload = upload_from_id(value)
     is_stored = upload is not None and upload.owner_id == owner
@@ -111,7 +112,7 @@ def check_file_size(size: int) -> None:
     """Abort with 413 if an image of that many bytes is too large."""
     limit = current_config().image_max_bytes
     if size > limit:
-        abort_with(413, message=f"The image is too large. The limit is {limit} bytes.")
+        abort_with(413, message=f"The image is too large. The limit is {limit} bytes. {SMALLER}")
 
 
 def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
@@ -130,15 +131,13 @@ def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
         )
 
 
-def store_file(
-    file: BinaryIO, media_type: str, field: str, owner: UUID, upload: UUID | None = None
-) -> str:
+def store_file(file: BinaryIO, field: str, owner: UUID, upload: UUID | None = None) -> str:
     """Sanitize and store an image of the owner; return its key. Errors name the field.
 
     The image is also available under its upload id. An inline image gets an id derived from owner
     and key, so that deleting the account finds it. The owner is charged for the stored bytes.
     """
-    image = _sanitize_or_abort(file, media_type, field)
+    image = _sanitize_or_abort(file, field)
     key, size = image.key, len(image.data)
     upload_id = upload or uuid5(owner, key)
     check_quota(owner, size, upload_id)
@@ -154,9 +153,9 @@ def store_file(
     return key
 
 
-def _sanitize_or_abort(file: BinaryIO, media_type: str, field: str) -> SanitizedImage:
+def _sanitize_or_abort(file: BinaryIO, field: str) -> SanitizedImage:
     try:
-        return sanitize_image(file, media_type)
+        return sanitize_image(file)
     except ImageError as error:
         abort_validation({field: [error.args[0]]})
 
@@ -198,7 +197,7 @@ def _claim_upload(owner: UUID, upload: UUID) -> str | None:
     """Store the pending upload and return its key, or None if there is none."""
     folder = _upload_prefix(owner, upload)
     for pending in current_storage().names(folder):
-        subtype, size = pending.name.removeprefix(folder).split("/")
+        size = pending.name.rpartition("/")[2]
         file = current_storage().open(pending.name)
         if file is None:
             continue
@@ -209,7 +208,7 @@ def _claim_upload(owner: UUID, upload: UUID) -> str | None:
                     abort_validation(
                         {"imageUrl": [f"{pending.size} bytes were received instead of {size}."]}
                     )
-                key = store_file(file, f"image/{subtype}", "imageUrl", owner, upload)
+                key = store_file(file, "imageUrl", owner, upload)
             except ApiError as error:
                 if error.code in {400, 403}:  # clients may retry after other errors
                     current_storage().remove([pending.name])

@@ -7,7 +7,7 @@ Revises: 0001
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
