@@ -39,7 +39,7 @@ class Mail(NamedTuple):
     on_sent: Job
 
 
-class Task(NamedTuple):
+class ScheduledJob(NamedTuple):
     """A job, the domain it sends an email to, and the time to run it."""
 
     due: float
@@ -57,8 +57,8 @@ class Outbox:
     def __init__(self, app: Flask) -> None:
         """Create an empty queue; each forked worker starts its own threads."""
         self.app, self.changed, self.is_draining = app, Condition(), False
-        self.waiting: list[Task] = []
-        self.running: list[Task] = []
+        self.waiting: list[ScheduledJob] = []
+        self.running: list[ScheduledJob] = []
         self.threads: list[Thread] = []
 
     def submit(self, domain: str, job: Job, delay: float) -> None:
@@ -74,7 +74,7 @@ class Outbox:
                 for thread in self.threads:
                     thread.start()
                 atexit.register(self.drain)
-            self.waiting.append(Task(monotonic() + delay, domain, job))
+            self.waiting.append(ScheduledJob(monotonic() + delay, domain, job))
             self.changed.notify_all()
 
     def run(self) -> None:
@@ -90,7 +90,7 @@ class Outbox:
                 self.running.remove(task)
                 self.changed.notify_all()
 
-    def _next_task(self) -> Task:
+    def _next_task(self) -> ScheduledJob:
         """Wait for the first task that is due; when the process stops, every task is."""
         with self.changed:
             while True:

@@ -35,6 +35,13 @@ def one_of(*choices: Any) -> validate.OneOf:
     return validate.OneOf(choices, error=text)
 
 
+def too_short(text: str, min: int) -> ValidationError:
+    """Return the error of a text with fewer than min characters."""
+    if not text:
+        return ValidationError(Message("Must not be empty.", "required"))
+    return ValidationError(Message(f"Must be at least {min} characters.", "too_short"))
+
+
 def none_default() -> None:
     """Return None; a plain None as load_default would appear in the OpenAPI document."""
 
@@ -119,11 +126,7 @@ class Text(fields.String):
         if not text and self.allow_none:
             return None
         if len(text) < self.min:
-            raise ValidationError(
-                Message("Must not be empty.", "required")
-                if self.min == 1 or not text
-                else Message(f"Must be at least {self.min} characters.", "too_short")
-            )
+            raise too_short(text, self.min)
         if len(text) > self.max:
             raise ValidationError(Message(f"Must be at most {self.max} characters.", "too_long"))
         if self.min and not VISIBLE.search(text):
@@ -196,7 +199,7 @@ class BoundedInteger(fields.Integer):
         self.metadata = {**bounds, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if self.allow_none and isinstance(value, str) and not value.strip():
+        if self.allow_none and isinstance(value, str) and not (value := value.strip()):
             return None
         is_integer = re.fullmatch(r"-?[0-9]{1,16}", str(value))
         if not is_integer or not self.min <= int(value) <= self.max:

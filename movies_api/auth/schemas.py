@@ -7,8 +7,8 @@ from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.errors import Message
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text, one_of
-from .passwords import PERSONAL, is_common_password, is_personal_password, normalize
+from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text, one_of, too_short
+from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
 DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
@@ -66,12 +66,8 @@ class NewPassword(Password):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
-            raise ValidationError(
-                Message("Must be at least 8 characters.", "too_short")
-                if text
-                else Message("Must not be empty.", "required")
-            )
+        if min(len(text), len(normalize_password(text))) < 8:  # either form may be the shorter one
+            raise too_short(text, 8)
         if is_common_password(text):
             raise ValidationError(
                 Message("This password is too common. Choose another one.", "too_weak")

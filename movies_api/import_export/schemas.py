@@ -52,14 +52,19 @@ class ImportCountsSchema(ResponseSchema):
     added = fields.Integer(required=True, metadata={"example": 1})
     skipped = fields.Integer(required=True, metadata={"example": 0})
     rejected = fields.Integer(required=True, metadata={"example": 0})
-    updated = fields.Integer(metadata={"description": "Only with onDuplicate=update."})
+    updated = fields.Integer(
+        metadata={"example": 0, "description": "Only with onDuplicate=update."}
+    )
 
 
 class ImportedRowSchema(ResponseSchema):
     """The outcome of a row; of a dry run, its predicted outcome."""
 
     file = fields.String(
-        metadata={"description": "The file in a ZIP, or the array in a JSON object with several."}
+        metadata={
+            "description": "The file in a ZIP, or the array in a JSON object with several.",
+            "example": "ratings.csv",
+        }
     )
     line = fields.Integer(
         required=True,

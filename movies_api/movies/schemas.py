@@ -21,6 +21,7 @@ from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_IDS = 100  # of one request
+PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
@@ -143,11 +144,11 @@ class MovieQuerySchema(QuerySchema):
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
-    """Return the field of a request as responses have it: always there, without its rules."""
+def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
+    """Return the field of a request as responses have it, without its rules."""
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
-        required=True,
+        required=name not in PRIVATE,
         allow_none=field.allow_none,
         data_key=field.data_key,
         metadata={"example": field.metadata["example"]},
@@ -158,7 +159,10 @@ def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
 MovieSchema = ResponseSchema.from_dict(
     {
         "id": fields.Integer(required=True, metadata={"example": 17}),
-        **{name: _response_field(field) for name, field in MovieCreateSchema().load_fields.items()},
+        **{
+            name: _response_field(name, field)
+            for name, field in MovieCreateSchema().load_fields.items()
+        },
         "owner_id": fields.UUID(
             required=True,
             data_key="ownerId",

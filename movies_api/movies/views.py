@@ -59,7 +59,6 @@ IDEMPOTENCY_KEY = {
     "the movie that the first request created, as it is now; the body is not compared.",
 }
 VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?(-share)?")
-PRIVATE = ("notes",)  # fields that the scope share does not show
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="The caller's own movies")
@@ -244,7 +243,7 @@ def _hide_private_fields(movies: list[dict[str, Any]]) -> bool:
     if g.caller.scope != "share":
         return False
     for movie in movies:
-        for field in PRIVATE:
+        for field in schemas.PRIVATE:
             movie.pop(field, None)
     return True
 

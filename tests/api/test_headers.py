@@ -26,7 +26,7 @@ def ask(client, kind, **headers):
         "200": ("/health", "GET"),
         "401": ("/movies", "GET"),
         "404": ("/nothing", "GET"),
-        "405": ("/movies", "DELETE"),
+        "405": ("/movies", "PUT"),
         "400": ("/auth/login", "POST"),
         "413": ("/auth/login", "POST"),
         "415": ("/auth/login", "POST"),

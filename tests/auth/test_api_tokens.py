@@ -59,7 +59,9 @@ SHARE = {*READ, "share"}
 OPEN_TO = {
     "GET /movies": SHARE,
     "GET /movies/<row:movie_id>": SHARE,
+    "GET /movies/stats": READ,
     "POST /movies": {"write"},
+    "DELETE /movies": {"write"},
     "PUT /movies/<row:movie_id>": {"write"},
     "PATCH /movies/<row:movie_id>": {"write"},
     "DELETE /movies/<row:movie_id>": {"write"},

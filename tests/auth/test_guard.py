@@ -14,6 +14,7 @@ PUBLIC = {
     "POST /auth/logout",
     "POST /auth/password-reset",
     "POST /auth/password-reset/confirm",
+    "POST /auth/email-revert",
     "GET /health",
     "GET /ready",
     "GET /openapi.json",
