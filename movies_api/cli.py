@@ -1,4 +1,4 @@
-"""Commands of `flask --app wsgi`; the packages account, images and import_export define their own."""
+"""Commands of `flask --app wsgi`; some packages define their own."""
 
 from pathlib import Path
 

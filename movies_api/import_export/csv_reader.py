@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from marshmallow import ValidationError
 
+from ..api.errors import Message
 from .formats import GENERIC, KNOWN_FORMATS, Format, Record, detect_format, normalize
 from .request_file import abort_unreadable
 from .text_encoding import DAMAGED
@@ -113,7 +114,7 @@ def _first_line(file: IO[bytes]) -> tuple[int, str]:
     lines = enumerate(iter(partial(file.readline, MAX_ROW_LENGTH), b""), 1)
     number, line = next(((number, line) for number, line in lines if line.strip()), (0, b""))
     if not line:
-        abort_unreadable("The file is empty.")
+        abort_unreadable(Message("The file is empty.", "required"))
     return number, line[:400].decode(errors="ignore")
 
 

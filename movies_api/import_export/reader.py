@@ -10,9 +10,8 @@ from typing import IO, Any
 
 from marshmallow import ValidationError
 
-from ..api.errors import ApiError
+from ..api.errors import ApiError, Message, flatten_messages
 from ..api.fields import CONTROL
-from ..api.request_parser import flatten_messages
 from ..config import current_config
 from .archives import IN_MEMORY, is_archive, iter_members
 from .csv_reader import find_header, iter_rows
@@ -106,7 +105,8 @@ class ParsedFile:
         limit, rows = current_config().import_max_rows, []
         for record in records:
             if next(self.numbers) >= limit:
-                abort_unreadable(f"The file has more than {limit} rows. Split it.")
+                text = f"The file has more than {limit} rows. Split it."
+                abort_unreadable(Message(text, "too_long"))
             self.progress(record.end - record.start)
             if record.value is not None:
                 rows.append(row := ImportRow(part, record.line, record.start, record.end))
@@ -222,8 +222,8 @@ def _error_reason(error: ValidationError) -> str:
         return " ".join(error.messages)
     named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flatten_messages(texts))
+        " ".join(text for _, text in flatten_messages(texts))
         if name == "_schema"
-        else f"{name[:20]}: {' '.join(flatten_messages(texts))}"
+        else f"{name[:20]}: {' '.join(text for _, text in flatten_messages(texts))}"
         for name, texts in named
     )

@@ -5,7 +5,16 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
+from ..api.errors import Message
+from ..api.fields import (
+    BoundedInteger,
+    Flag,
+    QuerySchema,
+    ResponseSchema,
+    Text,
+    Year,
+    none_default,
+)
 from ..api.request_parser import row_id_from
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, RELEVANCE, SORT_COLUMNS
@@ -21,11 +30,7 @@ TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 def check_words(search: str) -> None:
     """Reject a search with too many words."""
     if len(search_words(search)) > MAX_WORDS:
-        raise ValidationError(f"Must have at most {MAX_WORDS} words.")
-
-
-def none_default() -> None:
-    """Return None; a plain None as load_default would appear in the OpenAPI document."""
+        raise ValidationError(Message(f"Must have at most {MAX_WORDS} words.", "too_long"))
 
 
 class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
@@ -45,9 +50,10 @@ class SortField(fields.String):
         if "relevance" in names:
             raise ValidationError("relevance must be the only sort key, without a minus sign.")
         if unknown := [name for name in names if name not in SORT_COLUMNS]:
-            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}.")
+            text = f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}."
+            raise ValidationError(Message(text, "invalid_choice"))
         if len(set(names)) < len(names):
-            raise ValidationError("Each sort key must appear only once.")
+            raise ValidationError(Message("Each sort key must appear only once.", "duplicate"))
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
 
 
