@@ -1,23 +1,19 @@
-"""Commands of `flask --app wsgi`; the images package defines its own."""
+"""Commands of `flask --app wsgi`; the packages account and images define their own."""
 
 from pathlib import Path
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
-from marshmallow import ValidationError
 
 from . import demo
+from .account.cli import user
 from .api.blueprint import openapi_spec
-from .auth.schemas import Email
 from .auth.sessions import purge_sessions
-from .auth.tokens import reset_link
-from .auth.users import promote_user, user_from_email
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db, now
 
 sessions = AppGroup("sessions", help="Manage sessions.")
-user = AppGroup("user", help="Manage accounts.")
 
 
 def init_cli(app: Flask) -> None:
@@ -43,33 +39,6 @@ def purge() -> None:
     count = purge_sessions(most=2**31)
     db.session.commit()
     click.echo(f"Deleted {count} expired sessions.")
-
-
-@user.command()
-@click.argument("email")
-def promote(email: str) -> None:
-    """Make EMAIL an admin."""
-    if not promote_user(parse_email(email)):
-        raise click.ClickException(f"No account has the email address {email}.")
-    click.echo(f"{email} is an admin.")
-
-
-@user.command("reset-password")
-@click.argument("email")
-def reset_password(email: str) -> None:
-    """Print a link to set a new password for EMAIL, valid for 30 minutes."""
-    found = user_from_email(parse_email(email))
-    if found is None:
-        raise click.ClickException(f"No account has the email address {email}.")
-    click.echo(reset_link(found))
-
-
-def parse_email(email: str) -> str:
-    """Return the address as it is stored."""
-    try:
-        return str(Email().deserialize(email))
-    except ValidationError as error:
-        raise click.BadParameter(" ".join(map(str, error.messages))) from error
 
 
 @click.command()

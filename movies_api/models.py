@@ -29,7 +29,10 @@ KEY_LENGTH = 255
 
 
 class User(db.Model):  # type: ignore[name-defined]
-    """An account; movie_count saves every list a count."""
+    """An account; movie_count saves every list a count.
+
+    A user with disabled_at cannot log in, and has no sessions.
+    """
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
@@ -43,6 +46,7 @@ class User(db.Model):  # type: ignore[name-defined]
     language: Mapped[str] = mapped_column(String(35), server_default="en")
     movie_count: Mapped[int] = mapped_column(server_default="0", info={"is_derived": True})
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 users = User.__table__
@@ -75,10 +79,11 @@ class Session(db.Model):  # type: ignore[name-defined]
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(5), server_default="login")
+    scope: Mapped[str | None] = mapped_column(String(5))  # of an API token
     name: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     refresh_hash: Mapped[str] = mapped_column(String(64))
-    rotation_key: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(server_default="0")  # of the refresh cookie
     superseded: Mapped[dict[str, float]] = mapped_column(JSON)
     remember: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -116,6 +121,14 @@ class Movie(db.Model):  # type: ignore[name-defined]
             sqlite_where=text("image_key IS NOT NULL"),
             postgresql_where=text("image_key IS NOT NULL"),
         ),
+        Index(
+            "ix_movies_owner_idempotency",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},  # ids are never reused
     )
 
@@ -138,6 +151,8 @@ class Movie(db.Model):  # type: ignore[name-defined]
         ForeignKey("images.key"),
         Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
     )
+    # The header of the request that created the movie
+    idempotency_key: Mapped[str | None] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,10 +1,13 @@
 """The signers: one purpose and one salt each."""
 
 import hashlib
+from datetime import timedelta
 from functools import lru_cache
 
 from itsdangerous import BadData, Signer, TimestampSigner, URLSafeTimedSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
+
+CLOCK_SKEW = timedelta(minutes=1)  # by which the clocks of two servers may differ
 
 
 @lru_cache(maxsize=8)

@@ -48,6 +48,16 @@ def runs_in(pool: str) -> Callable[[View], View]:
     return decorate
 
 
+def scopes(*names: str) -> Callable[[View], View]:
+    """Allow API tokens with one of these scopes to call the view; by default none may."""
+
+    def decorate(view: View) -> View:
+        view._apidoc = {**getattr(view, "_apidoc", {}), "scopes": names}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
 class ErrorBodySchema(ma.Schema):
     """The content of the error envelope."""
 
@@ -101,8 +111,11 @@ class Blueprint(flask_smorest.Blueprint):
             statuses |= {413, 415}
         if not doc_info.get("public"):
             statuses |= {401}
-            doc["security"] = [{"accessToken": []}]
+            allowed = doc_info.get("scopes", ())
+            doc["security"] = [{"accessToken": []}, *({"apiToken": [scope]} for scope in allowed)]
         responses = doc_info.setdefault("response", {}).setdefault("responses", {})
+        if not doc_info.get("public"):
+            responses.setdefault(403, ["SCOPE_NOT_ALLOWED"])
         for status in sorted(statuses):
             responses.setdefault(status, [RESPONSE_NAMES[status]])
         if method == "get":
@@ -169,6 +182,14 @@ def init_api(app: Flask) -> Api:
             "type": "http",
             "scheme": "bearer",
             "description": "Returned by signup, login and refresh.",
+        },
+    )
+    api.spec.components.security_scheme(
+        "apiToken",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Returned by POST /auth/tokens; with one of the scopes listed.",
         },
     )
     api.spec.components.security_scheme(
@@ -258,3 +279,9 @@ def public(view: View) -> View:
 def is_public(endpoint: str) -> bool:
     """Return whether the endpoint's view is public."""
     return "public" in getattr(current_app.view_functions[endpoint], "_apidoc", {})
+
+
+def scopes_of(endpoint: str) -> tuple[str, ...]:
+    """Return the scopes of API tokens that may call the endpoint's view."""
+    apidoc: dict[str, Any] = getattr(current_app.view_functions[endpoint], "_apidoc", {})
+    return tuple(apidoc.get("scopes", ()))

@@ -11,7 +11,8 @@ INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
 **Tokens.** Signup and login return an access token that is valid for 15 minutes: send it as \
 `Authorization: Bearer <token>`. They also set the HttpOnly cookie `refreshToken`; \
 `POST /auth/refresh` exchanges it for a new access token and a new cookie. This page \
-automatically uses the latest token. Programs send an API token from `POST /auth/tokens` instead.
+automatically uses the latest token. Programs send an API token from `POST /auth/tokens` \
+instead; its scope decides what it may call.
 
 **Errors** have the form `{"error": {"code", "message", "details"}}`: act on `code`, show \
 `message`. For `VALIDATION_ERROR`, `details` maps each field to its messages. Unknown fields and \
@@ -62,8 +63,8 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "The origin of the calling page is not allowed.",
         {"FORBIDDEN": "Requests from this origin are not allowed. Add it to CORS_ORIGIN."},
     ),
-    "LOGIN_REQUIRED": (
-        "The caller uses an API token; this requires a login.",
+    "SCOPE_NOT_ALLOWED": (
+        "The caller uses an API token whose scope does not allow this.",
         {"FORBIDDEN": "API tokens cannot do this. Please log in."},
     ),
     "ADMIN_REQUIRED": ("The caller is not an admin.", {"FORBIDDEN": "Only admins can do this."}),

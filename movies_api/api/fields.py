@@ -13,8 +13,17 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
 
 from ..db import now
 
-DATA_URL = re.compile(r"\s*data:(image/[a-z0-9.+-]{1,40});base64,", re.IGNORECASE)
+# The bytes decide; browsers declare a file that they do not know as application/octet-stream
+DATA_URL = re.compile(
+    r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
+)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Not white space, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
+VISIBLE = re.compile(
+    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff]"
+)
 
 
 class RequestSchema(Schema):
@@ -77,7 +86,8 @@ class ResponseSchema(Schema):
 class Text(fields.String):
     """One line of text: trimmed, min to max characters, no control characters.
 
-    If null is allowed, an empty string means null, because that is what forms and CSV send.
+    If it must not be empty, one character must be visible; joiners may stand beside it. If null is
+    allowed, an empty string means null, because that is what forms and CSV send.
     """
 
     forbidden = CONTROL
@@ -102,6 +112,8 @@ class Text(fields.String):
             )
         if len(text) > self.max:
             raise ValidationError(f"Must be at most {self.max} characters.")
+        if self.min and not VISIBLE.search(text):
+            raise ValidationError("Must contain visible characters.")
         return text
 
 
@@ -177,9 +189,8 @@ class BoundedInteger(fields.Integer):
 
 
 class InlineFile(NamedTuple):
-    """A file inside the request, with the media type that the client declares."""
+    """A file inside the request."""
 
-    media_type: str
     data: bytes
 
 
@@ -211,9 +222,8 @@ def _parse_data_url(url: str) -> InlineFile:
     prefix = DATA_URL.match(url[:64])
     if prefix is None:
         raise ValidationError("A data: URL must contain an image: data:image/...;base64,...")
-    media_type = prefix[1].lower().replace("image/jpg", "image/jpeg")
     try:
         data = binascii.a2b_base64(url[prefix.end() :].rstrip(), strict_mode=True)
     except ValueError as error:
         raise ValidationError("The data: URL is not valid base64.") from error
-    return InlineFile(media_type, data)
+    return InlineFile(data)

@@ -116,11 +116,16 @@ def flatten_messages(messages: Any) -> list[str]:
     return [str(text) for text in messages]
 
 
+def row_id_from(digits: str) -> int:
+    """Return a number within the range of the database's type: one beyond it is the largest id."""
+    return min(int(digits.lstrip("0")[:20] or 0), MAX_ID)
+
+
 class RowIdConverter(BaseConverter):
-    """The id of a row in a path; a number beyond 64 bits becomes the largest id."""
+    """The id of a row in a path."""
 
     regex = "[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """Return a number within the range of the database's type."""
-        return min(int(value.lstrip("0")[:20] or 0), MAX_ID)
+        """Return the id."""
+        return row_id_from(value)

@@ -4,10 +4,10 @@ import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
-from .passwords import is_common_password, normalize
+from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -56,12 +56,15 @@ class NewPassword(Password):
     def __init__(self, **kwargs: Any) -> None:
         """Document the minimum length too."""
         super().__init__(**kwargs)
-        bounds = {"minLength": 8, "description": "Not trimmed; very common ones are rejected."}
+        bounds = {
+            "minLength": 8,
+            "description": "Not trimmed; very common ones, name and email are rejected.",
+        }
         self.metadata = {**self.metadata, **bounds}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
+        if min(len(text), len(normalize_password(text))) < 8:  # either form may be the shorter one
             raise ValidationError("Must be at least 8 characters.")
         if is_common_password(text):
             raise ValidationError("This password is too common. Choose another one.")
@@ -74,6 +77,12 @@ class SignupSchema(RequestSchema):
     name = Text(min=2, max=100, required=True, metadata={"example": ANN["name"]})
     email = Email(required=True, metadata={"example": ANN["email"]})
     password = NewPassword(required=True)
+
+    @validates_schema
+    def reject_personal(self, data: dict[str, Any], **_: Any) -> None:
+        """Reject a password that is the user's name or email."""
+        if is_personal_password(data["password"], data["name"], data["email"]):
+            raise ValidationError(PERSONAL, "password")
 
 
 class LoginSchema(RequestSchema):
@@ -112,6 +121,20 @@ class Theme(fields.String):
         super().__init__(validate=choices, **kwargs)
 
 
+class Scope(fields.String):
+    """What an API token may do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Accept and explain the three values."""
+        names = ["write", "read", "share"]
+        choices = validate.OneOf(names, error="Must be one of: write, read, share.")
+        about = {
+            "description": "`write`: all of /movies, POST /images and GET /me; `read`: only GET "
+            "of the same; `share`: only GET of movies, without notes, for a public page."
+        }
+        super().__init__(validate=choices, metadata=about, **kwargs)
+
+
 class ApiTokenCreateSchema(RequestSchema):
     """An API token to create."""
 
@@ -123,6 +146,7 @@ class ApiTokenCreateSchema(RequestSchema):
         data_key="expiresInDays",
         validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
     )
+    scope = Scope(load_default="write")
 
 
 class ApiTokenSchema(ResponseSchema):
@@ -134,6 +158,7 @@ class ApiTokenSchema(ResponseSchema):
         required=True,
         metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"},
     )
+    scope = Scope(required=True)
     expires_at = fields.DateTime(required=True, data_key="expiresAt")
 
 
@@ -143,6 +168,7 @@ class SessionSchema(ResponseSchema):
     id = fields.UUID(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
     name = fields.String(required=True, allow_none=True, metadata={"example": "Firefox on Linux"})
+    scope = Scope(required=True, allow_none=True)
     created_at = fields.DateTime(required=True, data_key="createdAt")
     last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
     expires_at = fields.DateTime(required=True, data_key="expiresAt")

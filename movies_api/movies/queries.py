@@ -1,6 +1,7 @@
 """Queries: SQL statements about movies, built once at import."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -28,7 +29,7 @@ from ..models import movies
 from .titles import fold, order_key
 
 # Never part of a response
-INTERNAL = {"search_key", "title_key", "image_key", "version"}
+INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"}
 
 
 def _wire_column(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -60,8 +61,44 @@ EDIT = (
     .values(version=movies.c.version + 1, updated_at=bindparam("at"))
     .returning(*WIRE)
 )
+BY_KEY = select(*WIRE).where(
+    movies.c.owner_id == bindparam("owner"), movies.c.idempotency_key == bindparam("key")
+)
+FORGET_KEY = (
+    update(movies)
+    .where(
+        movies.c.owner_id == bindparam("owner"),
+        movies.c.idempotency_key == bindparam("key"),
+        movies.c.created_at <= bindparam("before"),
+    )
+    .values(idempotency_key=None)
+    .returning(movies.c.id)
+)
+KEY_LIFETIME = timedelta(days=1)
 LOCK_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
 REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
+# In the order of the ids, so that two requests cannot wait for each other
+LOCKED = (
+    select(movies.c.id)
+    .where(
+        movies.c.id.in_(bindparam("movies", expanding=True)),
+        movies.c.owner_id == bindparam("owner"),
+    )
+    .order_by(movies.c.id)
+    .with_for_update()
+    .cte("locked")
+)
+REMOVE_MANY = (
+    delete(movies)
+    .where(
+        movies.c.id.in_(select(LOCKED.c.id)),
+        select(func.count()).select_from(LOCKED).scalar_subquery() == bindparam("count"),
+    )
+    .returning(movies.c.image_key)
+)
+OWNERS = select(movies.c.id, movies.c.owner_id).where(
+    movies.c.id.in_(bindparam("movies", expanding=True))
+)
 REMOVE = delete(movies).where(MINE).returning(movies.c.image_key)
 
 
@@ -72,10 +109,24 @@ def movie_from_id(movie: int) -> dict[str, Any] | None:
 
 
 def insert_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Create a movie; raise IntegrityError if the owner's account no longer exists."""
+    """Create a movie, in autocommit.
+
+    Raise IntegrityError if the owner's account no longer exists, or if a movie of the owner has the
+    idempotency_key.
+    """
     at = now()
     common = {"owner_id": owner, "created_at": at, "updated_at": at}
     return autocommit_all(INSERT, new_row(fields) | common)[0]
+
+
+def movie_from_key(owner: UUID, key: str) -> dict[str, Any] | None:
+    """Return the movie that a request with the key created, or None; forget an old key."""
+    values = {"owner": owner, "key": key}
+    rows, before = autocommit_all(BY_KEY, values), now() - KEY_LIFETIME
+    if rows and rows[0]["createdAt"] <= before:
+        autocommit_all(FORGET_KEY, {**values, "before": before})
+        return None
+    return rows[0] if rows else None
 
 
 def edit_movie(
@@ -116,6 +167,17 @@ def remove_movie(owner: UUID, movie: int, versions: Collection[int] | None) -> R
     return autocommit_one(statement, values)
 
 
+def remove_movies(owner: UUID, ids: Collection[int]) -> list[str | None]:
+    """Delete the owner's movies, all or none, in autocommit; return the image_key of each."""
+    values = {"owner": owner, "movies": list(ids), "count": len(ids)}
+    return [row["image_key"] for row in autocommit_all(REMOVE_MANY, values)]
+
+
+def owners_from_ids(ids: Collection[int]) -> dict[int, UUID]:
+    """Return the owner of each movie that exists, in autocommit."""
+    return {row["id"]: row["owner_id"] for row in autocommit_all(OWNERS, {"movies": list(ids)})}
+
+
 def new_row(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return all columns that an INSERT sets; fields that are missing get their unknown value."""
     row = UNKNOWN | movie_columns(fields)
@@ -142,9 +204,18 @@ FINGERPRINT = select(
     func.count(), func.max(movies.c.id), func.sum(movies.c.id), func.sum(movies.c.version)
 ).where(OWN)
 
+# What an import adds to movies that lack it
+FILLED = ("rating", "watched_on", "notes")
 # Streamed, so that a large collection does not fill the memory
 TITLE_KEYS = (
-    select(movies.c.search_key, movies.c.year).where(OWN).execution_options(yield_per=BATCH)
+    select(
+        movies.c.id,
+        movies.c.search_key,
+        movies.c.year,
+        *(movies.c[name].is_(None).label(name) for name in FILLED),
+    )
+    .where(OWN)
+    .execution_options(yield_per=BATCH)
 )
 
 SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
@@ -187,10 +258,12 @@ def collection_fingerprint(owner: UUID) -> str:
     return "-".join(str(each or 0) for each in row)
 
 
-def iter_title_keys(owner: UUID) -> Iterator[tuple[str, str]]:
-    """Yield the folded title and the year of each movie, in the current transaction."""
-    for row in execute_in_transaction(TITLE_KEYS, {"owner": owner}):
-        yield row.search_key, row.year
+def iter_title_keys(owner: UUID) -> Iterator[Any]:
+    """Yield id, folded title and year of each movie, and which of FILLED it lacks.
+
+    In the current transaction.
+    """
+    yield from execute_in_transaction(TITLE_KEYS, {"owner": owner})
 
 
 def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -205,3 +278,35 @@ def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
         if dialect == "postgresql":
             values = {**common, **{name: [row[name] for row in batch] for name in INSERTED_COLUMNS}}
         execute_in_transaction(INSERT_ALL[dialect], values).close()
+
+
+def _fill(sent: Any) -> dict[str, Any]:
+    filled = {name: func.coalesce(movies.c[name], sent(name)) for name in FILLED}
+    return {**filled, "version": movies.c.version + 1, "updated_at": bindparam("at")}
+
+
+FILL_ROWS = (
+    func.unnest(*map(_array, ("id", *FILLED))).table_valued("id", *FILLED, name="sent")
+).render_derived()
+FILL_ALL: dict[str, Any] = {
+    "postgresql": update(movies)
+    .where(OWN, movies.c.id == FILL_ROWS.c.id)
+    .values(_fill(FILL_ROWS.c.__getitem__)),
+    "sqlite": update(movies)
+    .where(OWN, movies.c.id == bindparam("movie"))
+    .values(_fill(lambda name: bindparam(f"new_{name}"))),
+}
+
+
+def fill_movies(owner: UUID, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set those of FILLED that the owner's movies lack, in the current transaction."""
+    common, remaining, dialect = {"owner": owner, "at": now()}, iter(rows), db.engine.dialect.name
+    while batch := list(islice(remaining, BATCH)):
+        values: Any = [
+            {"movie": movie, **{f"new_{name}": fields.get(name) for name in FILLED}, **common}
+            for movie, fields in batch
+        ]
+        if dialect == "postgresql":
+            columns = {name: [fields.get(name) for _, fields in batch] for name in FILLED}
+            values = {"id": [movie for movie, _ in batch], **columns, **common}
+        execute_in_transaction(FILL_ALL[dialect], values).close()

@@ -1,14 +1,18 @@
 """Schemas of the movie routes."""
 
+import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
 from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
+from ..api.request_parser import row_id_from
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
 
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
+MAX_IDS = 100  # of one request
+PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
@@ -40,6 +44,30 @@ class SortField(fields.String):
         if len(set(names)) < len(names):
             raise ValidationError("Each sort key must appear only once.")
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
+
+
+class IdList(fields.String):
+    """Comma-separated ids of movies, 1 to 100."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        texts = [each.strip() for each in value.split(",")]
+        are_ids = all(re.fullmatch("[0-9]+", each) for each in texts)
+        ids = frozenset(map(row_id_from, texts)) if are_ids else ()
+        if not 1 <= len(ids) <= MAX_IDS:
+            raise ValidationError(f"Must be 1 to {MAX_IDS} IDs separated by commas, e.g. 17,18.")
+        return ids
+
+
+class MoviesDeleteQuerySchema(QuerySchema):
+    """The movies to delete."""
+
+    ids = IdList(
+        required=True,
+        metadata={
+            "example": "17,18",
+            "description": f"1 to {MAX_IDS} IDs, separated by commas; repeated ones count once.",
+        },
+    )
 
 
 class MovieQuerySchema(QuerySchema):
@@ -110,11 +138,11 @@ class MovieQuerySchema(QuerySchema):
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
-    """Return the field of a request as responses have it: always there, without its rules."""
+def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
+    """Return the field of a request as responses have it, without its rules."""
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
-        required=True,
+        required=name not in PRIVATE,
         allow_none=field.allow_none,
         data_key=field.data_key,
         metadata={"example": field.metadata["example"]},
@@ -125,7 +153,10 @@ def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
 MovieSchema = ResponseSchema.from_dict(
     {
         "id": fields.Integer(required=True, metadata={"example": 17}),
-        **{name: _response_field(field) for name, field in MovieCreateSchema().load_fields.items()},
+        **{
+            name: _response_field(name, field)
+            for name, field in MovieCreateSchema().load_fields.items()
+        },
         "owner_id": fields.UUID(
             required=True,
             data_key="ownerId",
@@ -136,6 +167,52 @@ MovieSchema = ResponseSchema.from_dict(
     },
     name="MovieSchema",
 )
+
+
+class DecadeSchema(ResponseSchema):
+    """A decade with movies."""
+
+    decade = fields.String(
+        required=True, metadata={"example": "1970", "description": "The first year of the decade."}
+    )
+    count = fields.Integer(required=True, metadata={"example": 1})
+
+
+class MonthSchema(ResponseSchema):
+    """One of the last months."""
+
+    month = fields.String(required=True, metadata={"example": "2026-01"})
+    count = fields.Integer(required=True, metadata={"example": 1})
+
+
+class MovieStatsSchema(ResponseSchema):
+    """Figures of the caller's collection."""
+
+    total = fields.Integer(required=True, metadata={"example": 1})
+    rated = fields.Integer(
+        required=True, metadata={"example": 1, "description": "Movies with a rating."}
+    )
+    average_rating = fields.Float(
+        required=True,
+        allow_none=True,
+        data_key="averageRating",
+        metadata={"example": 9.0, "description": "To one decimal; null without ratings."},
+    )
+    watched = fields.Integer(
+        required=True, metadata={"example": 1, "description": "Movies with a watchedOn."}
+    )
+    by_decade = fields.List(
+        fields.Nested(DecadeSchema),
+        required=True,
+        data_key="byDecade",
+        metadata={"description": "Ascending; movies without a year are not counted."},
+    )
+    watched_by_month = fields.List(
+        fields.Nested(MonthSchema),
+        required=True,
+        data_key="watchedByMonth",
+        metadata={"description": "The 12 months up to the current one in UTC, ascending."},
+    )
 
 
 class PageMetaSchema(ResponseSchema):

@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import ETAG, Blueprint, runs_in
+from ..api.blueprint import ETAG, Blueprint, runs_in, scopes
 from ..api.errors import abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..config import current_config
@@ -25,9 +25,19 @@ from . import schemas
 from .cursors import cursor_from_position, position_from_cursor
 from .fields import MovieCreateSchema
 from .pagination import count_matches, fetch_page, is_filtered
-from .queries import edit_movie, insert_movie, movie_from_id, remove_movie
+from .queries import (
+    edit_movie,
+    insert_movie,
+    movie_from_id,
+    movie_from_key,
+    owners_from_ids,
+    remove_movie,
+    remove_movies,
+)
+from .stats import summarize_movies
 
 ONE = "/movies/<row:movie_id>"
+MOVIE_NOT_FOUND, ANOTHER_USERS = "Movie not found", "This movie belongs to another user."
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of the movie."}}
 LINK = {
     "Link": {
@@ -41,13 +51,21 @@ IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
 }
-VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
+    "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
+    "the movie that the first request created, as it is now; the body is not compared.",
+}
+VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?(-share)?")
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="The caller's own movies")
 
 
 @bp.get("/movies")
+@scopes("write", "read", "share")
 @bp.arguments(schemas.MovieQuerySchema, location="query")
 @bp.response(200, schemas.MoviePageSchema, headers=LINK)
 def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
@@ -68,32 +86,69 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
         pages = -(-total // query["limit"])
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
     absolutize_urls(items)
+    _hide_private_fields(items)
     meta["nextCursor"] = last and cursor_from_position(query["sort"], last)
     return {"items": items, "meta": meta}, {"Link": _link_header(meta)}
 
 
 @bp.post("/movies")
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(MovieCreateSchema)
 @bp.response(201, schemas.MovieSchema, headers=ETAG | LOCATION)
 @bp.alt_response(403, response="QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@bp.doc(parameters=[IDEMPOTENCY_KEY])
 def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
     """Create a movie."""
+    key = _idempotency_key()
+    if key and (movie := movie_from_key(g.caller.id, key)):
+        return _created_response(movie)
     limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
         abort_quota(f"{limit} movies: delete some to add more.")
     store_image(g.caller.id, fields)
     try:
-        movie = insert_movie(g.caller.id, fields)
+        movie = insert_movie(g.caller.id, fields | {"idempotency_key": key})
     except IntegrityError:
+        if key and (movie := movie_from_key(g.caller.id, key)):
+            return _created_response(movie)
         assert_image_exists(fields)
         abort_with(401, "INVALID_TOKEN", "This account has been deleted.")
-    return _movie_response(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
+    return _created_response(movie)
+
+
+@bp.delete("/movies")
+@scopes("write")
+@bp.arguments(schemas.MoviesDeleteQuerySchema, location="query")
+@bp.response(204)
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(404, response="NOT_FOUND")
+def delete_movies(query: dict[str, Any]) -> None:
+    """Delete several of your movies, all or none."""
+    ids = query["ids"]
+    removed = remove_movies(g.caller.id, ids)
+    if not removed:
+        owners = owners_from_ids(ids)
+        if missing := sorted(ids - owners.keys()):
+            abort_with(404, message=MOVIE_NOT_FOUND, details={"ids": missing})
+        foreign = sorted(each for each, owner in owners.items() if owner != g.caller.id)
+        abort_with(403, message=ANOTHER_USERS, details={"ids": foreign})
+    if keys := [key for key in removed if key]:
+        release_images(keys)
+
+
+@bp.get("/movies/stats")
+@scopes("write", "read")
+@bp.response(200, schemas.MovieStatsSchema)
+def get_movie_stats() -> dict[str, Any]:
+    """Return figures of your collection: ratings, decades, and movies watched per month."""
+    return summarize_movies(g.caller.id)
 
 
 @bp.get(ONE)
+@scopes("write", "read", "share")
 @bp.response(200, schemas.MovieSchema)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -104,6 +159,7 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 
 
 @bp.route(ONE, methods=["PUT", "PATCH"])
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(schemas.MovieUpdateSchema)
@@ -133,6 +189,7 @@ def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
 
 
 @bp.delete(ONE)
+@scopes("write")
 @bp.response(204)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -157,12 +214,16 @@ def load_movie(movie_id: int, versions: list[int] | None = None) -> dict[str, An
     """
     movie = movie_from_id(movie_id)
     if movie is None:
-        abort_with(404, message="Movie not found")
+        abort_with(404, message=MOVIE_NOT_FOUND)
     if movie["ownerId"] != g.caller.id:
-        abort_with(403, message="This movie belongs to another user.")
+        abort_with(403, message=ANOTHER_USERS)
     if versions is not None and movie["version"] not in versions:
         abort_with(412)
     return movie
+
+
+def _created_response(movie: dict[str, Any]) -> BodyAndHeaders:
+    return _movie_response(movie, Location=f"{request.root_path}{request.path}/{movie['id']}")
 
 
 def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
@@ -171,7 +232,26 @@ def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     absolutize_urls([movie])
     if movie["imageUrl"] != stored:  # a new base URL changes the response but no version
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
+    if _hide_private_fields([movie]):
+        tag += "-share"
     return movie, {"ETag": f'"{tag}"', **headers}
+
+
+def _hide_private_fields(movies: list[dict[str, Any]]) -> bool:
+    """Remove what the caller's scope does not show; return whether it restricts fields."""
+    if g.caller.scope != "share":
+        return False
+    for movie in movies:
+        for field in schemas.PRIVATE:
+            movie.pop(field, None)
+    return True
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(r"[ -~]{1,128}", key):
+        abort_validation({"Idempotency-Key": ["Must be 1 to 128 printable ASCII characters."]})
+    return key
 
 
 def _if_match_versions() -> list[int] | None:
@@ -188,7 +268,7 @@ def _link_header(meta: dict[str, Any]) -> str:
     positions = {"page", "cursor"}
     # Stripped, as the schema does: headers have a maximum length
     kept = {name: value.strip() for name, value in request.args.items() if name not in positions}
-    start = f"<{request.path}?{urlencode(kept)}{'&' if kept else ''}"
+    start = f"<{request.root_path}{request.path}?{urlencode(kept)}{'&' if kept else ''}"
     targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:

@@ -222,4 +222,4 @@ def test_changes_of_password_send_no_flood_of_mail(make_app, mailbox):
     body = {"currentPassword": PASSWORD, "newPassword": PASSWORD}
 
     assert [alice.put("/me/password", json=body).status_code for _ in range(6)] == [204] * 5 + [429]
-    app.extensions["outbox"].jobs.join()
+    app.extensions["outbox"].join()

@@ -164,11 +164,60 @@ def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
     assert read(DATABASE_URL=f"sqlite:///{tmp_path}/{name}").is_embedded
 
 
+BAD_ORIGINS = [
+    *("https://*", "https://*.com", "*://*.example.com", "https://pr-*.example.com"),
+    *("https://*.*.example.com", "https://app.*.example.com", "https://**.example.com"),
+    *("https://*.example.com:443", "https://*.example.com/x", "capacitor://*.example.com"),
+    *("https://*.co.uk", "https://*.example.io", "https://*.xn--p1ai", "https://*.0.0.1"),
+    *(
+        "htps://app.example.com",
+        "file:///x",
+        "chrome-extension://",
+        "javascript://x",
+        "https://a..b",
+    ),
+    *[
+        f"https://*.{suffix}"
+        for suffix in (
+            *(
+                "herokuapp.com",
+                "vercel.app",
+                "netlify.app",
+                "onrender.com",
+                "fly.dev",
+                "railway.app",
+            ),
+            *("up.railway.app", "ann.vercel.app", "github.io", "pages.dev", "web.app"),
+            *("azurewebsites.net", "centralus.azurestaticapps.net", "s3.amazonaws.com"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://."),
+        *("chrome-extension://abcdefghijklmnopabcdefghijklmnop", "http://tauri.localhost"),
+        *("https://*.preview.example.com", "https://*.example.com", "https://*.example.co.uk"),
+        *("http://*.dev.example.com:3000", "http://[::1]:3000", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_origin_may_be_that_of_an_app_or_a_wildcard_label(read, origin):
+    assert read(CORS_ORIGIN=origin).cors_origins == (origin,)
+
+
+def test_a_frontend_may_have_a_path(read):
+    url = "https://example.com/App"
+
+    assert read(FRONTEND_URL=f"{url}/").frontend_url == url
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("CORS_ORIGIN", "*"),
-        ("CORS_ORIGIN", "https://*.example.com"),
+        *[("CORS_ORIGIN", origin) for origin in BAD_ORIGINS],
         ("CORS_ORIGIN", "https://ok.example,*"),
         ("CORS_ORIGIN", "example.com"),
         ("CORS_ORIGIN", "https://example.com/app"),
@@ -191,7 +240,7 @@ def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("RATELIMIT_ENABLED", "yes"),
-        ("FRONTEND_URL", "https://example.com/app"),
+        ("FRONTEND_URL", "https://example.com/app?x=1"),
         ("FRONTEND_URL", "javascript:alert(1)"),
         ("MAIL_FROM", "nobody"),
         ("MAIL_FROM", "Ann, Bob <ann@example.com>"),

@@ -20,6 +20,7 @@ from movies_api.config import Config, ConfigError
 from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
 
 from ..examples import BLOCK, PAGES, STATED_URL, examples, file_example, read
+from ..helpers import ANN
 from ..servers import CHECKOUT, SECRET_KEY
 
 pytestmark = pytest.mark.slow
@@ -80,6 +81,7 @@ def test_every_example_names_a_language_that_is_tested():
         "// lib/api.js",
         "// lib/account.js",
         "// lib/images.js",
+        "// lib/share.js",
         "// next.config.js",
         "// next.config.js, beside the rewrites",
         'import { api, logIn, refresh } from "./lib/api.js";',
@@ -230,6 +232,67 @@ def test_the_client_works_in_node(service, tmp_path):
     ]
     assert result["list"]["items"] == [result["movie"]]
     assert result["after"] == [401, "MISSING_TOKEN"]
+
+
+@needs_node
+def test_the_client_stops_when_another_user_logs_in_in_another_tab(service, tmp_path):
+    client = file_example("lib/api.js").replace(f"http://{STATED_URL}", service.url)
+    (tmp_path / "api.mjs").write_text(client)
+    for name in ("Ann", "Bob"):
+        person = {**ANN, "name": name, "email": f"{name.lower()}@example.com"}
+        assert service.request("POST", "/auth/signup", person).status == 201
+
+    result = node(
+        COOKIES
+        + """
+        const [tab, other] = [await import("./api.mjs"), await import("./api.mjs?other")];
+        const password = "correct horse battery";
+        const movie = { title: "Alien" };
+        const failed = (error) => [error.status, error.code, error.message];
+        const ann = await tab.logIn({ email: "ann@example.com", password });
+        const same = (await tab.refresh()).id === ann.id;
+        await other.logIn({ email: "bob@example.com", password });
+        const whose = (await tab.api("POST", "/movies", movie)).ownerId === ann.id;
+        // The token expires
+        const cookies = globalThis.fetch;
+        globalThis.fetch = async (url, options) =>
+          url.endsWith("/movies") && options.method === "POST"
+            ? new Response(JSON.stringify({ error: { code: "TOKEN_EXPIRED" } }), { status: 401 })
+            : cookies(url, options);
+        const stopped = [];
+        for (let call = 0; call < 2; call++) stopped.push(await tab.api("POST", "/movies", movie).catch(failed));
+        globalThis.fetch = cookies;
+        const bobs = await other.api("GET", "/movies");
+        console.log(JSON.stringify({ same, whose, stopped, bobs: bobs.items }));
+        """,
+        tmp_path,
+    )
+
+    stopped = [401, "OTHER_USER", "Another user has logged in. Please reload the page."]
+    assert result == {"same": True, "whose": True, "stopped": [stopped] * 2, "bobs": []}
+
+
+@needs_node
+def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkeypatch):
+    (tmp_path / "share.mjs").write_text(file_example("lib/share.js"))
+    user = service.request("POST", "/auth/signup", ANN).json["accessToken"]
+    service.request("POST", "/movies", {"title": "Alien"}, token=user)
+    body = {"name": "Page", "scope": "share"}
+    token = service.request("POST", "/auth/tokens", body, token=user).json["token"]
+    monkeypatch.setenv("API_URL", service.url)
+    monkeypatch.setenv("SHARE_TOKEN", token)
+
+    shown = node(
+        """
+        const { sharedMovies } = await import("./share.mjs");
+        const missing = await sharedMovies("?colour=red").catch((error) => error.message);
+        console.log(JSON.stringify([await sharedMovies(), missing]));
+        """,
+        tmp_path,
+    )
+
+    assert [movie["title"] for movie in shown[0]] == ["Alien"]
+    assert shown[1] == "colour: Unknown parameter."
 
 
 @needs_node

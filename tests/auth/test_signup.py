@@ -164,6 +164,39 @@ def test_takes_passwords_of_8_to_128_characters_of_any_kind(client, password):
     assert login.status_code == 200
 
 
+PERSONAL = ["anna.bell@example.com", "ANNA.Bell@Example.com", "anna.bell", "anna example", "Ａnna Example", " Anna Example "]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", PERSONAL)
+def test_rejects_a_password_that_is_ones_own_email_or_name(client, password):
+    anna = {"name": "Anna Example", "email": "Anna.Bell@example.com", "password": password}
+
+    response = client.post("/auth/signup", json=anna)
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["password"]
+    assert client.post("/auth/signup", json={**anna, "password": f"{password}!"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200b\u200b", "\u3164\u3164", "\u2800 \u2800", "\ufe0f\u034f", "\U000e0041\u2060"]
+)
+def test_rejects_a_name_that_cannot_be_seen(client, name):
+    response = client.post("/auth/signup", json={**ANN, "name": name})
+
+    assert response.status_code == 400
+    assert response.json["error"]["details"] == {"name": ["Must contain visible characters."]}
+
+
+@pytest.mark.parametrize(
+    "name", ["نص\u200cعربي", "\u200bA", "क्\u200dष", "👩\u200d👩\ufe0f", "\u0301a"]
+)
+def test_keeps_joiners_beside_what_can_be_seen(client, name):
+    response = client.post("/auth/signup", json={**ANN, "name": name})
+
+    assert response.json["user"]["name"] == name
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -24,6 +24,8 @@ def movie(alice):
         ("PATCH", "/movies/{id}", {"title": "Aliens"}, 2),
         ("PUT", "/movies/{id}", MOVIE, 2),
         ("DELETE", "/movies/{id}", None, 3),
+        ("DELETE", "/movies?ids={id}", None, 2),
+        ("GET", "/movies/stats", None, 3),
         ("GET", "/movies/export", None, 3),
         ("GET", "/me", None, 3),
         ("PATCH", "/me", {"name": "Alicia"}, 3),
