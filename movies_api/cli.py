@@ -1,4 +1,4 @@
-"""Commands of `flask --app wsgi`; the packages account and images define their own."""
+"""Commands of `flask --app wsgi`; some packages define their own."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from .account.cli import user
 from .api.blueprint import openapi_spec
 from .auth.sessions import purge_sessions
 from .config_docs import write_config_docs
-from .db import begin_long_transaction, db
+from .db import begin_long_transaction, db, now
+from .import_export.cli import movies
 
 sessions = AppGroup("sessions", help="Manage sessions.")
 
@@ -19,7 +20,7 @@ sessions = AppGroup("sessions", help="Manage sessions.")
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (seed, sessions, user, write_openapi, config_docs):
+    for command in (seed, sessions, user, movies, backup, restore, write_openapi, config_docs):
         app.cli.add_command(command)
 
 
@@ -39,6 +40,54 @@ def purge() -> None:
     count = purge_sessions(most=2**31)
     db.session.commit()
     click.echo(f"Deleted {count} expired sessions.")
+
+
+@click.command()
+@click.argument("path", metavar="FILE|DIRECTORY", type=click.Path(path_type=Path))
+@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N of a directory.")
+def backup(path: Path, keep: int | None) -> None:
+    """Write all data to a file, or to a new file in a directory, while the service runs.
+
+    The file holds the images, password hashes and, unless SECRET_KEY is set, the secret key: it
+    has mode 0600. It can be restored into either kind of database and of image storage.
+    """
+    from .backup import delete_old_backups, write_backup  # noqa: PLC0415  needed here only
+
+    folder = path
+    if folder.is_dir():
+        path = folder / f"movies-{now():%Y%m%dT%H%M%SZ}.zip"
+    elif keep:
+        raise click.UsageError("--keep requires a directory instead of a file.")
+    manifest = write_backup(path)
+    for old in delete_old_backups(folder, keep) if keep else ():
+        click.echo(f"Deleted {old}.")
+    if missing := manifest["missingImages"]:
+        click.echo(f"{len(missing)} images were deleted meanwhile or are missing.", err=True)
+    click.echo(f"Wrote {path}: {sum(manifest['rows'].values())} rows, {path.stat().st_size} bytes.")
+
+
+@click.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+@click.option("--force", is_flag=True, help="Replace the data of a database that is not empty.")
+@click.option(
+    "--end-sessions",
+    is_flag=True,
+    help="Restore no sessions and API tokens; accounts that exist keep their current password.",
+)
+def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
+    """Restore a backup into this database and image storage, and migrate it."""
+    from .backup import is_key_missing, restore_backup  # noqa: PLC0415  needed here only
+
+    manifest = restore_backup(path, force=force, end_sessions=end_sessions)
+    click.echo(f"Restored {sum(manifest['rows'].values())} rows of {manifest['createdAt']}.")
+    if manifest["isKeyRestored"]:
+        click.echo("The secret key is that of the backup: restart the service.")
+    elif is_key_missing(manifest) and not end_sessions:
+        click.echo(
+            "SECRET_KEY is not the key of the backup: logins have ended. To keep them, set it to "
+            f"the old key and restart. A generated key is in the file: unzip -p {path} secret_key",
+            err=True,
+        )
 
 
 @click.command("openapi")

@@ -265,8 +265,8 @@ class Config:
     """Earlier values of `PUBLIC_URL` and `IMAGE_BASE_URL`, separated by commas: image URLs in
     requests and imports that start with one are recognized as images of this service."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
-    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
-    does not work in Safari) when they are on two sites."""
+    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure
+    and Partitioned; does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
     are rejected with 413."""
@@ -367,19 +367,39 @@ class Config:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
         """Read all settings; raise one ConfigError that names every invalid one."""
         values: dict[str, Any] = {}
-        errors: list[str] = []
+        environ, errors = _read_secret_files(environ)
         for each in fields(cls):
             variable, default = each.metadata["variable"], each.metadata["default"]
-            text = environ.get(variable, "").strip() or default
+            text = environ.get(variable, "") or default
             try:
                 values[each.name] = None if text is None else each.metadata["read"](text)
             except ValueError as error:
                 shown = "(not shown)" if variable in SECRETS else repr(text)
                 errors.append(f"{variable}={shown}: {error}")
-        errors += _apply_defaults(values, {name: text.strip() for name, text in environ.items()})
+        errors += _apply_defaults(values, environ)
         if errors:
             raise ConfigError("\n".join(["The settings are invalid:", *errors]))
         return cls(**values)
+
+
+def _read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the variables, with secrets of files that NAME_FILE names, and errors."""
+    found, errors = {name: text.strip() for name, text in environ.items()}, []
+    for variable in sorted(SECRETS):
+        if not (path := found.get(f"{variable}_FILE")):
+            continue
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "must contain text in UTF-8"
+            errors.append(f"{variable}_FILE={path!r}: cannot be read ({reason})")
+            continue
+        if not text:
+            errors.append(f"{variable}_FILE={path!r}: the file is empty")
+        elif found.get(variable):
+            errors.append(f"{variable} and {variable}_FILE are both set: remove one")
+        found[variable] = found.get(variable) or text
+    return found, errors
 
 
 def _apply_defaults(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The caller's account: profile, password, deletion, password reset."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from flask import g
@@ -7,7 +8,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from ..api.blueprint import Blueprint, public, runs_in, scopes
-from ..api.errors import abort_validation, abort_with
+from ..api.errors import Message, abort_validation, abort_with
 from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
 from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
@@ -39,7 +40,7 @@ from ..mail import run_in_background, send_email
 from . import schemas
 from .deletion import delete_account_data
 
-INCORRECT = "Incorrect password."
+INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
 EMAIL_TAKEN = "An account with this email address already exists."
 EMAIL_CHANGED = """Hello,
@@ -245,7 +246,7 @@ def load_account() -> Row[Any]:
 def check_password(me: Row[Any], password: str | None, field: str) -> None:
     """Abort unless the password is correct; a wrong one is a field error, never a 401."""
     if not password:
-        abort_validation({field: ["Enter your current password."]})
+        abort_validation({field: [Message("Enter your current password.", "required")]})
     account = f"{me.id.hex} {me.password_hash}"
     check_limit("password", account)
     if not verify_password(password, me.password_hash):
@@ -269,13 +270,16 @@ def mail_reset_link(email: str) -> None:
     if (user := user_from_email(email)) is None:
         return
     links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
-    if is_limit_reached("reset mail", links):
-        return
-    text = (
+
+    def write() -> str | None:
+        """Return the text, with a link that is valid from now, however late the attempt."""
+        if is_limit_reached("reset mail", links):
+            return None
         # Without the name: an attacker could put text of their own into it
-        f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
-        "If you did not request this, ignore this email; your password stays the same.\n"
-    )
-    send_email(
-        user.id, email, "Reset your password", text, lambda: count_attempt("reset mail", links)
-    )
+        return (
+            f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+            "If you did not request this, ignore this email; your password stays the same.\n"
+        )
+
+    on_sent = partial(count_attempt, "reset mail", links)
+    send_email(user.id, email, "Reset your password", write, on_sent)

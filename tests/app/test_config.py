@@ -361,3 +361,40 @@ def test_processes_that_start_together_share_the_secret(tmp_path):
     assert len({process.communicate()[0] for process in started}) == 1
     assert [process.returncode for process in started] == [0, 0, 0]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field"),
+    [
+        ("SECRET_KEY", SECRET_KEY, "secret_keys"),
+        ("DATABASE_URL", SERVER, "database_url"),
+        ("REDIS_URL", "redis://:s3cr3t-pw@host/0", "redis_url"),
+        ("SMTP_URL", "smtp://ann:s3cr3t-pw@host", "smtp_url"),
+    ],
+)
+def test_a_secret_can_be_in_a_file(read, tmp_path, variable, value, field):
+    (tmp_path / "secret").write_text(f"{value}\n")
+    others = {"FRONTEND_URL": "https://x.example", "SECRET_KEY": SECRET_KEY}
+    others.pop(variable, None)
+
+    config = read(**others, **{f"{variable}_FILE": str(tmp_path / "secret")})
+
+    assert getattr(config, field) == getattr(read(**others, **{variable: value}), field)
+    assert "s3cr3t-pw" not in repr(config)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", SECRET_KEY.encode()])
+def test_a_secret_of_an_unusable_file_is_rejected(faults, tmp_path, content):
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    also = {"SECRET_KEY": SECRET_KEY} if content == SECRET_KEY.encode() else {}
+
+    lines = faults(DATABASE_URL=SERVER, SECRET_KEY_FILE=str(path), **also)
+
+    assert any("SECRET_KEY_FILE" in line for line in lines)
+    assert SECRET_KEY not in "\n".join(lines)
+
+
+def test_a_file_without_a_name_is_not_set(read):
+    assert read(SECRET_KEY_FILE=" ").is_embedded
