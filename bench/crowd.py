@@ -66,16 +66,16 @@ class Slow:
 
     def __call__(self, url: str, world: World, seconds: float) -> Counter[str]:
         """Hold the connections for some seconds, and count how often they opened and closed."""
-        return asyncio.run(self._hold(url, self.request(url, world), seconds))
+        return asyncio.run(self._run_clients(url, self.request(url, world), seconds))
 
-    async def _hold(self, url: str, data: bytes, seconds: float) -> Counter[str]:
+    async def _run_clients(self, url: str, data: bytes, seconds: float) -> Counter[str]:
         counts: Counter[str] = Counter()
-        clients = [self._stay(url, data, counts) for _ in range(self.count)]
+        clients = [self._reconnect(url, data, counts) for _ in range(self.count)]
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*clients), seconds)
         return counts
 
-    async def _stay(self, url: str, data: bytes, counts: Counter[str]) -> None:
+    async def _reconnect(self, url: str, data: bytes, counts: Counter[str]) -> None:
         while True:
             with suppress(OSError):
                 await self._connect(url, data, counts)

@@ -33,7 +33,7 @@ class World:
 
     people: list[Person]
     neighbours: list[Person]
-    logins: list[Person]  # who only log in: an account keeps a limited number of sessions
+    logins: list[Person]  # used only for logins: an account has a limited number of sessions
     heavy: Person
     cursor: str
 

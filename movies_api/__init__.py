@@ -28,6 +28,8 @@ from .logs import init_logs
 from .mail import init_mail
 from .movies.views import bp as movies_bp
 
+__version__ = "0.1.0"
+
 
 def create_app(config: Config | None = None) -> Flask:
     """Return the app; the config defaults to the environment."""
@@ -40,6 +42,7 @@ def create_app(config: Config | None = None) -> Flask:
     # No function here is a coroutine; Flask would check each one on each request
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.config.update(
+        API_VERSION=__version__,
         MAX_CONTENT_LENGTH=config.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(config),
@@ -49,7 +52,8 @@ def create_app(config: Config | None = None) -> Flask:
             app.wsgi_app,
             x_for=config.proxy_hops,
             x_proto=1,  # only the first proxy sets it
-            x_host=0,
+            x_host=1,
+            x_prefix=1,
         )
     init_logs(app, config)
     init_headers(app, config)

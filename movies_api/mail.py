@@ -1,4 +1,4 @@
-"""Email, sent later by a thread, so that response times do not reveal whether it is sent."""
+"""Email, sent later by threads, so that response times do not reveal whether it is sent."""
 
 import atexit
 import smtplib
@@ -8,71 +8,116 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from queue import Full, Queue
+from functools import partial
 from random import SystemRandom
-from threading import Lock, Thread
-from time import sleep
+from threading import Condition, Thread
+from time import monotonic
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
-import idna
+from email_validator import validate_email
 from flask import Flask, current_app
 
 from .config import current_config
 from .logs import log
 
 TIMEOUT = 10
-PAUSES = (0, 2, 8)  # seconds before each attempt
+PAUSES = (10, 60, 300, 900)  # seconds before further attempts: greylisting takes minutes
+THREADS = 4
 MAX_QUEUED = 1000
 FAREWELL = 5  # seconds to send queued emails when the process stops
 Job = Callable[[], None]
 
 
+class Mail(NamedTuple):
+    """An email to a user; `write` returns its text for each attempt, or None to drop it."""
+
+    user: UUID
+    to: str
+    subject: str
+    write: Callable[[], str | None]
+    on_sent: Job
+
+
+class ScheduledJob(NamedTuple):
+    """A job, the domain it sends an email to, and the time to run it."""
+
+    due: float
+    domain: str
+    job: Job
+
+
 class Outbox:
-    """A job queue and its thread, which starts with the first job."""
+    """A job queue and its threads, which start with the first job.
+
+    The jobs of one domain run one after the other: a slow mail server of some recipients does not
+    delay other mail, and the limit of reset mails is exact.
+    """
 
     def __init__(self, app: Flask) -> None:
-        """Create an empty queue; each forked worker starts its own thread."""
-        self.app, self.jobs, self.lock = app, Queue[Job](MAX_QUEUED), Lock()
-        self.thread: Thread | None = None
-        self.is_draining = False
+        """Create an empty queue; each forked worker starts its own threads."""
+        self.app, self.changed, self.is_draining = app, Condition(), False
+        self.waiting: list[ScheduledJob] = []
+        self.running: list[ScheduledJob] = []
+        self.threads: list[Thread] = []
 
-    def submit(self, job: Job) -> None:
+    def submit(self, domain: str, job: Job, delay: float) -> None:
         """Queue a job to run in an app context; if the queue is full, log an error and drop it."""
-        with self.lock:
-            if self.thread is None or not self.thread.is_alive():
-                self.thread = Thread(target=self.run, name="outbox", daemon=True)
-                self.thread.start()
+        with self.changed:
+            if len(self.waiting) >= MAX_QUEUED:
+                log.error("mail dropped: %s are queued", MAX_QUEUED)
+                return
+            if not any(thread.is_alive() for thread in self.threads):
+                self.threads = [
+                    Thread(target=self.run, name="outbox", daemon=True) for _ in range(THREADS)
+                ]
+                for thread in self.threads:
+                    thread.start()
                 atexit.register(self.drain)
-        try:
-            self.jobs.put_nowait(job)
-        except Full:
-            log.error("mail dropped: %s are queued", MAX_QUEUED)
+            self.waiting.append(ScheduledJob(monotonic() + delay, domain, job))
+            self.changed.notify_all()
 
     def run(self) -> None:
-        """Run the jobs in order; log the error of one and continue with the next."""
+        """Run jobs when they are due; log the error of one and continue with the next."""
         while True:
-            job = self.jobs.get()
-            if not self.is_draining:
-                # A random delay: a busy thread slows the response down, which would reveal that
-                # the address has an account
-                sleep(SystemRandom().uniform(0.1, 0.5))
+            task = self._next_task()
             try:
                 with self.app.app_context():
-                    job()
+                    task.job()
             except Exception:  # noqa: BLE001  the thread must survive any error
                 log.exception("mail not sent")
-            finally:
-                self.jobs.task_done()
+            with self.changed:
+                self.running.remove(task)
+                self.changed.notify_all()
+
+    def _next_task(self) -> ScheduledJob:
+        """Wait for the first task that is due; when the process stops, every task is."""
+        with self.changed:
+            while True:
+                busy = {task.domain for task in self.running}
+                free = [task for task in self.waiting if task.domain not in busy]
+                task = min(free, key=lambda task: task.due, default=None)
+                seconds = task and task.due - monotonic()
+                if task and (self.is_draining or task.due <= monotonic()):
+                    self.waiting.remove(task)
+                    self.running.append(task)
+                    return task
+                self.changed.wait(seconds)
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait until no job is left; return False if that takes longer."""
+        with self.changed:
+            return self.changed.wait_for(lambda: not (self.waiting or self.running), seconds)
 
     def drain(self) -> None:
         """Send the queued emails, for at most FAREWELL seconds."""
-        self.is_draining = True
-        with self.jobs.all_tasks_done:
-            is_done = self.jobs.all_tasks_done.wait_for(
-                lambda: not self.jobs.unfinished_tasks, FAREWELL
-            )
-        if not is_done:
-            log.error("mail dropped: %s were queued at exit", self.jobs.unfinished_tasks)
+        with self.changed:
+            self.is_draining = True
+            self.changed.notify_all()
+        if not self.join(FAREWELL):
+            count = len(self.waiting) + len(self.running)
+            log.error("mail dropped: %s were queued at exit", count)
 
 
 def init_mail(app: Flask) -> None:
@@ -80,41 +125,64 @@ def init_mail(app: Flask) -> None:
     app.extensions["outbox"] = Outbox(app)
 
 
-def run_in_background(job: Job) -> None:
-    """Queue a job that runs after the response."""
-    current_app.extensions["outbox"].submit(job)
+def run_in_background(to: str, job: Job) -> None:
+    """Queue a job that sends an email to the address after the response."""
+    # A random delay: a busy thread slows the response down, which would reveal that the address
+    # has an account
+    _outbox().submit(to.rpartition("@")[2], job, SystemRandom().uniform(0.1, 0.5))
 
 
-def send_email(to: str, subject: str, text: str) -> None:
-    """Send an email; without SMTP_URL log a warning, in embedded mode with the text."""
-    if current_config().smtp_url is None:
-        content = f"; to {to}:\n{text}" if current_config().is_embedded else ""
-        log.warning("SMTP_URL is not set: mail not sent%s", content)
+def _outbox() -> Outbox:
+    outbox: Outbox = current_app.extensions["outbox"]
+    return outbox
+
+
+def send_email(
+    user: UUID,
+    to: str,
+    subject: str,
+    text: str | Callable[[], str | None],
+    on_sent: Job = lambda: None,
+) -> None:
+    """Send an email to a user; without SMTP_URL log a warning, in embedded mode with the text."""
+    _attempt(Mail(user, to, subject, text if callable(text) else lambda: text, on_sent), 1)
+
+
+def _attempt(mail: Mail, number: int) -> None:
+    """Deliver an email; if that fails for now, queue the next attempt."""
+    if (text := mail.write()) is None:
         return
+    if current_config().smtp_url is None:
+        content = f"; to {mail.to}:\n{text}" if current_config().is_embedded else ""
+        log.warning("SMTP_URL is not set: mail not sent%s", content)
+        mail.on_sent()
+        return
+    about = {"fields": {"userId": mail.user}}
     message = EmailMessage()
-    message["From"], message["Subject"] = current_config().mail_from, subject
+    message["From"], message["Subject"] = current_config().mail_from, mail.subject
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
     message.set_content(text)
     try:
-        recipient = message["To"] = _address(to)
+        recipient = message["To"] = _address(mail.to)
     except (MessageError, ValueError) as error:
         log.error("mail not sent: invalid address: %s", type(error).__name__)
         return
-    for number, pause in enumerate(PAUSES, 1):
-        sleep(pause)
-        try:
-            _deliver(message, recipient.addr_spec)
-        except OSError as error:  # includes the errors of smtplib
-            if (code := _code_of(error)) >= 500:
-                log.error("mail rejected: %s", code)  # the text may contain the address
-                return
-            log.warning(
-                "mail server: %s, attempt %s of %s", type(error).__name__, number, len(PAUSES)
-            )
-        else:
+    try:
+        _deliver(message, recipient.addr_spec)
+    except OSError as error:  # includes the errors of smtplib
+        if (code := _code_of(error)) >= 500:
+            log.error("mail rejected: %s", code, extra=about)  # the text may contain the address
             return
-    log.error("mail given up after %s attempts", len(PAUSES))
+        name, count = type(error).__name__, len(PAUSES) + 1
+        log.warning("mail server: %s, attempt %s of %s", name, number, count, extra=about)
+        if number == count or _outbox().is_draining:
+            log.error("mail given up after %s attempts", number, extra=about)
+            return
+        retry = partial(_attempt, mail, number + 1)
+        _outbox().submit(recipient.domain, retry, PAUSES[number - 1])
+    else:
+        mail.on_sent()
 
 
 def _code_of(error: OSError) -> int:
@@ -127,16 +195,8 @@ def _code_of(error: OSError) -> int:
 
 def _address(to: str) -> Address:
     """Return an Address; in plain header text, parts could be decoded as encoded words."""
-    local, _, domain = to.rpartition("@")
-    return Address(addr_spec=f"{local}@{ascii_domain(domain)}")
-
-
-def ascii_domain(domain: str) -> str:
-    """Return the domain in ASCII (IDNA 2008), or raise IDNAError, a ValueError."""
-    domain = domain.lower() if domain.isascii() else domain
-    if domain.isascii() and "xn--" not in domain:
-        return domain
-    return idna.encode(domain, uts46=True).decode()
+    found = validate_email(to, check_deliverability=False, allow_smtputf8=False)
+    return Address(addr_spec=found.ascii_email)
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:

@@ -29,7 +29,10 @@ KEY_LENGTH = 255
 
 
 class User(db.Model):  # type: ignore[name-defined]
-    """An account; movie_count saves every list a count."""
+    """An account; movie_count saves every list a count.
+
+    A user with disabled_at cannot log in, and has no sessions.
+    """
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
@@ -41,11 +44,32 @@ class User(db.Model):  # type: ignore[name-defined]
     role: Mapped[str] = mapped_column(String(5), server_default="user")
     theme: Mapped[str] = mapped_column(String(6), server_default="system")
     language: Mapped[str] = mapped_column(String(35), server_default="en")
-    movie_count: Mapped[int] = mapped_column(server_default="0")
+    movie_count: Mapped[int] = mapped_column(server_default="0", info={"is_derived": True})
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 users = User.__table__
+
+
+class EmailChange(db.Model):  # type: ignore[name-defined]
+    """A change of email that the old address can revert; until then the address is reserved.
+
+    A later change of the same user has a larger id.
+    """
+
+    __tablename__ = "email_changes"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
+    )
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    email: Mapped[str] = mapped_column(String(254), index=True)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+email_changes = EmailChange.__table__
 
 
 class Session(db.Model):  # type: ignore[name-defined]
@@ -55,10 +79,11 @@ class Session(db.Model):  # type: ignore[name-defined]
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(5), server_default="login")
+    scope: Mapped[str | None] = mapped_column(String(5))  # of an API token
     name: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     refresh_hash: Mapped[str] = mapped_column(String(64))
-    rotation_key: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(server_default="0")  # of the refresh cookie
     superseded: Mapped[dict[str, float]] = mapped_column(JSON)
     remember: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,10 +1,13 @@
 """The signers: one purpose and one salt each."""
 
 import hashlib
+from datetime import timedelta
 from functools import lru_cache
 
 from itsdangerous import BadData, Signer, TimestampSigner, URLSafeTimedSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
+
+CLOCK_SKEW = timedelta(minutes=1)  # by which the clocks of two servers may differ
 
 
 @lru_cache(maxsize=8)
@@ -23,6 +26,12 @@ def refresh_signer(keys: tuple[str, ...]) -> Signer:
 def reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
     """Return the signer of password reset tokens."""
     return TimestampSigner(list(reversed(keys)), "reset", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
+def revert_signer(keys: tuple[str, ...]) -> Signer:
+    """Return the signer of tokens that revert a change of email."""
+    return Signer(list(reversed(keys)), "email-revert", digest_method=hashlib.sha256)
 
 
 @lru_cache(maxsize=8)

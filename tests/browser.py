@@ -1,13 +1,10 @@
-"""A real browser for the tests: headless Chromium, driven by ChromeDriver over the W3C protocol."""
+"""A real browser for the tests: headless Chromium, driven by Selenium."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import shutil
-import subprocess
-import tempfile
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from .servers import free_port, wait_until
+from selenium import webdriver
 
 NO_BROWSER = (
     "There is no Chromium with its ChromeDriver on PATH: install the machine's own package "
@@ -43,76 +40,55 @@ def has_browser() -> bool:
 
 
 class ScriptError(AssertionError):
-    """A script in the page threw."""
+    """A script in the page threw an error."""
 
 
-@dataclass
 class Browser:
-    """One window of one browser with a profile of its own."""
+    """One window of a browser with an empty profile."""
 
-    port: int
-    session: str = ""
-
-    def command(self, method: str, path: str, body: object = None) -> Any:
-        """Send one command of the W3C WebDriver protocol and return its value."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            sent = None if method == "GET" else json.dumps(body or {})
-            connection.request(method, path, sent, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            value = json.loads(response.read())["value"]
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ScriptError(f"{value['error']}: {value['message']}")
-        return value
-
-    def start(self, profile: Path) -> None:
-        """Open the window, with an empty profile."""
-        chrome = {
-            "binary": shutil.which("chromium"),
-            "args": [*FLAGS, f"--user-data-dir={profile}"],
-        }
-        logs = {"browser": "ALL", "performance": "ALL"}
-        wanted = {"browserName": "chrome", "goog:chromeOptions": chrome, "goog:loggingPrefs": logs}
-        answer = self.command("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
-        self.session = f"/session/{answer['sessionId']}"
-
-    def stop(self) -> None:
-        """Close the window and the browser."""
-        if self.session:
-            self.command("DELETE", self.session)
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
 
     def open(self, url: str) -> None:
-        """Load a page and return when it has loaded."""
-        self.command("POST", f"{self.session}/url", {"url": url})
+        """Load a page and wait until it has loaded."""
+        self.driver.get(url)
+
+    def reload(self) -> None:
+        """Reload the page."""
+        self.driver.refresh()
 
     def run(self, body: str, *arguments: object) -> Any:
-        """Run the body of an async function in the page, its `args` given; return what it returns."""
+        """Run the body of an async function in the page, with `args`, and return its result."""
         script = (
             "const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);"
             f"(async () => {{ {body} }})().then("
             "  value => done({ value }), error => done({ error: `${error.name}: ${error.message}` }));"
         )
-        answer = self.command(
-            "POST", f"{self.session}/execute/async", {"script": script, "args": list(arguments)}
-        )
-        if "error" in answer:
-            raise ScriptError(answer["error"])
-        return answer.get("value")
+        result = self.driver.execute_async_script(script, *arguments)
+        if "error" in result:
+            raise ScriptError(result["error"])
+        return result.get("value")
+
+    def pick_file(self, path: Path) -> None:
+        """Choose a file in the page's input for files."""
+        self.driver.find_element("css selector", "input[type=file]").send_keys(str(path))
+
+    def clear_cookies(self) -> None:
+        """Delete the cookies of all sites."""
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
 
     def cookies(self) -> list[dict[str, Any]]:
-        """Return the cookies that go to the address of the page shown."""
-        cookies: list[dict[str, Any]] = self.command("GET", f"{self.session}/cookie")
-        return cookies
+        """Return the cookies that are sent to the URL of the page."""
+        return self.driver.get_cookies()
 
     def console(self) -> list[str]:
-        """Return what the console has shown since the last time: errors, also of the content policy."""
-        return [entry["message"] for entry in self._log("browser")]
+        """Return the console messages since the last call, including violations of the policy."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Return the addresses the pages have asked for since the last time."""
-        events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        """Return the URLs that pages have requested since the last call."""
+        log = self.driver.get_log("performance")
+        events = [json.loads(entry["message"])["message"] for entry in log]
         sent = [
             event["params"]["request"]["url"]
             for event in events
@@ -120,44 +96,23 @@ class Browser:
         ]
         return [url for url in sent if not url.startswith(("data:", "blob:"))]
 
-    def _log(self, kind: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.command(
-            "POST", f"{self.session}/se/log", {"type": kind}
-        )
-        return entries
-
     def screenshot(self) -> bytes:
         """Return a PNG of the window."""
-        return b64decode(self.command("GET", f"{self.session}/screenshot"))
+        return self.driver.get_screenshot_as_png()
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """Start a browser and stop it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="movies-api-browser-"))
-    browser, log = Browser(free_port()), folder / "log"
-    try:
-        with log.open("wb") as output:
-            command = [shutil.which("chromedriver") or "", f"--port={browser.port}"]
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until(lambda: _is_ready(browser), process, log)
-            browser.start(folder / "profile")
-            yield browser
-        finally:
-            browser.stop()
-            process.terminate()
-            process.wait(30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_ready(browser: Browser) -> bool:
-    """Tell whether ChromeDriver takes commands."""
-    try:
-        return bool(browser.command("GET", "/status")["ready"])
-    except OSError:
-        return False
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in (*FLAGS, *flags):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    with webdriver.Chrome(options, service) as driver:
+        driver.set_script_timeout(60)
+        yield Browser(driver)
 
 
 @dataclass

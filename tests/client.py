@@ -40,9 +40,12 @@ class RecordingCursor(psycopg2.extensions.cursor):
 
 
 @event.listens_for(Pool, "connect")
-def _record_postgresql(connection: Any, _record: Any) -> None:
+def _prepare_connection(connection: Any, _record: Any) -> None:
+    """Record the statements on PostgreSQL; on SQLite, do not wait for the disk at each commit."""
     if isinstance(connection, psycopg2.extensions.connection):
         connection.cursor_factory = RecordingCursor
+    else:
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @event.listens_for(Engine, "before_cursor_execute")

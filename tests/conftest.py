@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pkgutil
@@ -17,7 +18,7 @@ import flask_migrate
 import itsdangerous
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -87,6 +88,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items=[item for item in items if kinds[item] not in (None, chosen)]
     )
     items[:] = [item for item in items if kinds[item] in (None, chosen)]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the collection has allocated from garbage collection, which is much faster."""
+    gc.freeze()
 
 
 def _kind_of(item: pytest.Item) -> str | None:
@@ -159,10 +165,13 @@ _made: list[Flask] = []
 
 @pytest.fixture(autouse=True)
 def _close_connections() -> Iterator[None]:
-    """Leave no connection of an app that a test has made for itself."""
+    """Leave no connection and no mail of an app that a test has made for itself."""
     yield
     while _made:
-        with _made.pop().app_context():
+        app = _made.pop()
+        app.extensions["outbox"].is_draining = True  # no further attempts
+        app.extensions["outbox"].waiting.clear()
+        with app.app_context():
             db.engine.dispose()
 
 
@@ -203,6 +212,7 @@ def database(
 def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The app of the whole run, its database brought up by the migrations."""
     app = app_for(config_for(database.url, tmp_path_factory.mktemp("instance")))
+    _made.remove(app)  # it outlives its first test
     migrate(app)
     yield app
     with app.app_context():
@@ -212,7 +222,7 @@ def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def cleared_app(migrated_app: Flask, database: Database) -> Flask:
     """The app of the whole run, its database empty and no mail of an earlier test under way."""
-    migrated_app.extensions["outbox"].jobs.join()
+    migrated_app.extensions["outbox"].join()
     database.clear()
     return migrated_app
 
@@ -337,8 +347,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the test puts forward, for rows and for signed tokens."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """A clock that the test puts forward, for rows, for signed tokens and in the database."""
     clock = Clock()
     real = itsdangerous.TimestampSigner.get_timestamp
 
@@ -355,7 +365,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         "get_timestamp",
         lambda signer: real(signer) + round(clock.ahead.total_seconds()),
     )
-    return clock
+
+    def shift(connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> Any:
+        now = {"postgresql": "(CURRENT_TIMESTAMP + interval '{} s')"}.get(
+            connection.dialect.name, "datetime('now', '{} seconds')"
+        )
+        seconds = clock.ahead.total_seconds()
+        return statement.replace("CURRENT_TIMESTAMP", now.format(seconds)), values
+
+    event.listen(Engine, "before_cursor_execute", shift, retval=True)
+    yield clock
+    event.remove(Engine, "before_cursor_execute", shift)
 
 
 @pytest.fixture(scope="session")

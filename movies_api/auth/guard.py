@@ -7,20 +7,26 @@ from urllib.parse import urlsplit
 from flask import g, request
 from sqlalchemy import Row
 
-from ..api.blueprint import is_public
+from ..api.blueprint import is_public, scopes_of
 from ..api.errors import abort_with
-from ..config import current_config
+from ..config import current_config, origin_pattern
 from ..db import now
+from ..signers import CLOCK_SKEW
 from .sessions import find_api_token_caller, find_caller
 from .tokens import ACCESS_LIFETIME, read_access_token, read_api_token
 
 
 def require_auth() -> None:
-    """Let a request pass to a public view, or with a token of a live session."""
+    """Let a request pass to a public view, or with a token of a live session and a fit scope."""
     # no endpoint: the 404 or 405 follows. OPTIONS: browsers send no token with a preflight
     if request.endpoint is None or request.method == "OPTIONS" or is_public(request.endpoint):
         return
     g.caller = authenticate()
+    if g.caller.kind == "token" and g.caller.scope not in (allowed := scopes_of(request.endpoint)):
+        if not allowed:
+            require_user_session(g.caller)
+        names = " or ".join(allowed)
+        abort_with(403, message=f"This requires a login or an API token with the scope {names}.")
 
 
 def authenticate() -> Row[Any]:
@@ -30,7 +36,7 @@ def authenticate() -> Row[Any]:
     caller, signed_at = _caller_and_time(token)
     if caller is None:
         abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
-    if signed_at is not None and now() - signed_at > ACCESS_LIFETIME:
+    if signed_at is not None and now() - signed_at > ACCESS_LIFETIME + CLOCK_SKEW:
         abort_with(401, "TOKEN_EXPIRED", "Your session has expired. Please log in again.")
     return caller
 
@@ -38,6 +44,12 @@ def authenticate() -> Row[Any]:
 def caller_or_none() -> Row[Any] | None:
     """Return the user of the bearer token, expired or not, or None."""
     return _caller_and_time(_bearer_token())[0]
+
+
+def is_token_genuine() -> bool:
+    """Tell whether the bearer token is one of this service, even if its session has ended."""
+    token = _bearer_token()
+    return bool(read_api_token(token) or read_access_token(token))
 
 
 def require_user_session(caller: Row[Any]) -> None:
@@ -65,6 +77,7 @@ def check_origin() -> None:
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if site == "same-origin" or (origin is None and site in {None, "none"}):
         return
-    own = urlsplit(request.host_url)
-    if origin not in {*current_config().cors_origins, f"{own.scheme}://{own.netloc}"}:
+    own = [urlsplit(url) for url in (request.host_url, current_config().public_url or "")]
+    is_own = origin in [f"{url.scheme}://{url.netloc}" for url in own if url.netloc]
+    if not is_own and not origin_pattern(current_config().cors_origins).match(origin or ""):
         abort_with(403, message="Requests from this origin are not allowed. Add it to CORS_ORIGIN.")

@@ -8,8 +8,10 @@ from typing import Any
 
 from passlib.hash import argon2
 
+from ..api.errors import Message
 from ..config import Config, current_config
 
+PERSONAL = Message("This password is your email address or name. Choose another one.", "too_weak")
 COMMON_PASSWORDS = Path(__file__).with_name("common-passwords.txt")
 
 
@@ -35,7 +37,7 @@ def hash_password(password: str) -> str:
     """Return the Argon2id hash."""
     hasher, queue, _ = _hasher(current_config())
     with queue:
-        hashed: str = hasher.hash(normalize(password))
+        hashed: str = hasher.hash(normalize_password(password))
         return hashed
 
 
@@ -43,7 +45,7 @@ def verify_password(password: str, password_hash: str | None) -> bool:
     """Tell whether the password is correct; without a hash, take as long and return False."""
     hasher, queue, dummy_hash = _hasher(current_config())
     with queue:
-        is_right: bool = hasher.verify(normalize(password), password_hash or dummy_hash)
+        is_right: bool = hasher.verify(normalize_password(password), password_hash or dummy_hash)
         return is_right and password_hash is not None
 
 
@@ -60,9 +62,17 @@ def _common_passwords() -> frozenset[str]:
 
 def is_common_password(password: str) -> bool:
     """Tell whether the password is in the list of common ones."""
-    return normalize(password).lower() in _common_passwords()
+    return normalize_password(password).lower() in _common_passwords()
 
 
-def normalize(password: str) -> str:
+def is_personal_password(password: str, name: str, email: str) -> bool:
+    """Tell whether the password is the user's name or email, or the part before the @-sign."""
+    personal = (name, email, email.rpartition("@")[0])
+    return normalize_password(password).strip().casefold() in [
+        normalize_password(x).casefold() for x in personal
+    ]
+
+
+def normalize_password(password: str) -> str:
     """Return the password in Unicode form NFKC; never trimmed."""
     return unicodedata.normalize("NFKC", password)

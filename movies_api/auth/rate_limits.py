@@ -1,11 +1,11 @@
-"""Rate limits: per client network, and per account."""
+"""Rate limits: per client network, per account, and per account and client network."""
 
 import hmac
 import re
 import time
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse
@@ -17,20 +17,25 @@ from ..api.errors import abort_rate_limited
 from ..config import Config, current_config
 from ..logs import log
 
-# Per network, generous: offices and phone networks share one. Per account, strict
+# Of passwords, only wrong ones count
 PER_NETWORK = {
     "login": parse("60/minute"),
     "signup": parse("200/hour"),
     "refresh": parse("300/minute"),
-    "reset": parse("30/hour"),
+    "reset": parse("30/30 minutes"),
     "confirm": parse("60/hour"),
     "image": parse("600/hour"),
 }
-PER_ACCOUNT = {
+# Far below those per account, so that one network cannot lock the owner out
+PER_ACCOUNT_AND_NETWORK = {
     "login": parse("10/15 minutes"),
     "password": parse("10/15 minutes"),
+}
+PER_ACCOUNT = {
+    "login": parse("100/15 minutes"),
+    "password": parse("100/15 minutes"),
     "refresh": parse("60/minute"),
-    "reset": parse("5/hour"),
+    "reset mail": parse("5/30 minutes"),  # as long as its link is valid
     "image": parse("120/hour"),
     "email": parse("5/hour"),  # each change sends an email
 }
@@ -39,52 +44,98 @@ ADDRESS_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
 REDIS_TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
 
 
+REDIS_PAUSE = 5  # seconds in which an unreachable Redis is not asked again
+Limit = tuple[RateLimitItem, str, str]
+
+
+class Counters:
+    """Counters in Redis, if it is configured and reachable, else in this process."""
+
+    def __init__(self, config: Config) -> None:
+        """Connect to nothing yet."""
+        self.redis, self.retry_at = None, 0.0
+        self.own = FixedWindowRateLimiter(storage_from_string("memory://"))
+        if config.redis_url:
+            storage = storage_from_string(config.redis_url, wrap_exceptions=True, **REDIS_TIMEOUTS)
+            self.redis = FixedWindowRateLimiter(storage)
+
+    def call(self, method: str, limit: Limit) -> Any:
+        """Call a method of the limiter."""
+        if self.redis and time.monotonic() >= self.retry_at:
+            try:
+                return getattr(self.redis, method)(*limit)
+            except StorageError as error:
+                self.retry_at = time.monotonic() + REDIS_PAUSE
+                log.error("rate limits are counted per process: %s", error)
+        return getattr(self.own, method)(*limit)
+
+
 def init_rate_limits(app: Flask, config: Config) -> None:
-    """Count in this process, or in Redis for all of them."""
-    if config.redis_url:
-        storage = storage_from_string(config.redis_url, wrap_exceptions=True, **REDIS_TIMEOUTS)
-    else:
-        storage = storage_from_string("memory://")
-    app.extensions["counters"] = FixedWindowRateLimiter(storage)
+    """Add the counters to the app."""
+    app.extensions["counters"] = Counters(config)
 
 
 def hit(action: str, account: str | None = None) -> None:
-    """Count an attempt against the client network and the account, or abort with 429."""
-    for item, key in _limits_for(action, account):
-        try:
-            if _counters().hit(item, action, key):
-                continue
-            until = _counters().get_window_stats(item, action, key).reset_time
-        except StorageError as error:
-            # The limit fails open: an unavailable counter must not lock users out
-            log.error("rate limits are off: %s", error)
-            return
-        abort_rate_limited(ceil(until - time.time()))
+    """Count an attempt, or abort with 429; a rejected attempt does not count."""
+    check_limit(action, account)
+    for limit in _limits_for(action, account):
+        if not _call("hit", limit):  # concurrent attempts were faster
+            _abort(action, limit)
 
 
-def refund(action: str, account: str | None = None) -> None:
-    """Refund an attempt that turned out to be correct."""
-    for item, key in _limits_for(action, account):
-        try:
-            _counters().hit(item, action, key, cost=-1)
-        except StorageError as error:
-            log.error("rate limits are off: %s", error)
-            return
+def check_limit(action: str, account: str | None = None) -> None:
+    """Abort with 429 if a limit is reached; count nothing."""
+    if reached := _find_reached(action, account):
+        _abort(action, reached)
 
 
-def _counters() -> FixedWindowRateLimiter:
-    counters: FixedWindowRateLimiter = current_app.extensions["counters"]
-    return counters
+def is_limit_reached(action: str, account: str) -> bool:
+    """Tell whether a limit is reached; count nothing."""
+    return _find_reached(action, account) is not None
 
 
-def _limits_for(action: str, account: str | None) -> list[tuple[RateLimitItem, str]]:
+def count_attempt(action: str, account: str) -> None:
+    """Count an attempt whose result is known."""
+    for limit in _limits_for(action, account):
+        _call("hit", limit)
+
+
+def _call(method: str, limit: Limit) -> Any:
+    counters: Counters = current_app.extensions["counters"]
+    return counters.call(method, limit)
+
+
+def _find_reached(action: str, account: str | None) -> Limit | None:
+    limits = _limits_for(action, account)
+    return next((limit for limit in limits if not _call("test", limit)), None)
+
+
+def _abort(action: str, limit: Limit) -> NoReturn:
+    """Abort with 429; warn if the address may be that of a proxy for many clients."""
+    forwarded = request.headers.getlist("X-Forwarded-For")
+    if forwarded and ",".join(forwarded).count(",") >= current_config().proxy_hops:
+        log.warning(
+            "rate limit hit by an address that sends X-Forwarded-For: if it is your proxy, its "
+            "clients share one limit: increase PROXY_HOPS",
+            extra={"fields": {"limit": action, "clientIp": request.remote_addr}},
+        )
+    abort_rate_limited(ceil(_call("get_window_stats", limit).reset_time - time.time()))
+
+
+def _limits_for(action: str, account: str | None) -> list[Limit]:
     if not current_config().ratelimit_enabled:
         return []
-    limits = [(PER_NETWORK[action], _client_network())] if action in PER_NETWORK else []
+    limits = []
     if account is not None and action in PER_ACCOUNT:
         # the name of a counter must not reveal the account, even to a guess of every email
         key = current_config().secret_keys[0].encode()
-        limits.append((PER_ACCOUNT[action], hmac.digest(key, account.encode(), "sha256").hex()))
+        name = hmac.digest(key, account.encode(), "sha256").hex()
+        limits.append((PER_ACCOUNT[action], action, name))
+        if action in PER_ACCOUNT_AND_NETWORK:
+            item = PER_ACCOUNT_AND_NETWORK[action]
+            limits.append((item, action, f"{name} {_client_network()}"))
+    if action in PER_NETWORK:
+        limits.append((PER_NETWORK[action], action, _client_network()))
     return limits
 
 

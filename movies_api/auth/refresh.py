@@ -1,16 +1,18 @@
-"""Refresh: replace a refresh secret, once for all requests that present it."""
+"""Refresh: replace a refresh cookie, once for all requests that present it.
+
+Each value names its generation, one more than that of the value before.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
-from ..db import autocommit_one, now
+from ..db import UtcDateTime, autocommit_one, now
 from ..logs import audit
 from ..models import sessions, users
 from .sessions import IDLE_TTL, IS_ALIVE, end_sessions
-from .tokens import digest, next_refresh_secret
+from .tokens import RefreshValue, digest
 from .users import PROFILE
 
 MAX_AGE = timedelta(days=90)
@@ -22,21 +24,24 @@ LIVE_SESSION = (
         *PROFILE,
         sessions.c.id.label("session_id"),
         sessions.c.kind,
+        sessions.c.scope,
         sessions.c.refresh_hash,
-        sessions.c.rotation_key,
+        sessions.c.generation,
         sessions.c.superseded,
         sessions.c.remember,
         sessions.c.created_at.label("started_at"),
         sessions.c.expires_at,
+        # The clocks of two of our servers may differ by more than the grace time
+        func.current_timestamp(type_=UtcDateTime).label("database_time"),
     )
     .join_from(sessions, users)
-    .where(IS_ALIVE)
+    .where(IS_ALIVE, sessions.c.kind == "login")
 )
 ROTATE = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session"), sessions.c.refresh_hash == bindparam("held"))
+    .where(sessions.c.id == bindparam("session"), sessions.c.generation == bindparam("held"))
     .values(
-        refresh_hash=bindparam("next"),
+        generation=bindparam("next"),
         superseded=bindparam("past"),
         last_used_at=bindparam("now"),
         expires_at=bindparam("until"),
@@ -45,53 +50,52 @@ ROTATE = (
 )
 
 
-def find_session_by_secret(session: UUID, secret: str) -> Row[Any] | None:
-    """Return the live session of a valid refresh secret, or None.
+def find_session(value: RefreshValue) -> Row[Any] | None:
+    """Return the live session of a refresh cookie, or None.
 
-    A secret that was superseded before the grace time counts as stolen: the session ends.
+    The current and the previous value are valid; so is a later one, because the database may have
+    been restored from a backup. An older one whose grace time is over counts as stolen: the
+    session ends.
     """
-    at, held = now(), digest(secret)
-    row = autocommit_one(LIVE_SESSION, {"session": session, "now": at})
-    if row is None or held == row.refresh_hash or held in _recently_superseded(row, at):
+    row = autocommit_one(LIVE_SESSION, {"session": value.session, "now": now()})
+    if row is None or row.refresh_hash != digest(value.secret):
+        return None
+    if value.generation >= row.generation - 1:
         return row
-    end_sessions(row.id, session, "this")
-    audit("refresh_replayed", row.id, sessionId=session)
+    if str(value.generation) in _recently_superseded(row):
+        return row
+    end_sessions(row.id, value.session, "this")
+    audit("refresh_replayed", row.id, sessionId=value.session)
     return None
 
 
-def rotate_session(session: UUID, secret: str) -> tuple[Row[Any], str, datetime] | None:
-    """Return the session, the successor of a refresh secret and its expiry; None if invalid.
-
-    The successor follows from the secret and the session's own key, so that every request with
-    the same secret within the grace time gets the same one, and no plaintext is stored.
-    """
-    at, held = now(), digest(secret)
-    row = find_session_by_secret(session, secret)
-    if row is not None and row.refresh_hash == held:
+def rotate_session(value: RefreshValue) -> tuple[Row[Any], RefreshValue, datetime] | None:
+    """Return the session, the value that replaces this one and its expiry; None if invalid."""
+    at, row = now(), find_session(value)
+    if row is not None and value.generation >= row.generation:
         until = min(at + IDLE_TTL[row.remember], row.started_at + MAX_AGE)
-        following = next_refresh_secret(secret, row.rotation_key)
+        following = value._replace(generation=value.generation + 1)
+        # The value before this one is now older than the previous one
+        superseded = {str(value.generation - 1): row.database_time.timestamp()}
         values: dict[str, Any] = {
-            "session": session,
-            "held": held,
-            "next": digest(following),
-            "past": {**_recently_superseded(row, at), held: at.timestamp()},
+            "session": value.session,
+            "held": row.generation,
+            "next": following.generation,
+            "past": {**_recently_superseded(row), **superseded},
             "now": at,
             "until": until,
         }
         if autocommit_one(ROTATE, values):
             return row, following, until
         # Another request was faster: read what it wrote
-        row = find_session_by_secret(session, secret)
+        row = find_session(value)
     if row is None:
         return None
-    following = next_refresh_secret(secret, row.rotation_key)
-    while digest(following) != row.refresh_hash:
-        following = next_refresh_secret(following, row.rotation_key)
-    return row, following, row.expires_at
+    return row, value._replace(generation=row.generation), row.expires_at
 
 
-def _recently_superseded(row: Row[Any], at: datetime) -> dict[str, float]:
-    """Return the latest hashes that were superseded within the grace time before `at`."""
-    oldest = (at - GRACE).timestamp()
-    recent = [(held, since) for held, since in row.superseded.items() if since >= oldest]
+def _recently_superseded(row: Row[Any]) -> dict[str, float]:
+    """Return the generations before the previous one whose grace time is not over."""
+    oldest = (row.database_time - GRACE).timestamp()
+    recent = [(past, since) for past, since in row.superseded.items() if since >= oldest]
     return dict(recent[-MAX_SUPERSEDED:])

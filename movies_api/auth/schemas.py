@@ -3,13 +3,14 @@
 import unicodedata
 from typing import Any
 
-import idna
-from marshmallow import ValidationError, fields, validate
+from email_validator import EmailNotValidError, validate_email
+from marshmallow import ValidationError, fields, validate, validates_schema
 
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
-from ..mail import ascii_domain
-from .passwords import is_common_password, normalize
+from ..api.errors import Message
+from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text, one_of, too_short
+from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
+DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
 
@@ -24,19 +25,16 @@ class Email(Text):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         text = unicodedata.normalize("NFKC", text)
-        if any(unicodedata.category(letter) == "Cf" for letter in text):
-            raise ValidationError("Remove the invisible characters.")
-        local, _, domain = text.rpartition("@")
-        local = local.lower().replace("\u03c2", "\u03c3")  # final sigma; a domain's is its own
         try:
-            domain = ascii_domain(domain)
-            validate.Email()(f"{local}@{domain}")
-            text = f"{local}@{idna.decode(domain) if 'xn--' in domain else domain}"
-        except (idna.IDNAError, ValidationError) as error:
-            raise ValidationError("Must be a valid email address.") from error
-        if len(text) > self.max:
-            raise ValidationError(f"Must be at most {self.max} characters.")
-        return text
+            # No look-up in DNS; strict: RFC 5321 limits the local part, too
+            found = validate_email(
+                text, check_deliverability=False, allow_smtputf8=False, strict=True
+            )
+        except EmailNotValidError as error:
+            raise ValidationError(str(error)) from error
+        if "=?" in found.local_part:  # mail programs would decode it as another address
+            raise ValidationError("The part before the @-sign must not contain =?.")
+        return f"{found.local_part.lower()}@{found.domain}"
 
 
 class Password(fields.String):
@@ -50,7 +48,7 @@ class Password(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if len(text) > 128:
-            raise ValidationError("Must be at most 128 characters.")
+            raise ValidationError(Message("Must be at most 128 characters.", "too_long"))
         return text
 
 
@@ -60,15 +58,20 @@ class NewPassword(Password):
     def __init__(self, **kwargs: Any) -> None:
         """Document the minimum length too."""
         super().__init__(**kwargs)
-        bounds = {"minLength": 8, "description": "Not trimmed; very common ones are rejected."}
+        bounds = {
+            "minLength": 8,
+            "description": "Not trimmed; very common ones, name and email are rejected.",
+        }
         self.metadata = {**self.metadata, **bounds}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if min(len(text), len(normalize(text))) < 8:  # either form may be the shorter one
-            raise ValidationError("Must be at least 8 characters.")
+        if min(len(text), len(normalize_password(text))) < 8:  # either form may be the shorter one
+            raise too_short(text, 8)
         if is_common_password(text):
-            raise ValidationError("This password is too common. Choose another one.")
+            raise ValidationError(
+                Message("This password is too common. Choose another one.", "too_weak")
+            )
         return text
 
 
@@ -78,6 +81,12 @@ class SignupSchema(RequestSchema):
     name = Text(min=2, max=100, required=True, metadata={"example": ANN["name"]})
     email = Email(required=True, metadata={"example": ANN["email"]})
     password = NewPassword(required=True)
+
+    @validates_schema
+    def reject_personal(self, data: dict[str, Any], **_: Any) -> None:
+        """Reject a password that is the user's name or email."""
+        if is_personal_password(data["password"], data["name"], data["email"]):
+            raise ValidationError(PERSONAL, "password")
 
 
 class LoginSchema(RequestSchema):
@@ -98,9 +107,7 @@ class LogoutQuerySchema(QuerySchema):
 
     scope = fields.String(
         load_default="this",
-        validate=validate.OneOf(
-            ["this", "others", "all"], error="Must be one of: this, others, all."
-        ),
+        validate=one_of("this", "others", "all"),
         metadata={"description": "This session, all your others, or all of them."},
     )
 
@@ -110,10 +117,19 @@ class Theme(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         """Accept the three values."""
-        choices = validate.OneOf(
-            ["light", "dark", "system"], error="Must be one of: light, dark, system."
-        )
-        super().__init__(validate=choices, **kwargs)
+        super().__init__(validate=one_of("light", "dark", "system"), **kwargs)
+
+
+class Scope(fields.String):
+    """What an API token may do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Accept and explain the three values."""
+        about = {
+            "description": "`write`: all of /movies, POST /images and GET /me; `read`: only GET "
+            "of the same; `share`: only GET of movies, without notes, for a public page."
+        }
+        super().__init__(validate=one_of("write", "read", "share"), metadata=about, **kwargs)
 
 
 class ApiTokenCreateSchema(RequestSchema):
@@ -125,8 +141,9 @@ class ApiTokenCreateSchema(RequestSchema):
         metadata={"description": "Days until the token expires."},
         load_default=90,
         data_key="expiresInDays",
-        validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
+        validate=validate.Range(min=1, max=366, error=DAYS),
     )
+    scope = Scope(load_default="write")
 
 
 class ApiTokenSchema(ResponseSchema):
@@ -138,6 +155,7 @@ class ApiTokenSchema(ResponseSchema):
         required=True,
         metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"},
     )
+    scope = Scope(required=True)
     expires_at = fields.DateTime(required=True, data_key="expiresAt")
 
 
@@ -147,6 +165,7 @@ class SessionSchema(ResponseSchema):
     id = fields.UUID(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
     name = fields.String(required=True, allow_none=True, metadata={"example": "Firefox on Linux"})
+    scope = Scope(required=True, allow_none=True)
     created_at = fields.DateTime(required=True, data_key="createdAt")
     last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
     expires_at = fields.DateTime(required=True, data_key="expiresAt")

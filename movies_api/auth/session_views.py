@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import g
 
-from ..api.blueprint import Blueprint
+from ..api.blueprint import Blueprint, scopes
 from ..api.errors import abort_quota, abort_with
 from ..config import current_config
 from ..db import db
@@ -26,11 +26,14 @@ def list_sessions() -> dict[str, Any]:
 
 
 @bp.delete("/auth/sessions/<uuid:session_id>")
+@scopes("write", "read", "share")
 @bp.response(204)
-@bp.alt_response(403, response="LOGIN_REQUIRED")
 @bp.alt_response(404, response="SESSION_NOT_FOUND")
 def end_session(session_id: UUID) -> None:
-    """End one of your sessions; its access token becomes invalid immediately."""
+    """End one of your sessions; its access token becomes invalid immediately.
+
+    An API token can end only itself.
+    """
     if session_id != g.caller.session_id:
         require_user_session(g.caller)
     if not end_sessions(g.caller.id, session_id, "this"):
@@ -42,16 +45,15 @@ def end_session(session_id: UUID) -> None:
 @bp.post("/auth/tokens")
 @bp.arguments(schemas.ApiTokenCreateSchema)
 @bp.response(201, schemas.ApiTokenSchema)
-@bp.alt_response(403, response="NO_TOKEN")
+@bp.alt_response(403, response="TOKEN_QUOTA_EXCEEDED")
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
     """Create an API token; it is shown only once."""
-    require_user_session(g.caller)
     if lock_user_shared(g.caller.id) is None or not is_session_alive(g.caller.session_id):
         abort_with(401)  # the session ended meanwhile
     limit = current_config().max_tokens_per_user
     if count_tokens(g.caller.id) >= limit:
         abort_quota(f"{limit} API tokens. End one to create another.")
-    token = create_api_token(g.caller.id, fields["name"], fields["days"])
+    token = create_api_token(g.caller.id, **fields)
     db.session.commit()
     audit("token_made", g.caller.id, sessionId=token["id"])
     return token

@@ -10,7 +10,7 @@ from ..config import current_config
 from ..db import autocommit_all, autocommit_one, execute_in_transaction, now
 from ..db.prepared import Prepared
 from ..models import sessions, users
-from .tokens import api_token, digest, new_secret
+from .tokens import RefreshValue, api_token, digest, new_secret
 
 IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
 TOUCH_INTERVAL = timedelta(minutes=15)  # the recorded last use of an API token may be this old
@@ -25,6 +25,7 @@ SELECT_CALLER = (
         users.c.movie_count,
         sessions.c.id.label("session_id"),
         sessions.c.kind,
+        sessions.c.scope,
         sessions.c.last_used_at,
     )
     .join_from(sessions, users)
@@ -45,6 +46,7 @@ LISTED = (
         sessions.c.id,
         sessions.c.kind,
         sessions.c.name,
+        sessions.c.scope,
         sessions.c.created_at.label("createdAt"),
         sessions.c.last_used_at.label("lastUsedAt"),
         sessions.c.expires_at.label("expiresAt"),
@@ -133,20 +135,21 @@ def count_tokens(user: UUID) -> int:
     return int(execute_in_transaction(TOKENS, {"user": user, "now": now()}).scalar_one())
 
 
-def create_api_token(user: UUID, name: str, days: int) -> dict[str, Any]:
+def create_api_token(user: UUID, name: str, scope: str, days: int) -> dict[str, Any]:
     """Create an API token; return it with its plaintext, which is not stored."""
     secret, started = new_secret(), now()
     values = _new_session_values(user, name, secret, started) | {
         "kind": "token",
+        "scope": scope,
         "expires_at": started + timedelta(days=days),
     }
     execute_in_transaction(ADD_SESSION, values)
-    token = api_token(values["id"], secret)
-    return {"id": values["id"], "name": name, "token": token, "expiresAt": values["expires_at"]}
+    shown = {"id": values["id"], "name": name, "token": api_token(values["id"], secret)}
+    return {**shown, "scope": scope, "expiresAt": values["expires_at"]}
 
 
-def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datetime]:
-    """Add a session; return its id, its refresh secret (kept only as a hash) and its end.
+def add_session(user: UUID, name: str, remember: bool) -> tuple[RefreshValue, datetime]:
+    """Add a session; return its first refresh value, whose secret is not stored, and its end.
 
     Beyond MAX_SESSIONS_PER_USER the user's least recently used logins end in the same transaction.
     Concurrent logins do not see each other; the next login corrects the number.
@@ -162,7 +165,7 @@ def add_session(user: UUID, name: str, remember: bool) -> tuple[UUID, str, datet
         "expires_at": until,
     }
     execute_in_transaction(ADD_SESSION, values)
-    return values["id"], secret, until
+    return RefreshValue(values["id"], 0, secret), until
 
 
 def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -> dict[str, Any]:
@@ -172,7 +175,6 @@ def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -
         "name": name,
         "user_id": user,
         "refresh_hash": digest(secret),
-        "rotation_key": new_secret(),
         "superseded": {},
         "remember": False,
         "created_at": started,

@@ -1,23 +1,37 @@
-"""Tokens: signed values that name a session, and the chain of refresh secrets."""
+"""Tokens: signed values that name a session."""
 
 import hashlib
-import hmac
 import secrets
-from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from itsdangerous import BadData
 from sqlalchemy import Row
 
 from ..config import current_config
-from ..signers import access_signer, refresh_signer, reject_noncanonical, reset_signer
+from ..db import now
+from ..signers import (
+    CLOCK_SKEW,
+    access_signer,
+    refresh_signer,
+    reject_noncanonical,
+    reset_signer,
+    revert_signer,
+)
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 RESET_LIFETIME = timedelta(minutes=30)
 SCANNABLE_PREFIX = "mov_"
+
+
+class RefreshValue(NamedTuple):
+    """The content of a refresh cookie; the secret is the session's, in every generation."""
+
+    session: UUID
+    generation: int
+    secret: str
 
 
 def access_token(session: UUID) -> str:
@@ -42,19 +56,20 @@ def _verify_access_token(token: str, keys: tuple[str, ...]) -> tuple[UUID, datet
     return UUID(session.decode()), signed_at
 
 
-def refresh_token(session: UUID, secret: str) -> str:
-    """Return the cookie value; its signature tells a superseded one from a forged one."""
-    return refresh_signer(current_config().secret_keys).sign(f"{session.hex}.{secret}").decode()
+def refresh_token(value: RefreshValue) -> str:
+    """Return the cookie; its signature tells a superseded one from a forged one."""
+    text = f"{value.session.hex}.{value.generation}.{value.secret}"
+    return refresh_signer(current_config().secret_keys).sign(text).decode()
 
 
-def read_refresh_token(token: str) -> tuple[UUID, str] | None:
-    """Return the session and the secret, or None for an invalid value."""
+def read_refresh_token(token: str) -> RefreshValue | None:
+    """Return the content, or None for an invalid cookie."""
     try:
         value = (
             refresh_signer(current_config().secret_keys).unsign(reject_noncanonical(token)).decode()
         )
-        session, secret = value.split(".")
-        return UUID(session), secret
+        session, generation, secret = value.split(".")
+        return RefreshValue(UUID(session), int(generation), secret)
     except (BadData, ValueError):
         return None
 
@@ -80,12 +95,28 @@ def reset_token(user: UUID, mark: str) -> str:
 
 def read_reset_token(token: str) -> tuple[UUID, str] | None:
     """Return the user and the fingerprint, or None for an invalid or expired token."""
-    seconds = int(RESET_LIFETIME.total_seconds())
     try:
         signer = reset_signer(current_config().secret_keys)
-        value = signer.unsign(reject_noncanonical(token), max_age=seconds).decode()
-        user, mark = value.split(".")
-        return UUID(user), mark
+        value, signed_at = signer.unsign(reject_noncanonical(token), return_timestamp=True)
+        user, mark = value.decode().split(".")
+        is_expired = now() - signed_at > RESET_LIFETIME + CLOCK_SKEW
+        return None if is_expired else (UUID(user), mark)
+    except (BadData, ValueError):
+        return None
+
+
+def revert_link(user: UUID, change: int) -> str:
+    """Return the URL of the page on FRONTEND_URL that reverts a change of email."""
+    token = revert_signer(current_config().secret_keys).sign(f"{user.hex}.{change}").decode()
+    return f"{current_config().frontend_url}/revert-email?token={token}"
+
+
+def read_revert_token(token: str) -> tuple[UUID, int] | None:
+    """Return the user and the id of the change, or None for an invalid token."""
+    try:
+        value = revert_signer(current_config().secret_keys).unsign(reject_noncanonical(token))
+        user, change = value.decode().split(".")
+        return UUID(user), int(change)
     except (BadData, ValueError):
         return None
 
@@ -98,12 +129,6 @@ def new_secret() -> str:
 def digest(secret: str) -> str:
     """Return the hash that is stored; secrets are random, so a plain hash suffices."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def next_refresh_secret(secret: str, key: str) -> str:
-    """Return the next secret; it cannot be computed without the session's key."""
-    mac = hmac.digest(key.encode(), secret.encode(), "sha256")
-    return urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 def reset_link(user: Row[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from flask import current_app, g, request
 from flask.wrappers import Response
@@ -16,13 +15,25 @@ from ..db import db, now
 from ..logs import audit
 from . import schemas
 from .devices import parse_device
-from .guard import authenticate, caller_or_none, check_origin, require_user_session
+from .guard import (
+    authenticate,
+    caller_or_none,
+    check_origin,
+    is_token_genuine,
+    require_user_session,
+)
 from .passwords import hash_password, verify_password
-from .rate_limits import hit, refund
-from .refresh import find_session_by_secret, rotate_session
+from .rate_limits import check_limit, count_attempt, hit
+from .refresh import find_session, rotate_session
 from .sessions import add_session, end_sessions
-from .tokens import access_token, read_refresh_token, refresh_token
-from .users import add_user, recheck_password, user_from_email, user_to_dict
+from .tokens import RefreshValue, access_token, read_refresh_token, refresh_token
+from .users import (
+    add_user,
+    is_email_taken,
+    recheck_password,
+    user_from_email,
+    user_to_dict,
+)
 
 COOKIE = "refreshToken"
 WRONG_CREDENTIALS = "Wrong email or password."
@@ -48,7 +59,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in."""
     check_origin()
     hit("signup")
-    if user_from_email(fields["email"]):
+    if is_email_taken(fields["email"]):
         abort_with(
             409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
         )
@@ -76,18 +87,18 @@ def sign_up(fields: dict[str, Any]) -> Response:
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session."""
     check_origin()
-    hit("login", fields["email"])
     user = user_from_email(fields["email"])
-    if not verify_password(fields["password"], user and user.password_hash) or user is None:
+    # Bound to the password: a new one forgets the failed attempts
+    account = f"{user.id.hex} {user.password_hash}" if user else fields["email"]
+    check_limit("login", account)
+    is_correct = verify_password(fields["password"], user and user.password_hash)
+    # changed or deleted during the check: a session must not survive that
+    if user is None or not is_correct or not recheck_password(user, fields["password"]):
+        count_attempt("login", account)
         audit("login_failed", user and user.id)
-        abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
-    if not recheck_password(user, fields["password"]):
-        # changed or deleted during the check: a session must not survive that
-        audit("login_failed", user.id)
         abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
     db.session.commit()
-    refund("login", fields["email"])
     audit("login", user.id)
     return _token_response(200, user, *grant)
 
@@ -99,24 +110,24 @@ def log_in(fields: dict[str, Any]) -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"refreshCookie": []}],
-    description="There is no body. The previous cookie stays valid for 30 seconds and gets the "
-    "same successor, so that two tabs may refresh simultaneously; after that it ends the session.",
+    description="There is no body. The previous cookie stays valid until its replacement has been "
+    "presented, and for 30 seconds after: two tabs may refresh simultaneously, and a lost response "
+    "costs nothing. An older cookie ends the session.",
 )
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
     """Exchange the refresh cookie for a new access token and the next cookie."""
     check_origin()
-    if (cookie := request.cookies.get(COOKIE)) is None:
+    if COOKIE not in request.cookies:
         abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
-    named = read_refresh_token(cookie)
-    hit("refresh", named and named[0].hex)
-    rotated = named and rotate_session(*named)
+    values = _read_cookies()
+    hit("refresh", values[0].session.hex if values else None)
+    rotated = next(filter(None, map(rotate_session, values)), None)
     db.session.commit()
-    if named is None or rotated is None:
+    if rotated is None:
         # Keep the cookie: another tab may have replaced it by a newer one
         abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
-    user, secret, until = rotated
-    return _token_response(200, user, named[0], secret, until)
+    return _token_response(200, *rotated)
 
 
 @bp.post("/auth/logout")
@@ -133,27 +144,33 @@ def log_out(query: dict[str, Any]) -> Response:
     """End this session, the others, or all of them."""
     check_origin()
     caller = caller_or_none()
-    other = _session_of_cookie(caller)
-    session = caller or other or authenticate()
-    if query["scope"] != "this":
-        require_user_session(session)
-    _end_and_commit(session, query["scope"])
+    others = [value for value in _read_cookies() if not caller or value[0] != caller.session_id]
+    live = list(filter(None, (caller, *map(find_session, others))))
+    db.session.commit()  # commit the end of a session whose cookie was stolen
+    if live:
+        if query["scope"] != "this":
+            require_user_session(live[0])
+        _end_and_commit(live[0], query["scope"])
+    elif query["scope"] != "this" or not (COOKIE in request.cookies or is_token_genuine()):
+        authenticate()  # aborts; a session that has ended already is no error
     response = current_app.response_class(status=204)
     if query["scope"] != "others":
-        if caller and other:
-            _end_and_commit(other, "this")  # its cookie is deleted, so it could not be ended later
-        response.delete_cookie(COOKIE, **_cookie_attributes())
+        for other in live[1:]:  # their cookies are deleted, so they could not be ended later
+            _end_and_commit(other, "this")
+        _delete_cookies(response)
     return response
 
 
-def _session_of_cookie(caller: Row[Any] | None) -> Row[Any] | None:
-    """Return the session of the refresh cookie if it differs from the caller's."""
-    named = read_refresh_token(request.cookies.get(COOKIE, ""))
-    if named is None or (caller and named[0] == caller.session_id):
-        return None
-    session = find_session_by_secret(*named)
-    db.session.commit()  # commit the end of a session whose cookie was stolen
-    return session
+def _read_cookies() -> list[RefreshValue]:
+    """Return the genuine refresh cookies in the order sent, the latest one of each session.
+
+    There may be several of one name, with other paths or attributes, or of another service.
+    """
+    values: dict[Any, RefreshValue] = {}
+    for cookie in request.cookies.getlist(COOKIE):
+        if value := read_refresh_token(cookie):
+            values[value.session] = max(value, values.get(value.session, value))
+    return list(values.values())
 
 
 def _end_and_commit(session: Row[Any], scope: str) -> None:
@@ -162,17 +179,15 @@ def _end_and_commit(session: Row[Any], scope: str) -> None:
     audit("logout", session.id, scope=scope)
 
 
-def _token_response(
-    status: int, user: Row[Any], session: UUID, secret: str, until: datetime
-) -> Response:
+def _token_response(status: int, user: Row[Any], value: RefreshValue, until: datetime) -> Response:
     """Return the user and an access token, and set the refresh cookie."""
     g.caller = user
-    body = {"user": user_to_dict(user), "accessToken": access_token(session)}
+    body = {"user": user_to_dict(user), "accessToken": access_token(value.session)}
     response = current_app.make_response(body)
     response.status_code = status
     response.set_cookie(
         COOKIE,
-        refresh_token(session, secret),
+        refresh_token(value),
         max_age=round((until - now()).total_seconds()),
         **_cookie_attributes(),
     )
@@ -184,11 +199,22 @@ def device_name() -> str:
     return parse_device(request.headers.get("User-Agent", ""))
 
 
+def _delete_cookies(response: Response) -> None:
+    """Delete the refresh cookie, partitioned or not: COOKIE_SAMESITE may have changed."""
+    attributes = _cookie_attributes()
+    response.delete_cookie(COOKIE, **attributes)
+    if attributes["secure"]:
+        other = {"samesite": "None", "partitioned": not attributes["partitioned"]}
+        response.delete_cookie(COOKIE, **{**attributes, **other})
+
+
 def _cookie_attributes() -> dict[str, Any]:
     samesite = current_config().cookie_samesite
+    is_cross_site = samesite == "None"
     return {
-        "path": "/auth",
+        "path": f"{request.root_path}/auth",
         "httponly": True,
-        "secure": request.is_secure or samesite == "None",
+        "secure": request.is_secure or is_cross_site,
         "samesite": samesite,
+        "partitioned": is_cross_site,  # or Chromium drops it
     }

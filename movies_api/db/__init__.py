@@ -28,7 +28,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
 
-from ..config import Config, current_config
+from ..config import Config, ConfigError, current_config
 from .prepared import Prepared, is_dead, read_uuids
 
 IDLE_SECONDS = 60  # in a transaction; our code takes less than half of it between statements
@@ -109,8 +109,10 @@ def engine_options(config: Config) -> dict[str, Any]:
 def init_db(app: Flask, config: Config) -> None:
     """Bind the database and its migrations to the app."""
     db.init_app(app)
-    folder = str(Path(app.root_path).parent / "migrations")
-    migrate.init_app(app, db, folder, compare_type=True, render_as_batch=config.is_embedded)
+    folder = Path(app.root_path).parent / "migrations"
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is missing: run the service from a checkout.")
+    migrate.init_app(app, db, str(folder), compare_type=True, render_as_batch=config.is_embedded)
     with app.app_context():
         prepare = _prepare_sqlite if config.is_embedded else _prepare_postgresql
         prepare(db.engine, config)

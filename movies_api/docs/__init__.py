@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Response, current_app, send_from_directory
+from flask import Blueprint, Response, current_app, request, send_from_directory
 
 from ..api.blueprint import openapi_spec, public
 
@@ -53,9 +53,11 @@ def get_docs_asset(name: str) -> Response:
 
 
 def _cached_spec() -> bytes:
-    return _render_spec(current_app.name, id(current_app.extensions["flask-smorest"]))
+    app_id = id(current_app.extensions["flask-smorest"])
+    return _render_spec(current_app.name, app_id, request.root_path)
 
 
 @lru_cache(maxsize=4)
-def _render_spec(_name: str, _app: int) -> bytes:
-    return orjson.dumps(openapi_spec(current_app))
+def _render_spec(_name: str, _app: int, prefix: str) -> bytes:
+    spec = openapi_spec(current_app)
+    return orjson.dumps({**spec, "servers": [{"url": prefix}]} if prefix else spec)

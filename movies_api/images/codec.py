@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import GifImagePlugin, Image, ImageCms, ImageOps, features
 
-from ..api.errors import acquire_slot
+from ..api.errors import Message, acquire_slot
 from ..config import Config, current_config
 from ..memory import release_memory
 
@@ -60,6 +60,10 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
 
 
+# ISO media with a brand of HEIC, in the order of bytes: size, type, brand
+HEIC = re.compile(rb".{4}ftyp(?:hei[cfmsvx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+
+
 class ImageError(Exception):
     """The file is not an acceptable image; the message says why and is safe for clients."""
 
@@ -76,22 +80,27 @@ class SanitizedImage(NamedTuple):
         return hashlib.sha256(self.data).hexdigest()
 
 
-def sanitize_image(file: BinaryIO, media_type: str) -> SanitizedImage:
+def sanitize_image(file: BinaryIO) -> SanitizedImage:
     """Decode the file and encode it again without location, camera data or foreign bytes.
 
-    Raise ImageError if it is not an image of the media type or exceeds a limit.
+    Raise ImageError if it is not an image or exceeds a limit.
     """
     max_pixels = current_config().image_max_pixels
     with decode_slot():
         if ACTIVE_CONTENT.search(data := file.read()):
             raise ImageError("The file contains a script or an HTML page.")
         try:
-            return _decode(data, media_type, max_pixels)
+            return _decode(data, max_pixels)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageError(_too_many_pixels(max_pixels)) from error
         except ImageError:
             raise
         except Exception as error:  # hostile bytes make decoders raise anything
+            if HEIC.match(data):
+                raise ImageError(
+                    "The image is HEIC, which browsers do not show. Save it as JPEG; an iPhone "
+                    "takes JPEG with Settings > Camera > Formats > Most Compatible."
+                ) from error
             raise ImageError(f"The file is not a valid image. Use {_format_names()}.") from error
 
 
@@ -124,18 +133,16 @@ def _queue(config: Config) -> BoundedSemaphore:
     return BoundedSemaphore(config.image_concurrency)
 
 
-def _decode(data: bytes, media_type: str, max_pixels: int) -> SanitizedImage:
+def _decode(data: bytes, max_pixels: int) -> SanitizedImage:
     with Image.open(BytesIO(data), formats=list(FORMATS.values())) as image:
         found = TYPES[image.format or ""]
-        if found != media_type:
-            raise ImageError(f"The file is {found}, not {media_type}.")
         name = FORMATS[found]
         # The second image in a JPEG of a phone is not a frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
         if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
-            raise ImageError(f"The image has too many scans: the limit is {MAX_SCANS}.")
+            raise ImageError(_too_large(f"scans: the limit is {MAX_SCANS}."))
         if count > MAX_FRAMES:
-            raise ImageError(f"The image has too many frames: the limit is {MAX_FRAMES}.")
+            raise ImageError(_too_large(f"frames: the limit is {MAX_FRAMES}."))
         max_size = _max_size(name, count, max_pixels)
         _check_pixels(image, max_size)
         out = BytesIO()
@@ -162,14 +169,20 @@ def _check_pixels(image: Image.Image, max_size: int) -> None:
         raise ImageError(_too_many_pixels(max_size))
 
 
-def _too_many_pixels(limit: int) -> str:
-    return f"The image has too many pixels: the limit is {limit} for an image like this."
+def _too_many_pixels(limit: int) -> Message:
+    return _too_large(f"pixels: the limit is {limit} for an image like this. Resize it.")
+
+
+def _too_large(limit: str) -> Message:
+    return Message(f"The image has too many {limit}", "too_large")
 
 
 def _still(image: Image.Image, name: str) -> Image.Image:
     """Return the pixels upright and in sRGB; this modifies the image."""
     profile = image.info.get("icc_profile")
     ImageOps.exif_transpose(image, in_place=True)
+    if profile and image.mode == "P":
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if profile and image.mode in {"RGB", "RGBA", "CMYK"}:
         image = _in_srgb(image, profile)
     return _in_mode(image, name)

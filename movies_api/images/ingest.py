@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from flask import request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.errors import ApiError, abort_quota, abort_validation, abort_with
+from ..api.errors import ApiError, Message, abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -34,7 +34,8 @@ from .storage import current_storage
 FOLDER = "/images/"
 KEY_PATTERN, UPLOAD_PATTERN = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 View = TypeVar("View", bound=Callable[..., Any])
-IMAGE_NOT_FOUND = "Image not found. Upload it again."
+SMALLER = "Resize it, or save it as JPEG."
+IMAGE_NOT_FOUND = Message("Image not found. Upload it again.", "not_found")
 
 
 def public_base() -> str:
@@ -43,8 +44,8 @@ def public_base() -> str:
 
 
 def own_base() -> str:
-    """Return the base URL of the service in this request."""
-    return request.url_root.rstrip("/")
+    """Return the public address of the service, without a trailing slash."""
+    return current_config().public_url or request.url_root.rstrip("/")
 
 
 def absolutize_urls(rows: Iterable[dict[str, Any]], base: str = "") -> None:
@@ -71,7 +72,7 @@ def store_image(owner: UUID, fields: dict[str, Any]) -> None:
         check_file_size(len(value.data))
         hit("image", owner.hex)
         file = BytesIO(value.data)
-        fields["image_url"] = FOLDER + store_file(file, value.media_type, "imageUrl", owner)
+        fields["image_url"] = FOLDER + store_file(file, "imageUrl", owner)
     elif value is not None:
         fields["image_url"] = _resolve_own_url(owner, value)
 
@@ -80,7 +81,7 @@ def validate_image(owner: UUID, value: InlineFile | UUID) -> None:
     """Reject any image or upload that store_image would reject; store nothing."""
     if isinstance(value, InlineFile):
         check_file_size(len(value.data))
-        _sanitize_or_abort(BytesIO(value.data), value.media_type, "imageUrl")
+        _sanitize_or_abort(BytesIO(value.data), "imageUrl")
         return
     upload = upload_from_id(value)
     is_stored = upload is not None and upload.owner_id == owner
@@ -111,7 +112,7 @@ def check_file_size(size: int) -> None:
     """Abort with 413 if an image of that many bytes is too large."""
     limit = current_config().image_max_bytes
     if size > limit:
-        abort_with(413, message=f"The image is too large. The limit is {limit} bytes.")
+        abort_with(413, message=f"The image is too large. The limit is {limit} bytes. {SMALLER}")
 
 
 def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
@@ -130,15 +131,13 @@ def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
         )
 
 
-def store_file(
-    file: BinaryIO, media_type: str, field: str, owner: UUID, upload: UUID | None = None
-) -> str:
+def store_file(file: BinaryIO, field: str, owner: UUID, upload: UUID | None = None) -> str:
     """Sanitize and store an image of the owner; return its key. Errors name the field.
 
     The image is also available under its upload id. An inline image gets an id derived from owner
     and key, so that deleting the account finds it. The owner is charged for the stored bytes.
     """
-    image = _sanitize_or_abort(file, media_type, field)
+    image = _sanitize_or_abort(file, field)
     key, size = image.key, len(image.data)
     upload_id = upload or uuid5(owner, key)
     check_quota(owner, size, upload_id)
@@ -154,33 +153,34 @@ def store_file(
     return key
 
 
-def _sanitize_or_abort(file: BinaryIO, media_type: str, field: str) -> SanitizedImage:
+def _sanitize_or_abort(file: BinaryIO, field: str) -> SanitizedImage:
     try:
-        return sanitize_image(file, media_type)
+        return sanitize_image(file)
     except ImageError as error:
-        abort_validation({field: [str(error)]})
+        abort_validation({field: [error.args[0]]})
 
 
-def parse_image_url(url: str) -> tuple[str, bool]:
-    """Return the image name in a URL, and whether the URL has a base of this service."""
+def parse_image_url(url: str) -> str | None:
+    """Return the image name in a URL of this service, or None for any other URL."""
     base, _, name = url.rpartition(FOLDER)
-    is_ours = base in {current_config().image_base_url, own_base()}
-    return (name.partition("?")[0], True) if is_ours else (name, False)
+    config = current_config()
+    bases = [config.public_url, config.image_base_url, request.url_root, *config.former_urls]
+    is_ours = base.lower() in [each.lower().rstrip("/") for each in bases if each]
+    return name.partition("?")[0] if is_ours else None
 
 
 def _resolve_own_url(owner: UUID, url: str) -> str:
     """Return the path of a stored image, or the unchanged URL."""
-    if FOLDER not in url:
+    if (name := parse_image_url(url)) is None:
         return url
-    name, is_ours = parse_image_url(url)
     key: str | None = None
     if KEY_PATTERN.fullmatch(name):
         key = name if touch_image(name) else None
-    elif is_ours and UPLOAD_PATTERN.fullmatch(name):
+    elif UPLOAD_PATTERN.fullmatch(name):
         key = _resolve_upload(owner, UUID(name))
-    if key is None and is_ours:
+    if key is None:
         abort_validation({"imageUrl": [IMAGE_NOT_FOUND]})
-    return FOLDER + key if key else url
+    return FOLDER + key
 
 
 def _resolve_upload(owner: UUID, upload: UUID) -> str | None:
@@ -198,7 +198,7 @@ def _claim_upload(owner: UUID, upload: UUID) -> str | None:
     """Store the pending upload and return its key, or None if there is none."""
     folder = _upload_prefix(owner, upload)
     for pending in current_storage().names(folder):
-        subtype, size = pending.name.removeprefix(folder).split("/")
+        size = pending.name.rpartition("/")[2]
         file = current_storage().open(pending.name)
         if file is None:
             continue
@@ -209,7 +209,7 @@ def _claim_upload(owner: UUID, upload: UUID) -> str | None:
                     abort_validation(
                         {"imageUrl": [f"{pending.size} bytes were received instead of {size}."]}
                     )
-                key = store_file(file, f"image/{subtype}", "imageUrl", owner, upload)
+                key = store_file(file, "imageUrl", owner, upload)
             except ApiError as error:
                 if error.code in {400, 403}:  # clients may retry after other errors
                     current_storage().remove([pending.name])

@@ -5,11 +5,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from io import BufferedReader, RawIOBase
 from pathlib import Path
+from shutil import copyfileobj
 from stat import S_ISREG
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from flask import current_app
 
@@ -136,16 +136,19 @@ class Bucket:
         return self._client
 
     def open(self, name: str) -> BinaryIO | None:
-        """Return the object as a file that fetches only the parts that are read."""
-        with _bucket_errors():
+        """Return a temporary copy of the object, because a slow client may take minutes to read."""
+        with _bucket_errors(), disk_errors():
             try:
-                about = self.client.head_object(Bucket=self.bucket, Key=name)
+                body = self.client.get_object(Bucket=self.bucket, Key=name)["Body"]
             except self.client.exceptions.ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                     return None
                 raise
-        source = BucketFile(self.client, self.bucket, name, about["ContentLength"])
-        return BufferedReader(source, CHUNK)
+            file = tempfile.SpooledTemporaryFile(CHUNK)  # noqa: SIM115  the caller closes it
+            with body:
+                copyfileobj(body, file)
+            file.seek(0)
+            return cast("BinaryIO", file)
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write the object, with the headers for a CDN."""
@@ -191,59 +194,6 @@ class Bucket:
                 ExpiresIn=seconds,
             )
         return {"uploadUrl": form["url"], "method": "POST", "fields": form["fields"]}
-
-
-class BucketFile(RawIOBase):
-    """An object of a bucket as a file that does not fetch skipped parts."""
-
-    def __init__(self, client: Any, bucket: str, name: str, size: int) -> None:
-        self.client, self.bucket, self.key, self.size = client, bucket, name, size
-        self.at = 0
-        self.body: Any = None
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position without fetching."""
-        target = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
-        if target != self.at:
-            self._close_body()
-        self.at = target
-        return target
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self.at
-
-    def readinto(self, buffer: Any) -> int:
-        """Read from the current position."""
-        if self.at >= self.size:
-            return 0
-        with _bucket_errors():
-            if self.body is None:
-                self.body = self.client.get_object(
-                    Bucket=self.bucket, Key=self.key, Range=f"bytes={self.at}-"
-                )["Body"]
-            data = self.body.read(len(buffer))
-        buffer[: len(data)] = data
-        self.at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._close_body()
-        super().close()
-
-    def _close_body(self) -> None:
-        if self.body is not None:
-            self.body.close()
-            self.body = None
 
 
 @contextmanager

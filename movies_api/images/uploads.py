@@ -7,7 +7,7 @@ from itsdangerous import BadData
 
 from ..config import current_config
 from ..db import now
-from ..signers import reject_noncanonical, upload_signer
+from ..signers import CLOCK_SKEW, reject_noncanonical, upload_signer
 from .ingest import FOLDER, own_base, public_base
 from .storage import UPLOAD_TTL, current_storage
 
@@ -48,9 +48,10 @@ def read_upload_claim(token: str) -> UploadClaim | None:
     """Return the claim, or None if the token is invalid or expired."""
     signer = upload_signer(current_config().secret_keys)
     try:
-        upload, owner, media_type, size = signer.loads(
-            reject_noncanonical(token), max_age=round(UPLOAD_TTL.total_seconds())
-        )
+        claim, signed_at = signer.loads(reject_noncanonical(token), return_timestamp=True)
     except BadData:
         return None
+    if now() - signed_at > UPLOAD_TTL + CLOCK_SKEW:
+        return None
+    upload, owner, media_type, size = claim
     return UploadClaim(UUID(upload), UUID(owner), media_type, size)

@@ -6,11 +6,11 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import current_app, g, request, send_file, url_for
+from flask import current_app, g, request, send_file
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from ..api.blueprint import Blueprint, public, runs_in
+from ..api.blueprint import Blueprint, public, runs_in, scopes
 from ..api.errors import abort_validation, abort_with
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -48,9 +48,10 @@ bp = Blueprint("images", __name__, description="Images of movies")
 
 
 @bp.post("/images")
+@scopes("write")
 @bp.arguments(schemas.UploadCreateSchema)
 @bp.response(201, schemas.UploadUrlSchema)
-@bp.alt_response(403, response="QUOTA_EXCEEDED")
+@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
     """Request a URL for uploading an image directly to the storage."""
@@ -85,7 +86,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
         abort_with(415, message=f"The upload URL is for {claim.media_type}.")
     with disk_errors(), TemporaryFile() as file:
         _read_body(file, claim.size)
-        key = store_file(file, claim.media_type, "contentType", claim.owner, claim.upload)
+        key = store_file(file, "contentType", claim.owner, claim.upload)
     return {"imageUrl": f"{public_base()}{FOLDER}{key}"}
 
 
@@ -108,7 +109,8 @@ def get_image(query: dict[str, Any], name: str) -> Any:
     """Return an image or its thumbnail."""
     key, media_type = load_image(name)
     if key != name:
-        return _redirect(url_for("images.get_image", name=key, w=query["w"]))
+        # Relative: caches share this response, and clients may forge a path prefix
+        return _redirect(f"{key}?w={query['w']}" if query["w"] else key)
     stored = f"images/{key}"
     if query["w"]:
         stored, media_type = ensure_thumbnail(key, query["w"]), "image/webp"

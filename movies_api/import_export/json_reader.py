@@ -1,18 +1,19 @@
-"""JSON reader: an array by elements, or an object per line.
+"""JSON reader: an array by elements, the arrays in an object, or an object per line.
 
 Elements are parsed one by one: in memory JSON takes 30 times its size.
 """
 
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import partial
 from typing import IO, Any
 
 import orjson
 
 from ..api.request_parser import exceeds_body_limit
 from ..config import current_config
-from .formats import Record
+from .formats import Record, detect_objects
 from .request_file import abort_unreadable
 
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -20,37 +21,26 @@ STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 TOKEN = re.compile(rb'\{[^]["{}]*+(?:%b[^]["{}]*+)*+\}|%b|[]["{},]' % (STRING, STRING), re.DOTALL)
 MAX_TOKENS = 10_000  # of one element
 HOW = "such as [{...}, {...}], or one {...} in each line."
+DEPTHS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
-def iter_json_array(file: IO[bytes]) -> Iterator[Record]:
-    """Yield the elements of a JSON array."""
-    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    number, depth, tokens, start = 1, 1, 0, data.find(b"[") + 1
-    longest = _max_element_bytes()
-    for token in TOKEN.finditer(data, start):
-        text, tokens = token[0], tokens + 1
-        if tokens > MAX_TOKENS or token.end() - start > longest:
-            abort_unreadable(f"Element {number} is too large.")
-        if text == b'"':
-            abort_unreadable(f"Element {number} is not JSON: a quote is not closed.")
-        if len(text) > 1:
-            continue
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(text, 0)
-        if depth > 1 or (depth == 1 and text != b","):
-            continue
-        raw, is_end = data[start : token.start()], text == b"]"
-        if not (is_end and number == 1 and not raw.strip()):
-            yield Record(number, start, token.start(), _parse_json(raw, f"Element {number}"))
-        if depth == 0:
-            if not is_end or data[token.end() :].strip():
-                abort_unreadable(f"After element {number} the array does not end. Send JSON, {HOW}")
-            return
-        number, tokens, start = number + 1, 0, token.end()
-    abort_unreadable(f"The array is not closed: element {number} is cut off.")
+def is_ndjson(file: IO[bytes]) -> bool:
+    """Return whether the first line is a whole object, and not one that contains the rows."""
+    file.seek(0)
+    line = next(filter(bytes.strip, iter(partial(file.readline, _max_element_bytes()), b"")))
+    try:
+        value = None if exceeds_body_limit(line) else orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(value, dict) and (
+        detect_objects([value]) is not None
+        or not any(isinstance(each, list) for each in value.values())
+    )
 
 
 def iter_ndjson(file: IO[bytes]) -> Iterator[Record]:
     """Yield the JSON value of each line."""
+    file.seek(0)
     number, start, longest = 0, 0, _max_element_bytes()
     while raw := file.readline(longest + 1):
         number += 1
@@ -59,6 +49,58 @@ def iter_ndjson(file: IO[bytes]) -> Iterator[Record]:
         value = _parse_json(raw, f"Line {number}") if raw.strip() else None
         yield Record(number, start, start + len(raw), value)
         start += len(raw)
+
+
+def iter_json(file: IO[bytes]) -> Iterator[Record]:
+    """Yield the elements of an array, or of all arrays in an object, or an object without any."""
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    tokens = TOKEN.finditer(data)
+    depth, name, around, end = 0, b"", b"", 0
+    for number, token in enumerate(tokens):
+        if number > MAX_TOKENS:
+            abort_unreadable("The file has too much around its array.")
+        if len(text := token[0]) > 1 and depth:
+            name = text
+            continue
+        depth += DEPTHS.get(text, 0)
+        if text == b"[" and depth < 3:
+            around += data[end : token.end()]
+            part = str(_parse_json(name, "The file")) if depth > 1 else ""
+            end = yield from _iter_array(data, tokens, token.end(), part)
+            depth -= 1
+        if not depth:
+            break
+    value = _parse_json(around + data[end:], "The file")
+    if not end:
+        yield Record(1, 0, len(data), value)
+
+
+def _iter_array(
+    data: mmap.mmap, tokens: Iterator[re.Match[bytes]], start: int, part: str
+) -> Generator[Record, None, int]:
+    """Yield the elements of an array that starts there; return where it ends."""
+    number, depth, count, longest = 1, 1, 0, _max_element_bytes()
+    while True:
+        token, count = next(tokens, None), count + 1
+        if token is None:
+            abort_unreadable(f"The array is not closed: element {number} is cut off.")
+        text = token[0]
+        if count > MAX_TOKENS or token.end() - start > longest:
+            abort_unreadable(f"Element {number} is too large.")
+        if text == b'"':
+            abort_unreadable(f"Element {number} is not JSON: a quote is not closed.")
+        depth += DEPTHS.get(text, 0)
+        if depth > 1 or (depth == 1 and text != b","):
+            continue
+        raw = data[start : token.start()]
+        if depth or number > 1 or raw.strip():
+            value = _parse_json(raw, f"Element {number}")
+            yield Record(number, start, token.start(), value, part)
+        if not depth:
+            if text != b"]":
+                abort_unreadable(f"After element {number} the array does not end. Send JSON, {HOW}")
+            return token.start()
+        number, count, start = number + 1, 0, token.end()
 
 
 def _max_element_bytes() -> int:
@@ -72,5 +114,5 @@ def _parse_json(raw: bytes, place: str) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        abort_unreadable(f"{place} is not JSON: {error.msg}. Send JSON {HOW}")
+        abort_unreadable(f"{place} is not JSON: {error.msg}. Send JSON, {HOW}")
     return "" if value is None else value  # None stands for a blank line

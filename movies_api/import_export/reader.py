@@ -1,45 +1,70 @@
 """Reader: the rows of a file, validated like POST /movies."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import chain, count, groupby, islice
 from sys import intern
-from typing import IO, Any, NamedTuple
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from marshmallow import ValidationError
 
+from ..api.errors import ApiError, Message, flatten_messages
 from ..api.fields import CONTROL
-from ..api.request_parser import flatten_messages
 from ..config import current_config
-from . import schemas
-from .csv_reader import DELIMITERS, iter_rows, read_header, split_header
+from .archives import IN_MEMORY, is_archive, iter_members
+from .csv_reader import find_header, iter_rows
 from .formats import (
-    JSON,
+    GENERIC,
     KNOWN_FORMATS,
-    NDJSON,
+    SCHEMA,
+    Format,
     Record,
     Skipped,
-    Source,
-    column_error,
     detect_objects,
-    detect_table,
+    ignored_columns,
+    map_row,
+    normalize_keys,
 )
-from .json_reader import iter_json_array, iter_ndjson
+from .json_reader import is_ndjson, iter_json, iter_ndjson
 from .request_file import abort_unreadable
+from .text_encoding import decode_text
 
-ROW_SCHEMA = schemas.ImportRowSchema()
 MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
+MAX_FIRST_OBJECTS = 20  # that identify the format
+MAX_IGNORED = 1000  # names of columns in a response
+Progress = Callable[[int], object]
+
+
+@dataclass(slots=True)
+class Part:
+    """A file, or an array in a JSON object, that has rows; `head` is the header row of CSV."""
+
+    name: str
+    file: IO[bytes]
+    encoding: str
+    source: Format = GENERIC
+    format: str = ""
+    head: str | None = None
 
 
 @dataclass(slots=True)
 class ImportRow:
-    """A row of the file and its outcome; `fields` are those of a new movie."""
+    """A row of the file and its outcome; `fields` are those of a new movie.
 
+    `id` is what the source calls the film, `at` when the entry was written, `movie` which movie it
+    updates.
+    """
+
+    part: Part
     line: int
     start: int
     end: int
     fields: dict[str, Any] = field(default_factory=dict)
+    id: Any = None
+    at: str = ""
+    movie: int | None = None
     action: str = "added"
     reason: str | None = None
 
@@ -47,84 +72,149 @@ class ImportRow:
         """Record that the row is not added, and why."""
         self.action = action
         self.fields.pop("image_url", None)
-        self.reason = CONTROL.sub(
-            "", reason[:MAX_REASON_LENGTH]
-        )  # JSON takes six bytes for each control character
+        self.note(reason)
+
+    def note(self, reason: str) -> None:
+        """Record what the user should know about the row."""
+        # JSON takes six bytes for each control character
+        self.reason = CONTROL.sub("", reason[:MAX_REASON_LENGTH])
 
 
-class ParsedFile(NamedTuple):
-    """The rows of a file; `head` is the header row of CSV, None for JSON."""
+class ParsedFile:
+    """The rows of a file in all its parts; a bundle has several, whose entries are merged."""
 
-    source: Source
-    head: str | None
-    rows: list[ImportRow]
+    def __init__(self, progress: Progress) -> None:
+        """Start with nothing; `progress` is called with the bytes of each row."""
+        self.progress = progress
+        self.parts: list[Part] = []
+        self.rows: list[ImportRow] = []
+        self.ignored_columns: dict[str, None] = {}
+        self.ignored_files: list[dict[str, str]] = []
+        self.is_archive = False
+        self.numbers = count()
+
+    @property
+    def is_bundle(self) -> bool:
+        """Return whether one film may have entries in several parts."""
+        return self.is_archive or len(self.parts) > 1
+
+    def read(self, part: Part, records: Iterable[Record]) -> None:
+        """Add the rows of a part, or none if it cannot be read."""
+        if self.is_archive and part.source is GENERIC:
+            abort_unreadable("No file of Letterboxd or Trakt.")
+        limit, rows = current_config().import_max_rows, []
+        for record in records:
+            if next(self.numbers) >= limit:
+                text = f"The file has more than {limit} rows. Split it."
+                abort_unreadable(Message(text, "too_long"))
+            self.progress(record.end - record.start)
+            if record.value is not None:
+                rows.append(row := ImportRow(part, record.line, record.start, record.end))
+                try:
+                    self._fill_row(row, record.value)
+                except ValidationError as error:
+                    row.mark("rejected", _error_reason(error))
+        self.parts.append(part)
+        self.rows += rows
+
+    def ignore_columns(self, names: Iterable[str]) -> None:
+        """Record columns that are not imported."""
+        for name in names:
+            if len(self.ignored_columns) < MAX_IGNORED:
+                self.ignored_columns[name[:100]] = None
+
+    def _fill_row(self, row: ImportRow, value: Any) -> None:
+        if isinstance(value, ValidationError):
+            raise value
+        source, is_csv = row.part.source, row.part.head is not None
+        if not is_csv:
+            if not isinstance(value, dict):
+                like = " with a movie" if source.others else ', e.g. {"title": "Alien"}'
+                raise ValidationError(f"Must be an object{like}.")
+            self.ignore_columns(ignored_columns(source, tuple(value)))
+            value = normalize_keys(value)
+        values = map_row(source, value, is_csv=is_csv)
+        if isinstance(values, Skipped):
+            row.mark("skipped", values.reason)
+            return
+        row.id, row.at = values.pop("_id", None), intern(str(values.pop("_at", ""))[:32])
+        note = values.pop("_note", None)
+        row.fields = SCHEMA.load(values)
+        if note:
+            row.note(note)
+        if year := row.fields.get("year"):
+            row.fields["year"] = intern(year)
 
 
-def read_file(file: IO[bytes]) -> ParsedFile:
-    """Return the rows of a file, or abort if it cannot be read."""
-    start = file.read(1 << 12).lstrip()[:1]
-    file.seek(0)
-    if start in {b"[", b"{"}:
-        return _read_json(file, is_array=start == b"[")
-    return _read_csv(file)
-
-
-def _read_json(file: IO[bytes], *, is_array: bool) -> ParsedFile:
-    records = iter_json_array(file) if is_array else iter_ndjson(file)
-    first = next((record for record in records if record.value is not None), None)
-    own = JSON if is_array else NDJSON
-    if first is None:
-        return ParsedFile(own, None, [])
-    source = detect_objects(first.value, own)
-    if source is None:
-        names = list(first.value)[:9] if isinstance(first.value, dict) else []
-        shown = ", ".join(repr(name)[:40] for name in names) or "No object"
-        abort_unreadable(f"{shown}: unknown format. Known are {KNOWN_FORMATS}.")
-    return ParsedFile(source, None, list(_iter_import_rows(source, chain([first], records))))
-
-
-def _read_csv(file: IO[bytes]) -> ParsedFile:
-    number, head = read_header(file)
-    for delimiter in DELIMITERS:
-        names = split_header(head, delimiter)
-        if source := detect_table(names):
-            break
-    else:
+def read_file(raw: IO[bytes], file_name: str, files: ExitStack, progress: Progress) -> ParsedFile:
+    """Return the rows of a file, or abort if it cannot be read; `files` closes temporary files."""
+    parsed = ParsedFile(progress)
+    if not is_archive(raw):
+        _read_text(parsed, raw, file_name, files)
+        return parsed
+    parsed.is_archive = True
+    for name, member in iter_members(raw):
+        reason = "No file of your movies."
+        if member is not None:
+            try:
+                _read_text(parsed, member, name, files)
+                continue
+            except ApiError as error:
+                reason = error.details["file"][0]
+        parsed.ignored_files.append({"file": name, "reason": reason})
+    if not parsed.parts:
         abort_unreadable(
-            f"Line {number}: {head.strip()[:80]!r} is not a known header row. "
-            f"Known are {KNOWN_FORMATS}."
+            "The ZIP has no file that the service knows. Send the ZIP of Letterboxd or Trakt as it "
+            "is, or a single file."
         )
-    if error := column_error(source, names):
-        abort_unreadable(f"Line {number}: {error}")
-    with closing(iter_rows(file, delimiter)) as records:
-        return ParsedFile(source, head, list(_iter_import_rows(source, records)))
+    return parsed
 
 
-def _iter_import_rows(source: Source, records: Iterator[Record]) -> Iterator[ImportRow]:
-    limit = current_config().import_max_rows
-    for number, record in enumerate(records):
-        if number >= limit:
-            abort_unreadable(f"The file has more than {limit} rows. Split it.")
-        if record.value is None:
-            continue
-        row = ImportRow(record.line, record.start, record.end)
-        try:
-            _fill_row(row, source, record.value)
-        except ValidationError as error:
-            row.mark("rejected", _error_reason(error))
-        yield row
+def _read_text(parsed: ParsedFile, raw: IO[bytes], file_name: str, files: ExitStack) -> None:
+    text = files.enter_context(SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  as the stack closes it
+    part = Part(file_name, text, decode_text(raw, text))
+    start = text.read(1 << 12).lstrip()[:1]
+    if start not in {b"[", b"{"}:
+        _read_csv(parsed, part)
+    elif start == b"{" and is_ndjson(text):
+        _read_json(parsed, part, "ndjson", iter_ndjson(text))
+    else:
+        _read_json(parsed, part, "json", iter_json(text))
 
 
-def _fill_row(row: ImportRow, source: Source, value: Any) -> None:
-    if isinstance(value, ValidationError):
-        raise value
-    taken = source.take(value)
-    if isinstance(taken, Skipped):
-        row.mark("skipped", taken.reason)
-        return
-    row.fields = ROW_SCHEMA.load(taken)
-    if year := row.fields.get("year"):
-        row.fields["year"] = intern(year)
+def _read_csv(parsed: ParsedFile, part: Part) -> None:
+    header = find_header(part.file, part.name)
+    part.source, part.format = header.source, header.source.name
+    part.file.seek(header.start)
+    part.head = part.file.read(header.end - header.start).decode()
+    try:
+        ignored = ignored_columns(part.source, tuple(header.names))
+    except ValidationError as error:
+        abort_unreadable(f"Line {header.line}: {_error_reason(error)}")
+    with closing(iter_rows(part.file, header)) as records:
+        parsed.read(part, records)
+    parsed.ignore_columns(ignored)
+
+
+def _read_json(parsed: ParsedFile, part: Part, own: str, records: Iterator[Record]) -> None:
+    """Read the array of the file, or each array of its object that has movies."""
+    unknown: list[str] = []
+    found, is_empty = len(parsed.parts), True
+    for name, group in groupby(records, key=lambda record: record.part):
+        first, is_empty = list(islice(rest := iter(group), MAX_FIRST_OBJECTS)), False
+        if source := detect_objects(record.value for record in first):
+            label = source.name if source is not GENERIC else own
+            array = replace(part, source=source, format=label, name=name or part.name)
+            parsed.read(array, chain(first, rest))
+        else:
+            value = first[0].value
+            unknown += [name] if name else value if isinstance(value, dict) else []
+    if is_empty:
+        parsed.read(replace(part, format=own), [])
+    elif len(parsed.parts) == found:
+        shown = ", ".join(repr(name)[:40] for name in unknown[:9]) or "No object"
+        abort_unreadable(f"{shown}: unknown format. The service reads {KNOWN_FORMATS}.")
+    parsed.ignore_columns(unknown)
 
 
 def _error_reason(error: ValidationError) -> str:
@@ -132,8 +222,8 @@ def _error_reason(error: ValidationError) -> str:
         return " ".join(error.messages)
     named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flatten_messages(texts))
+        " ".join(text for _, text in flatten_messages(texts))
         if name == "_schema"
-        else f"{name[:20]}: {' '.join(flatten_messages(texts))}"
+        else f"{name[:20]}: {' '.join(text for _, text in flatten_messages(texts))}"
         for name, texts in named
     )

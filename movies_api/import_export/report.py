@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
-from .reader import ImportRow, ParsedFile
+from .reader import ParsedFile, Part
+from .text_encoding import DAMAGED
 
 ACTIONS = ("added", "skipped", "rejected")
 BATCH = 1000
@@ -15,51 +16,71 @@ MAX_REJECTED = 1000  # rows that are returned
 MAX_REJECTED_BYTES = 16 << 20  # bytes in the response; JSON takes 6 for a control character
 
 
-def build_report(parsed: ParsedFile, file: IO[bytes], *, is_dry: bool) -> dict[str, Any]:
+def build_report(parsed: ParsedFile, on_duplicate: str, *, is_dry: bool) -> dict[str, Any]:
     """Return the response to an import."""
     counts = Counter(row.action for row in parsed.rows)
-    shown = _rejected_rows(parsed, file)
-    return {
-        "format": parsed.source.name,
+    actions = ACTIONS if on_duplicate != "update" else (*ACTIONS, "updated")
+    shown = _rejected_rows(parsed)
+    report = {
+        "format": parsed.parts[0].format,
+        "encoding": ", ".join(sorted({part.encoding for part in parsed.parts})),
         "dryRun": is_dry,
-        "counts": {action: counts[action] for action in ACTIONS},
-        "rows": orjson.Fragment(b"[" + b",".join(_entries(parsed.rows)) + b"]"),
-        "rejected": _as_file(parsed, shown) if counts["rejected"] else None,
+        "counts": {action: counts[action] for action in actions},
+        "rows": orjson.Fragment(b"[" + b",".join(_entries(parsed)) + b"]"),
+        "ignoredColumns": list(parsed.ignored_columns),
+        "rejected": _as_files(parsed, shown) if counts["rejected"] else None,
         "rejectedOmitted": counts["rejected"] - len(shown),
     }
+    return report | ({"ignoredFiles": parsed.ignored_files} if parsed.is_archive else {})
 
 
-def _entries(rows: list[ImportRow]) -> Iterator[bytes]:
+def _entries(parsed: ParsedFile) -> Iterator[bytes]:
     """Yield the entries as JSON in batches: as objects they would take more memory."""
-    for start in range(0, len(rows), BATCH):
+    for start in range(0, len(parsed.rows), BATCH):
         entries = [
-            {"line": row.line, "action": row.action, "reason": row.reason}
-            for row in rows[start : start + BATCH]
+            {
+                **({"file": row.part.name} if parsed.is_bundle else {}),
+                "line": row.line,
+                "action": row.action,
+                "reason": row.reason,
+            }
+            for row in parsed.rows[start : start + BATCH]
         ]
         yield orjson.dumps(entries)[1:-1]
 
 
-def _rejected_rows(parsed: ParsedFile, file: IO[bytes]) -> list[bytes]:
+def _rejected_rows(parsed: ParsedFile) -> list[tuple[Part, bytes]]:
     """Return the first rejected rows as JSON: objects, or lines of CSV."""
     shown, size = [], 0
     rejected = (row for row in parsed.rows if row.action == "rejected")
     for row in islice(rejected, MAX_REJECTED):
-        file.seek(row.start)
-        raw = file.read(row.end - row.start)
-        shown.append(raw.strip() if parsed.head is None else _as_text(raw.decode().rstrip("\r\n")))
-        size += len(shown[-1])
+        row.part.file.seek(row.start)
+        raw = row.part.file.read(row.end - row.start)
+        text = raw.decode().rstrip("\r\n").replace(DAMAGED, "\ufffd")
+        shown.append((row.part, raw.strip() if row.part.head is None else _as_text(text)))
+        size += len(shown[-1][1])
         if size > MAX_REJECTED_BYTES:
             return shown[:-1]
     return shown
 
 
-def _as_file(parsed: ParsedFile, rows: list[bytes]) -> orjson.Fragment:
+def _as_files(parsed: ParsedFile, shown: list[tuple[Part, bytes]]) -> Any:
+    """Return rows as a file of each part of an archive, else as one file."""
+    if not parsed.is_archive:
+        return _as_file(parsed.parts[0].head, [row for _, row in shown])
+    files: dict[str, tuple[str | None, list[bytes]]] = {}
+    for part, row in shown:
+        files.setdefault(part.name, (part.head, []))[1].append(row)
+    return {name: _as_file(*file) for name, file in files.items()}
+
+
+def _as_file(head: str | None, rows: list[bytes]) -> orjson.Fragment:
     """Return rows as a JSON list; CSV rows as one string that starts with the header row."""
-    if parsed.head is None:
+    if head is None:
         return orjson.Fragment(b"[" + b",".join(rows) + b"]")
-    head = parsed.head.rstrip("\r\n")
-    end = _as_text(parsed.head[len(head) :] or "\n")
-    return orjson.Fragment(b'"' + end.join([_as_text(head), *rows, b""]) + b'"')
+    names = head.rstrip("\r\n")
+    end = _as_text(head[len(names) :] or "\n")
+    return orjson.Fragment(b'"' + end.join([_as_text(names), *rows, b""]) + b'"')
 
 
 def _as_text(text: str) -> bytes:

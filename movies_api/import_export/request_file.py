@@ -1,6 +1,5 @@
-"""Request file: raw or in a form, spooled to disk as UTF-8."""
+"""Request file: raw or in a form, spooled to disk."""
 
-from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from shutil import copyfileobj
@@ -11,15 +10,15 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from ..api.errors import abort_validation, abort_with
+from ..api.errors import Message, abort_validation, abort_with
+from ..api.fields import UNKNOWN_FIELD
 from ..config import current_config
 
 CHUNK = 1 << 16
 MAX_FORM_PARTS = 20  # of a form's body
 # Bytes of one text field, and between parts; files go to disk
 MAX_FORM_MEMORY = 1 << 20
-ONE_FILE = "Send one file with a filename in the form field `file`."
-SAVE_AS = "Save it as CSV or JSON in UTF-8."
+ONE_FILE = Message("Send one file with a filename in the form field `file`.", "required")
 
 
 def abort_unreadable(message: str) -> NoReturn:
@@ -28,39 +27,33 @@ def abort_unreadable(message: str) -> NoReturn:
 
 
 @contextmanager
-def spool_request_file() -> Iterator[IO[bytes]]:
-    """Yield the file of this request, without a byte order mark."""
-    with TemporaryFile() as raw, TemporaryFile() as text:
-        _spool(raw)
-        _decode_text(raw, text)
-        yield text
-
-
-def _spool(target: IO[bytes]) -> None:
+def spool_request_file() -> Iterator[tuple[IO[bytes], str]]:
+    """Yield the file of this request, and its name in a form or an empty string."""
     limit = current_config().import_max_bytes
     # Plus one: a stream of exactly the limit raises too
     request.max_content_length = limit + 1
-    try:
-        if request.mimetype == "multipart/form-data":
-            request.max_content_length += (
-                current_config().max_body_bytes
-            )  # for the form around the file
-            with ExitStack() as parts:
-                copyfileobj(_form_file(parts), target, CHUNK)
-        else:
-            copyfileobj(request.stream, target, CHUNK)
-    except RequestEntityTooLarge:
-        _reject_size(limit)
-    if target.tell() > limit:
-        _reject_size(limit)
+    with TemporaryFile() as target, ExitStack() as parts:
+        try:
+            if request.mimetype == "multipart/form-data":
+                # for the form around the file
+                request.max_content_length += current_config().max_body_bytes
+                source, name = _form_file(parts)
+            else:
+                source, name = request.stream, ""
+            copyfileobj(source, target, CHUNK)
+        except RequestEntityTooLarge:
+            _reject_size(limit)
+        if target.tell() > limit:
+            _reject_size(limit)
+        yield target, name
 
 
 def _reject_size(limit: int) -> NoReturn:
     abort_with(413, message=f"The file is too large: at most {limit} bytes are accepted. Split it.")
 
 
-def _form_file(parts: ExitStack) -> IO[bytes]:
-    """Return the only file of a form; `parts` closes its temporary files."""
+def _form_file(parts: ExitStack) -> tuple[IO[bytes], str]:
+    """Return the only file of a form and its name; `parts` closes its temporary files."""
 
     def begin_part(
         *_: object, **__: object
@@ -78,34 +71,7 @@ def _form_file(parts: ExitStack) -> IO[bytes]:
     # a part may have no name
     fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
-        abort_validation({name: ["Unknown field."] for name in sorted(fields)})
+        abort_validation({name: [UNKNOWN_FIELD] for name in sorted(fields)})
     if len(found := files.getlist("file")) != 1 or "file" in form:
         abort_unreadable(ONE_FILE)
-    return found[0].stream
-
-
-def _decode_text(source: IO[bytes], target: IO[bytes]) -> None:
-    """Write UTF-8, or else Windows-1252, as UTF-8."""
-    if source.tell() == 0:
-        abort_unreadable("The file is empty.")
-    try:
-        _transcode(source, target, "utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            _transcode(source, target, "cp1252")
-        except UnicodeDecodeError:
-            abort_unreadable(f"The file is neither UTF-8 nor Windows-1252. {SAVE_AS}")
-
-
-def _transcode(source: IO[bytes], target: IO[bytes], encoding: str) -> None:
-    source.seek(0)
-    target.seek(0)
-    target.truncate()
-    decoder = getincrementaldecoder(encoding)()
-    while chunk := source.read(CHUNK):
-        if (place := chunk.find(b"\0")) >= 0:
-            place += source.tell() - len(chunk)
-            abort_unreadable(f"Byte {place + 1} is a NUL character. {SAVE_AS}")
-        target.write(decoder.decode(chunk).encode())
-    target.write(decoder.decode(b"", final=True).encode())
-    target.seek(0)
+    return found[0].stream, found[0].filename or ""

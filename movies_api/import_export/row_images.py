@@ -24,22 +24,22 @@ TOO_MANY_IMAGES = f"A file may contain {MAX_NEW_IMAGES} new images. Send this ro
 
 
 def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> None:
-    """Replace each row's image by its stored form; reject rows whose image does not exist."""
-    names = [
-        parse_image_url(url) if FOLDER in (url := _row_url(row)) else ("", False) for row in rows
-    ]
-    keys = {name for name, _ in names if KEY_PATTERN.fullmatch(name)}
+    """Replace each row's image by its stored form; drop images that do not exist."""
+    names = [parse_image_url(_row_url(row)) for row in rows]
+    keys = {name for name in names if name and KEY_PATTERN.fullmatch(name)}
     there = (existing_keys if is_dry else touch_images)(keys)
     new: list[tuple[ImportRow, InlineFile | UUID]] = []
-    for row, (name, is_ours) in zip(rows, names, strict=True):
-        if isinstance(row.fields.get("image_url"), InlineFile):
-            new.append((row, row.fields["image_url"]))
+    for row, name in zip(rows, names, strict=True):
+        if isinstance(image := row.fields.get("image_url"), InlineFile):
+            new.append((row, image))
+        elif name is None:
+            continue
         elif name in there:
             row.fields["image_url"] = FOLDER + name
-        elif is_ours and UPLOAD_PATTERN.fullmatch(name):
+        elif UPLOAD_PATTERN.fullmatch(name):
             new.append((row, UUID(name)))
-        elif is_ours:
-            row.mark("rejected", f"imageUrl: {IMAGE_NOT_FOUND}")
+        else:
+            _drop_image(row)
     end = monotonic() + MAX_SECONDS
     for row, value in new[:MAX_NEW_IMAGES]:
         if monotonic() < end:
@@ -51,12 +51,18 @@ def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> Non
 
 
 def lock_row_images(rows: list[ImportRow]) -> None:
-    """Reject rows whose image was deleted meanwhile; lock the other images."""
+    """Add rows whose image was deleted meanwhile without it; lock the other images."""
     shown = [(row, path) for row in rows if (path := _row_url(row)).startswith(FOLDER)]
     there = lock_images({path.removeprefix(FOLDER) for _, path in shown})
     for row, path in shown:
         if path.removeprefix(FOLDER) not in there:
-            row.mark("rejected", f"imageUrl: {IMAGE_NOT_FOUND}")
+            _drop_image(row)
+
+
+def _drop_image(row: ImportRow) -> None:
+    """Add the row without its image, which no longer exists."""
+    del row.fields["image_url"]
+    row.note("Added without its image, which no longer exists.")
 
 
 def _row_url(row: ImportRow) -> str:
@@ -76,4 +82,7 @@ def _store_or_reject(
     except ApiError as error:
         if error.code not in {400, 403, 413, 429}:  # a limit rejects the row, not the import
             raise
-        row.mark("rejected", error.description or IMAGE_NOT_FOUND)
+        if error.details == {"imageUrl": [IMAGE_NOT_FOUND]}:
+            _drop_image(row)
+        else:
+            row.mark("rejected", error.description or IMAGE_NOT_FOUND)

@@ -2,10 +2,8 @@
 
 from marshmallow import fields, validate
 
-from ..api.fields import Flag, QuerySchema, RequestSchema, ResponseSchema
-from ..movies.fields import MovieCreateSchema, ReadOnlyFields
-
-CHOOSE = "Must be one of: {choices}."
+from ..api.fields import Flag, QuerySchema, RequestSchema, ResponseSchema, one_of
+from .formats import NAMES
 
 
 class ExportQuerySchema(QuerySchema):
@@ -13,7 +11,7 @@ class ExportQuerySchema(QuerySchema):
 
     format = fields.String(
         load_default="json",
-        validate=validate.OneOf(["json", "csv", "ndjson"], error=CHOOSE),
+        validate=one_of("json", "csv", "ndjson"),
         metadata={
             "description": "A JSON array, CSV with a header row, or one JSON object per line."
         },
@@ -31,10 +29,11 @@ class ImportQuerySchema(QuerySchema):
     on_duplicate = fields.String(
         load_default="skip",
         data_key="onDuplicate",
-        validate=validate.OneOf(["skip", "allow", "error"], error=CHOOSE),
+        validate=one_of("skip", "allow", "error", "update"),
         metadata={
             "description": "How to handle a row whose title (ignoring case and accents) and year "
-            "are in the collection already: skip, add or reject it."
+            "are in the collection already: skip, add or reject it, or update the movie: fill its "
+            "empty rating, watchedOn and notes."
         },
     )
 
@@ -47,21 +46,26 @@ class ImportFormSchema(RequestSchema):
     )
 
 
-class ImportRowSchema(ReadOnlyFields, MovieCreateSchema):
-    """A row of a file in the service's own form."""
-
-
 class ImportCountsSchema(ResponseSchema):
     """The number of rows by outcome."""
 
     added = fields.Integer(required=True, metadata={"example": 1})
     skipped = fields.Integer(required=True, metadata={"example": 0})
     rejected = fields.Integer(required=True, metadata={"example": 0})
+    updated = fields.Integer(
+        metadata={"example": 0, "description": "Only with onDuplicate=update."}
+    )
 
 
 class ImportedRowSchema(ResponseSchema):
     """The outcome of a row; of a dry run, its predicted outcome."""
 
+    file = fields.String(
+        metadata={
+            "description": "The file in a ZIP, or the array in a JSON object with several.",
+            "example": "ratings.csv",
+        }
+    )
     line = fields.Integer(
         required=True,
         metadata={
@@ -70,12 +74,24 @@ class ImportedRowSchema(ResponseSchema):
             "example": 2,
         },
     )
-    action = fields.String(required=True, validate=validate.OneOf(["added", "skipped", "rejected"]))
+    action = fields.String(
+        required=True, validate=validate.OneOf(["added", "skipped", "rejected", "updated"])
+    )
     reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Why the row was not added, or null.", "example": None},
+        metadata={
+            "description": "Why the row was not added, or what of it was not, or null.",
+            "example": None,
+        },
     )
+
+
+class IgnoredFileSchema(ResponseSchema):
+    """A file of a ZIP that was not imported."""
+
+    file = fields.String(required=True, metadata={"example": "profile.csv"})
+    reason = fields.String(required=True, metadata={"example": "No file of your movies."})
 
 
 class ImportReportSchema(ResponseSchema):
@@ -83,8 +99,26 @@ class ImportReportSchema(ResponseSchema):
 
     format = fields.String(
         required=True,
-        validate=validate.OneOf(["csv", "json", "ndjson", "letterboxd", "imdb", "trakt"]),
+        validate=validate.OneOf(["json", "ndjson", *NAMES]),
         metadata={"description": "The recognized format."},
+    )
+    encoding = fields.String(
+        required=True,
+        metadata={
+            "description": "The text encoding that was recognized: utf-8, utf-16 or windows-1252.",
+            "example": "utf-8",
+        },
+    )
+    ignored_columns = fields.List(
+        fields.String(),
+        required=True,
+        data_key="ignoredColumns",
+        metadata={"description": "Columns or keys that were not imported.", "example": ["Tags"]},
+    )
+    ignored_files = fields.List(
+        fields.Nested(IgnoredFileSchema),
+        data_key="ignoredFiles",
+        metadata={"description": "Only for a ZIP: the files that were not imported."},
     )
     dry_run = fields.Boolean(required=True, data_key="dryRun", metadata={"example": False})
     counts = fields.Nested(ImportCountsSchema, required=True)
@@ -92,10 +126,10 @@ class ImportReportSchema(ResponseSchema):
     rejected = fields.Raw(
         required=True,
         metadata={
-            "type": ["string", "array", "null"],
+            "type": ["string", "array", "object", "null"],
             "description": "The first 1000 rejected rows (at most 16 MiB) as they came, to be "
             "corrected and sent again: of CSV a text, the header in front; of JSON a list of the "
-            "objects; null when there is none.",
+            "objects; of a ZIP an object of these by file; null when there is none.",
             "example": None,
         },
     )

@@ -7,18 +7,14 @@ from zlib import crc32
 from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
-from ..api.blueprint import Blueprint, runs_in
-from ..db import db
+from ..api.blueprint import Blueprint, runs_in, scopes
 from ..images.ingest import public_base
 from ..memory import release_memory
 from ..movies.queries import collection_fingerprint
 from . import schemas
 from .export import FORMATS, stream_export
-from .insert import insert_rows, resolve_conflicts
-from .reader import read_file
-from .report import build_report
+from .importer import import_file
 from .request_file import spool_request_file
-from .row_images import store_row_images
 
 TEXT = {"schema": {"type": "string", "format": "binary"}}
 MOVIES = {"type": "array", "items": {"$ref": "#/components/schemas/Movie"}}
@@ -45,6 +41,7 @@ bp = Blueprint("import_export", __name__, description="Import and export of whol
 
 
 @bp.get("/movies/export")
+@scopes("write", "read")
 @runs_in("exports")
 @bp.arguments(schemas.ExportQuerySchema, location="query")
 @bp.response(200)
@@ -74,28 +71,20 @@ def release_memory_when_sent(response: Response) -> Response:
 
 
 @bp.post("/movies/import")
+@scopes("write")
 @runs_in("imports")
 @bp.arguments(schemas.ImportQuerySchema, location="query")
 @bp.response(200, schemas.ImportReportSchema)
 @bp.doc(
     requestBody=FILE,
     description="The body is the file itself, with any media type, or a form with the file in the "
-    "field `file`. It may be an export of this service (JSON, NDJSON or CSV), Letterboxd, IMDb or "
-    "Trakt; its content decides. Each row is validated like `POST /movies`; rejected rows do not "
-    "stop the others. The first row becomes the newest movie. If the import fails, nothing is "
-    "added.",
+    "field `file`. It may be an export of this service (JSON, NDJSON or CSV), Letterboxd, IMDb, "
+    "Trakt or TMDB, the ZIP of Letterboxd or Trakt, or any CSV or JSON with titles; its content "
+    "decides. Each row is validated like `POST /movies`; rejected rows do not stop the others. The "
+    "first row becomes the newest movie. If the import fails, nothing is added.",
 )
 def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""
-    is_dry = query["dry_run"]
     after_this_request(release_memory_when_sent)
-    with spool_request_file() as file:
-        parsed = read_file(file)
-        store_row_images(g.caller.id, parsed.rows, is_dry=is_dry)
-        resolve_conflicts(g.caller.id, parsed, query["on_duplicate"])
-        if is_dry:
-            db.session.rollback()
-        else:
-            insert_rows(g.caller.id, parsed)
-            db.session.commit()
-        return build_report(parsed, file, is_dry=is_dry)
+    with spool_request_file() as (file, name):
+        return import_file(g.caller.id, file, name, query)

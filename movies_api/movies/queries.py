@@ -204,9 +204,18 @@ FINGERPRINT = select(
     func.count(), func.max(movies.c.id), func.sum(movies.c.id), func.sum(movies.c.version)
 ).where(OWN)
 
+# What an import adds to movies that lack it
+FILLED = ("rating", "watched_on", "notes")
 # Streamed, so that a large collection does not fill the memory
 TITLE_KEYS = (
-    select(movies.c.search_key, movies.c.year).where(OWN).execution_options(yield_per=BATCH)
+    select(
+        movies.c.id,
+        movies.c.search_key,
+        movies.c.year,
+        *(movies.c[name].is_(None).label(name) for name in FILLED),
+    )
+    .where(OWN)
+    .execution_options(yield_per=BATCH)
 )
 
 SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
@@ -214,10 +223,10 @@ SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
 INSERTED_COLUMNS = tuple(name for name in INSERTED if name not in SHARED_COLUMNS)
 
 
-def _array(name: str) -> ColumnElement[Any]:
+def _array(name: str, prefix: str = "") -> ColumnElement[Any]:
     kind = movies.c[name].type
     values = ARRAY(Text() if isinstance(kind, String) else kind)
-    return cast(bindparam(name, type_=values), values)
+    return cast(bindparam(prefix + name, type_=values), values)
 
 
 INSERTED_ROWS = (
@@ -249,10 +258,12 @@ def collection_fingerprint(owner: UUID) -> str:
     return "-".join(str(each or 0) for each in row)
 
 
-def iter_title_keys(owner: UUID) -> Iterator[tuple[str, str]]:
-    """Yield the search key and the year of each movie, in the current transaction."""
-    for row in execute_in_transaction(TITLE_KEYS, {"owner": owner}):
-        yield row.search_key, row.year
+def iter_title_keys(owner: UUID) -> Iterator[Any]:
+    """Yield id, search key and year of each movie, and which of FILLED it lacks.
+
+    In the current transaction.
+    """
+    yield from execute_in_transaction(TITLE_KEYS, {"owner": owner})
 
 
 def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -267,3 +278,37 @@ def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
         if dialect == "postgresql":
             values = {**common, **{name: [row[name] for row in batch] for name in INSERTED_COLUMNS}}
         execute_in_transaction(INSERT_ALL[dialect], values).close()
+
+
+def _fill(sent: Any) -> dict[str, Any]:
+    filled = {name: func.coalesce(movies.c[name], sent(name)) for name in FILLED}
+    return {**filled, "version": movies.c.version + 1, "updated_at": bindparam("at")}
+
+
+FILL_ROWS = (
+    func.unnest(*(_array(name, "new_") for name in ("id", *FILLED)))
+    .table_valued("id", *FILLED, name="sent")
+    .render_derived()
+)
+FILL_NAMES = ("new_id", *(f"new_{name}" for name in FILLED))
+FILL_ALL: dict[str, Any] = {
+    "postgresql": update(movies)
+    .where(OWN, movies.c.id == FILL_ROWS.c.id)
+    .values(_fill(FILL_ROWS.c.__getitem__)),
+    "sqlite": update(movies)
+    .where(OWN, movies.c.id == bindparam("new_id"))
+    .values(_fill(lambda name: bindparam(f"new_{name}", type_=movies.c[name].type))),
+}
+
+
+def fill_movies(owner: UUID, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set those of FILLED that the owner's movies lack, in the current transaction."""
+    common, remaining, dialect = {"owner": owner, "at": now()}, iter(rows), db.engine.dialect.name
+    while batch := list(islice(remaining, BATCH)):
+        values: Any = [
+            {"new_id": movie, **{f"new_{name}": fields.get(name) for name in FILLED}, **common}
+            for movie, fields in batch
+        ]
+        if dialect == "postgresql":
+            values = {**common, **{name: [row[name] for row in values] for name in FILL_NAMES}}
+        execute_in_transaction(FILL_ALL[dialect], values).close()

@@ -5,7 +5,16 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
+from ..api.errors import Message
+from ..api.fields import (
+    BoundedInteger,
+    Flag,
+    QuerySchema,
+    ResponseSchema,
+    Text,
+    Year,
+    none_default,
+)
 from ..api.request_parser import row_id_from
 from .fields import MovieCreateSchema, ReadOnlyFields
 from .pagination import MAX_WORDS, RELEVANCE, SORT_COLUMNS
@@ -13,6 +22,7 @@ from .titles import search_words
 
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_IDS = 100  # of one request
+PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
 YEAR = {"pattern": "^[0-9]{4}$"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
@@ -20,11 +30,7 @@ TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 def check_words(search: str) -> None:
     """Reject a search with too many words."""
     if len(search_words(search)) > MAX_WORDS:
-        raise ValidationError(f"Must have at most {MAX_WORDS} words.")
-
-
-def none_default() -> None:
-    """Return None; a plain None as load_default would appear in the OpenAPI document."""
+        raise ValidationError(Message(f"Must have at most {MAX_WORDS} words.", "too_long"))
 
 
 class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
@@ -44,9 +50,10 @@ class SortField(fields.String):
         if "relevance" in names:
             raise ValidationError("relevance must be the only sort key, without a minus sign.")
         if unknown := [name for name in names if name not in SORT_COLUMNS]:
-            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}.")
+            text = f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}."
+            raise ValidationError(Message(text, "invalid_choice"))
         if len(set(names)) < len(names):
-            raise ValidationError("Each sort key must appear only once.")
+            raise ValidationError(Message("Each sort key must appear only once.", "duplicate"))
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
 
 
@@ -152,11 +159,11 @@ class MovieQuerySchema(QuerySchema):
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
-def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
-    """Return the field of a request as responses have it: always there, without its rules."""
+def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
+    """Return the field of a request as responses have it, without its rules."""
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
-        required=True,
+        required=name not in PRIVATE,
         allow_none=field.allow_none,
         data_key=field.data_key,
         metadata={"example": field.metadata["example"]},
@@ -167,7 +174,10 @@ def _response_field(field: fields.Field[Any]) -> fields.Field[Any]:
 MovieSchema = ResponseSchema.from_dict(
     {
         "id": fields.Integer(required=True, metadata={"example": 17}),
-        **{name: _response_field(field) for name, field in MovieCreateSchema().load_fields.items()},
+        **{
+            name: _response_field(name, field)
+            for name, field in MovieCreateSchema().load_fields.items()
+        },
         "owner_id": fields.UUID(
             required=True,
             data_key="ownerId",

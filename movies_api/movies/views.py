@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import ETAG, Blueprint, runs_in
+from ..api.blueprint import ETAG, Blueprint, runs_in, scopes
 from ..api.errors import abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..config import current_config
@@ -59,13 +59,14 @@ IDEMPOTENCY_KEY = {
     "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
     "the movie that the first request created, as it is now; the body is not compared.",
 }
-VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?")
+VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?(-share)?")
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
 
 bp = Blueprint("movies", __name__, description="The caller's own movies")
 
 
 @bp.get("/movies")
+@scopes("write", "read", "share")
 @bp.arguments(schemas.MovieQuerySchema, location="query")
 @bp.response(200, schemas.MoviePageSchema, headers=LINK)
 def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
@@ -86,11 +87,13 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
         pages = -(-total // query["limit"])
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
     absolutize_urls(items)
+    _hide_private_fields(items)
     meta["nextCursor"] = last and cursor_from_position(query, last)
     return {"items": items, "meta": meta}, {"Link": _link_header(meta)}
 
 
 @bp.post("/movies")
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(MovieCreateSchema)
@@ -118,6 +121,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
 
 
 @bp.delete("/movies")
+@scopes("write")
 @bp.arguments(schemas.MoviesDeleteQuerySchema, location="query")
 @bp.response(204)
 @bp.alt_response(403, response="FORBIDDEN")
@@ -137,6 +141,7 @@ def delete_movies(query: dict[str, Any]) -> None:
 
 
 @bp.get("/movies/stats")
+@scopes("write", "read")
 @bp.response(200, schemas.MovieStatsSchema)
 def get_movie_stats() -> dict[str, Any]:
     """Return figures of your collection: ratings, decades, and movies watched per month."""
@@ -144,6 +149,7 @@ def get_movie_stats() -> dict[str, Any]:
 
 
 @bp.get(ONE)
+@scopes("write", "read", "share")
 @bp.response(200, schemas.MovieSchema)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -154,11 +160,13 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 
 
 @bp.route(ONE, methods=["PUT", "PATCH"])
+@scopes("write")
 @runs_in("movies")
 @allow_image_body
 @bp.arguments(schemas.MovieUpdateSchema)
 @bp.response(200, schemas.MovieSchema, headers=ETAG)
-@bp.alt_response(403, response="NO_EDIT")
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
 @bp.alt_response(404, response="NOT_FOUND")
 @bp.alt_response(412, response="PRECONDITION_FAILED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
@@ -183,6 +191,7 @@ def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
 
 
 @bp.delete(ONE)
+@scopes("write")
 @bp.response(204)
 @bp.alt_response(403, response="FORBIDDEN")
 @bp.alt_response(404, response="NOT_FOUND")
@@ -225,7 +234,19 @@ def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
     absolutize_urls([movie])
     if movie["imageUrl"] != stored:  # a new base URL changes the response but no version
         tag += f"-{crc32(movie['imageUrl'].encode()):x}"
+    if _hide_private_fields([movie]):
+        tag += "-share"
     return movie, {"ETag": f'"{tag}"', **headers}
+
+
+def _hide_private_fields(movies: list[dict[str, Any]]) -> bool:
+    """Remove what the caller's scope does not show; return whether it restricts fields."""
+    if g.caller.scope != "share":
+        return False
+    for movie in movies:
+        for field in schemas.PRIVATE:
+            movie.pop(field, None)
+    return True
 
 
 def _idempotency_key() -> str | None:

@@ -8,6 +8,7 @@ LANGUAGES = [
     *("en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "de-CH-1901", "en-US-u-ca-gregory", "es-419"),
     *("zh-yue", "zh-yue-HK", "ar-arb", "zh-cmn-Hans-CN", "x-private", "en-x-a", "X-a-b", "haw"),
     *("en-a-bbb-x-a-ccc", "de-Latn-DE-1996-x-1", "ast-ES"),
+    *("i-klingon", "I-Navajo", "en-GB-oed", "sgn-BE-FR", "art-lojban", "zh-min-nan", "no-bok"),
 ]
 
 
@@ -69,6 +70,8 @@ def test_takes_language_tags(alice, language):
         ({"preferences": {"language": "abcd-efg"}}, "preferences"),
         ({"preferences": {"language": "ar-arb-arb-arb-arb"}}, "preferences"),
         ({"preferences": {"language": "en-"}}, "preferences"),
+        ({"preferences": {"language": "i-english"}}, "preferences"),
+        ({"preferences": {"language": "i-\u212alingon"}}, "preferences"),
         ({"preferences": {"language": "en-" + "a" * 40}}, "preferences"),
         ({"preferences": {"language": "en-abcde" * 7000}}, "preferences"),
         ({"preferences": None}, "preferences"),
@@ -135,7 +138,7 @@ def test_an_email_that_was_not_changed_is_not_changed_back(alice, make_client, m
 def test_the_password_before_does_not_change_the_email(alice, make_client, meanwhile):
     phone, new = make_client().log_in("alice@example.com"), "an even better battery"
     body = {"currentPassword": PASSWORD, "newPassword": new}
-    meanwhile("change_user", lambda: alice.put("/me/password", json=body))
+    meanwhile("change_email", lambda: alice.put("/me/password", json=body))
 
     response = move(phone, "alicia@example.com")
 
@@ -146,7 +149,7 @@ def test_the_password_before_does_not_change_the_email(alice, make_client, meanw
 
 def test_an_account_that_goes_meanwhile_changes_no_email(alice, make_client, meanwhile):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("change_user", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    meanwhile("change_email", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = move(phone, "alicia@example.com")
 
@@ -183,14 +186,14 @@ def test_sends_no_mail_when_the_email_stays(mailing_app, mailbox):
 
     assert move(alice, "alice@example.com").status_code == 200
     assert move(alice, "alicia@example.com", currentPassword="wrong").status_code == 400
-    mailing_app.extensions["outbox"].jobs.join()
+    mailing_app.extensions["outbox"].join()
 
     assert mailbox.given.empty()
 
 
 def test_the_mail_about_it_is_nobodys_business_on_a_server_that_cannot_send(alice, lines, database):
     assert move(alice, "alicia@example.com").status_code == 200
-    alice.application.extensions["outbox"].jobs.join()
+    alice.application.extensions["outbox"].join()
 
     [told] = [line["message"] for line in lines() if "SMTP_URL" in line["message"]]
     assert ("alice@example.com" in told) is (not database.is_postgresql)

@@ -51,6 +51,7 @@ def test_leaves_others_alone(alice, bob):
         (PASSWORD, "x" * 129, "newPassword"),
         (PASSWORD, "password123", "newPassword"),
         (PASSWORD, "PASSWORD123", "newPassword"),
+        (PASSWORD, "Alice@example.com", "newPassword"),
         (PASSWORD, None, "newPassword"),
     ],
 )

@@ -24,12 +24,12 @@ def test_an_unknown_address_is_404(client, method, path):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/movies", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("PUT", "/movies", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
         ("POST", "/movies/1", {"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}),
         ("GET", "/auth/login", {"POST", "OPTIONS"}),
         ("POST", "/health", {"GET", "HEAD", "OPTIONS"}),
         ("PUT", "/me", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
-        ("BREW", "/movies", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("BREW", "/movies", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
     ],
 )
 def test_a_method_that_is_not_taken_is_405_and_says_which_are(client, method, path, allowed):

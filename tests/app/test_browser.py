@@ -30,11 +30,7 @@ def browser():
 @pytest.fixture(autouse=True)
 def fresh(browser):
     """Forget every cookie, and what was seen, before a test."""
-    browser.command(
-        "POST",
-        f"{browser.session}/goog/cdp/execute",
-        {"cmd": "Network.clearBrowserCookies", "params": {}},
-    )
+    browser.clear_cookies()
     browser.open("about:blank")
     browser.console()
     browser.requests()
@@ -169,7 +165,7 @@ def test_a_page_may_read_the_headers_that_matter(page, api):
 
 def test_a_reload_logs_in_again_by_the_cookie(page, seen):
     user = page.run("return client.signUp(args[0])", ANN)
-    page.command("POST", f"{page.session}/refresh")
+    page.reload()
 
     assert page.run("return client.api('GET', '/me')")["id"] == user["id"]
     assert seen("GET", "/me") == [401, 200]
@@ -247,7 +243,7 @@ def test_rewrites_make_the_cookie_first_party(browser, app, database, port):
     ):
         browser.open(ours.url)
         user = browser.run("return client.signUp(args[0])", ANN)
-        browser.command("POST", f"{browser.session}/refresh")
+        browser.reload()
 
         assert browser.run("return client.api('GET', '/me')")["id"] == user["id"]
         movie = browser.run("return client.api('POST', '/movies', { title: 'Alien' })")

@@ -15,11 +15,12 @@ import pytest
 
 from movies_api.api.error_docs import ERROR_RESPONSES
 from movies_api.api.errors import CODES
-from movies_api.auth.rate_limits import PER_ACCOUNT, PER_NETWORK
+from movies_api.auth.rate_limits import PER_ACCOUNT, PER_ACCOUNT_AND_NETWORK, PER_NETWORK
 from movies_api.config import Config, ConfigError
 from movies_api.config_docs import SERVER, documented_settings, env_example, settings_table
 
 from ..examples import BLOCK, PAGES, STATED_URL, examples, file_example, read
+from ..helpers import ANN
 from ..servers import CHECKOUT, SECRET_KEY
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,6 @@ SHELL_PAGES = ["README.md", "docs/api.md", "docs/images.md", "docs/import-export
 needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="There is no node on PATH to run the frontend's code."
 )
-# What documents describe as it will be: the new layout, and what is being built beside it
 
 
 def steps_of(page):
@@ -81,6 +81,7 @@ def test_every_example_names_a_language_that_is_tested():
         "// lib/api.js",
         "// lib/account.js",
         "// lib/images.js",
+        "// lib/share.js",
         "// next.config.js",
         "// next.config.js, beside the rewrites",
         'import { api, logIn, refresh } from "./lib/api.js";',
@@ -231,6 +232,67 @@ def test_the_client_works_in_node(service, tmp_path):
     ]
     assert result["list"]["items"] == [result["movie"]]
     assert result["after"] == [401, "MISSING_TOKEN"]
+
+
+@needs_node
+def test_the_client_stops_when_another_user_logs_in_in_another_tab(service, tmp_path):
+    client = file_example("lib/api.js").replace(f"http://{STATED_URL}", service.url)
+    (tmp_path / "api.mjs").write_text(client)
+    for name in ("Ann", "Bob"):
+        person = {**ANN, "name": name, "email": f"{name.lower()}@example.com"}
+        assert service.request("POST", "/auth/signup", person).status == 201
+
+    result = node(
+        COOKIES
+        + """
+        const [tab, other] = [await import("./api.mjs"), await import("./api.mjs?other")];
+        const password = "correct horse battery";
+        const movie = { title: "Alien" };
+        const failed = (error) => [error.status, error.code, error.message];
+        const ann = await tab.logIn({ email: "ann@example.com", password });
+        const same = (await tab.refresh()).id === ann.id;
+        await other.logIn({ email: "bob@example.com", password });
+        const whose = (await tab.api("POST", "/movies", movie)).ownerId === ann.id;
+        // The token expires
+        const cookies = globalThis.fetch;
+        globalThis.fetch = async (url, options) =>
+          url.endsWith("/movies") && options.method === "POST"
+            ? new Response(JSON.stringify({ error: { code: "TOKEN_EXPIRED" } }), { status: 401 })
+            : cookies(url, options);
+        const stopped = [];
+        for (let call = 0; call < 2; call++) stopped.push(await tab.api("POST", "/movies", movie).catch(failed));
+        globalThis.fetch = cookies;
+        const bobs = await other.api("GET", "/movies");
+        console.log(JSON.stringify({ same, whose, stopped, bobs: bobs.items }));
+        """,
+        tmp_path,
+    )
+
+    stopped = [401, "OTHER_USER", "Another user has logged in. Please reload the page."]
+    assert result == {"same": True, "whose": True, "stopped": [stopped] * 2, "bobs": []}
+
+
+@needs_node
+def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkeypatch):
+    (tmp_path / "share.mjs").write_text(file_example("lib/share.js"))
+    user = service.request("POST", "/auth/signup", ANN).json["accessToken"]
+    service.request("POST", "/movies", {"title": "Alien"}, token=user)
+    body = {"name": "Page", "scope": "share"}
+    token = service.request("POST", "/auth/tokens", body, token=user).json["token"]
+    monkeypatch.setenv("API_URL", service.url)
+    monkeypatch.setenv("SHARE_TOKEN", token)
+
+    shown = node(
+        """
+        const { sharedMovies } = await import("./share.mjs");
+        const missing = await sharedMovies("?colour=red").catch((error) => error.message);
+        console.log(JSON.stringify([await sharedMovies(), missing]));
+        """,
+        tmp_path,
+    )
+
+    assert [movie["title"] for movie in shown[0]] == ["Alien"]
+    assert shown[1] == "colour: Unknown parameter."
 
 
 @needs_node
@@ -448,11 +510,9 @@ def test_the_rate_limits_stated_are_those_there_are():
     section = read("docs/api.md").split("## Rate limits")[1].split("\n## ")[0]
     columns = [re.split(r" *\| *", row) for row in section.splitlines() if row.startswith("| ")][1:]
 
-    units = {"hour": ("hour", 1), "minute": ("minute", 1), "minutes": ("minute", 15)}
-
     def stated(column):
-        cells = [re.match(r"(\d+) \w+ (?:15 )?(hour|minutes?)", row[column]) for row in columns]
-        return sorted((int(cell[1]), *units[cell[2]]) for cell in cells if cell)
+        cells = [re.match(r"(\d+) per (\d+ )?(hour|minute)", row[column]) for row in columns]
+        return sorted((int(cell[1]), cell[3], int(cell[2] or 1)) for cell in cells if cell)
 
     def there_are(limits):
         return sorted(
@@ -460,7 +520,8 @@ def test_the_rate_limits_stated_are_those_there_are():
         )
 
     assert stated(2) == there_are(PER_NETWORK)
-    assert stated(3) == there_are(PER_ACCOUNT)
+    assert stated(3) == there_are(PER_ACCOUNT_AND_NETWORK)
+    assert stated(4) == there_are(PER_ACCOUNT)
 
 
 def test_every_error_is_explained():

@@ -50,7 +50,8 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     assert events()[6:] == [{"event": "email_changed", **me}, {"event": "password_changed", **me}]
 
     stolen = alice.refresh_token
-    alice.post("/auth/refresh")
+    for _ in range(2):
+        alice.post("/auth/refresh")
     clock.advance(seconds=31)
     newest, alice.refresh_token = alice.refresh_token, stolen
     assert alice.post("/auth/refresh").status_code == 401
@@ -72,10 +73,12 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
         {"event": "account_deleted", **me},
     ]
 
-    assert all(re.fullmatch("[0-9a-f]{32}", line["requestId"]) for line in lines())
+    told = [line for line in lines() if line["message"] in {"audit", "request"}]
+    assert all(re.fullmatch("[0-9a-f]{32}", line["requestId"]) for line in told)
     private = ["alice@", "alicia@", "nobody@", "Alice", "Secret name", PASSWORD, newest, stolen]
     if alice.application.extensions["movies_api"].is_embedded:
-        private.remove("alice@")  # in the mail that is written to the log in place of being sent
+        # In the mails that are written to the log in place of being sent
+        private = [text for text in private if text not in {"alice@", "alicia@"}]
     assert [text for text in private if text in stream.getvalue()] == []
 
 

@@ -136,6 +136,7 @@ def test_each_cookie_has_all_its_attributes(alice, make_app, scheme, samesite):
     headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.1"}
     wanted = {"HttpOnly", "Path=/auth", f"SameSite={samesite}"}
     wanted |= {"Secure"} if scheme == "https" or samesite == "None" else set()
+    wanted |= {"Partitioned"} if samesite == "None" else set()
 
     for path, more, age in [
         ("/auth/login", {"json": body}, 7 * 24 * 3600),

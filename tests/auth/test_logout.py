@@ -125,13 +125,13 @@ def test_rejects_a_page_of_a_foreign_origin(alice):
 def test_takes_a_cookie_that_was_replaced_long_ago_for_a_theft(alice, phone, clock, lines):
     old, token, alice.token = alice.refresh_token, alice.token, None
     alice.post("/auth/refresh")
+    alice.post("/auth/refresh")
     clock.advance(seconds=31)
     alice.refresh_token = old
 
     response = alice.post("/auth/logout")
 
-    assert response.status_code == 401
-    assert "Set-Cookie" not in response.headers
+    assert response.status_code == 204
     assert [line["event"] for line in lines() if "event" in line][-1] == "refresh_replayed"
     alice.token = token
     assert not is_in(alice)
@@ -189,7 +189,69 @@ def test_takes_the_cookie_beside_a_token_that_is_none(alice):
     assert not is_in(alice)
 
 
-def test_cannot_be_done_twice(alice):
+@pytest.mark.parametrize("shown", ["token", "cookie", "both", "API token"])
+def test_of_an_ended_session_clears_the_cookie(alice, shown):
+    token, cookie = alice.token, alice.refresh_token
+    if shown == "API token":
+        token, cookie = alice.post("/auth/tokens", json={"name": "x"}).json["token"], None
+    assert alice.post("/auth/logout?scope=all").status_code == 204
+    alice.token = None if shown == "cookie" else token
+
+    for _ in range(2):
+        alice.refresh_token = None if shown == "token" else cookie
+        response = alice.post("/auth/logout")
+        assert response.status_code == 204
+        assert response.headers["Set-Cookie"].startswith("refreshToken=;")
+
+
+@pytest.mark.parametrize("scope", ["others", "all"])
+def test_of_an_ended_session_does_not_claim_to_have_ended_others(alice, phone, scope):
     assert alice.post("/auth/logout").status_code == 204
 
-    assert alice.post("/auth/logout").json["error"]["code"] == "INVALID_TOKEN"
+    response = alice.post(f"/auth/logout?scope={scope}")
+
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "INVALID_TOKEN"
+    assert is_in(phone)
+
+
+def test_rejects_a_token_that_was_made_up_alone(client):
+    client.token = "made.up.token"
+
+    assert client.post("/auth/logout").json["error"]["code"] == "INVALID_TOKEN"
+
+
+@pytest.mark.parametrize("cookie", ["x", "a.b.c.d", "0" * 200])
+def test_clears_a_cookie_of_another_service(client, cookie):
+    client.refresh_token = cookie
+
+    response = client.post("/auth/logout")
+
+    assert response.status_code == 204
+    assert client.refresh_token is None
+
+
+def test_ends_the_sessions_of_all_cookies_of_the_name(app, alice, phone, bob):
+    cookies = [alice.refresh_token, "another-app", bob.refresh_token]
+
+    response = app.test_client(use_cookies=False).post(
+        "/auth/logout", headers={"Cookie": "; ".join(f"refreshToken={each}" for each in cookies)}
+    )
+
+    assert response.status_code == 204
+    assert not is_in(alice)
+    assert not is_in(bob)
+    assert is_in(phone)
+
+
+@pytest.mark.parametrize("samesite", ["Strict", "Lax", "None"])
+def test_deletes_the_cookie_with_and_without_partitioned(make_app, samesite):
+    alice = make_app(COOKIE_SAMESITE=samesite).test_client().sign_up("Alice")
+
+    response = alice.post("/auth/logout", base_url="https://localhost")
+
+    found = [set(header.split("; ")) for header in response.headers.getlist("Set-Cookie")]
+    assert [{"Partitioned"} <= attributes for attributes in found].count(True) == 1
+    assert len(found) == 2
+    for attributes in found:
+        assert {"Max-Age=0", "Path=/auth", "Secure"} <= attributes

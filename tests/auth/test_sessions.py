@@ -50,7 +50,7 @@ def test_lists_every_login_and_token_and_nobody_elses(alice, phone, bob):
     items = sessions(alice)
 
     assert [set(item) for item in items] == [
-        {"id", "kind", "name", "createdAt", "lastUsedAt", "expiresAt", "current"}
+        {"id", "kind", "name", "scope", "createdAt", "lastUsedAt", "expiresAt", "current"}
     ] * 3
     assert sorted(item["kind"] for item in items) == ["login", "login", "token"]
     assert [item["id"] for item in items if item["kind"] == "token"] == [token["id"]]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from shutil import copytree
+from shutil import copy, copytree
 from threading import Event
 
 import flask_migrate
@@ -23,7 +23,7 @@ from ..conftest import Database, app_for, config_for, migrate
 from ..import_helpers import fill
 from ..servers import CHEAP_ARGON2, CHECKOUT, SECRET_KEY
 
-TABLES = {"users", "sessions", "movies", "images", "uploads"}
+TABLES = {"users", "sessions", "email_changes", "movies", "images", "uploads"}
 PRAGMAS = ("foreign_keys", "journal_mode", "busy_timeout")
 
 
@@ -42,7 +42,7 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer
 
-revision, down_revision = "later", "{head}"
+revision, down_revision = "later", "HEAD"
 
 def upgrade():
     for table in ("users", "movies"):
@@ -59,7 +59,7 @@ def later_migrations(tmp_path):
     """The migrations of a later release, which changes two tables."""
     folder = copytree(CHECKOUT / "migrations", tmp_path / "migrations")
     head = ScriptDirectory(str(folder)).get_current_head()
-    (folder / "versions" / "later.py").write_text(LATER.format(head=head))
+    (folder / "versions" / "later.py").write_text(LATER.replace("HEAD", head))
     return str(folder)
 
 
@@ -263,6 +263,23 @@ def test_run_from_any_spelling_of_the_url(empty_database, tmp_path):
 
     assert process.returncode == 0, output
     assert tables(empty_database) == TABLES
+
+
+def test_package_without_a_checkout_asks_for_one(tmp_path):
+    copytree(CHECKOUT / "movies_api", tmp_path / "movies_api")
+    copy(CHECKOUT / "wsgi.py", tmp_path)
+
+    run = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"],
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 1
+    assert run.stderr == f"{tmp_path / 'migrations'} is missing: run the service from a checkout.\n"
 
 
 @pytest.mark.only_on("postgresql")

