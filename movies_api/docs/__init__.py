@@ -5,9 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Response, current_app, request, send_from_directory
+from flask import Blueprint, Response, current_app, send_from_directory
 
 from ..api.blueprint import openapi_spec, public
+from ..images.ingest import own_base
 
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ ASSETS = {
 # The page loads files from this service only
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 bp = Blueprint("docs", __name__)
@@ -30,7 +31,9 @@ bp = Blueprint("docs", __name__)
 @public
 def get_openapi_spec() -> Response:
     """Return the OpenAPI document."""
-    response = Response(_cached_spec(), mimetype="application/json")
+    spec = _render_spec(current_app.name, id(current_app.extensions["flask-smorest"]))
+    server = orjson.dumps([{"url": own_base()}])
+    response = Response(spec.replace(b'[{"url":"/"}]', server, 1), mimetype="application/json")
     response.headers["Cache-Control"] = "no-cache"
     return response
 
@@ -52,12 +55,6 @@ def get_docs_asset(name: str) -> Response:
     return send_from_directory(ASSETS[name], name, max_age=3600)
 
 
-def _cached_spec() -> bytes:
-    app_id = id(current_app.extensions["flask-smorest"])
-    return _render_spec(current_app.name, app_id, request.root_path)
-
-
 @lru_cache(maxsize=4)
-def _render_spec(_name: str, _app: int, prefix: str) -> bytes:
-    spec = openapi_spec(current_app)
-    return orjson.dumps({**spec, "servers": [{"url": prefix}]} if prefix else spec)
+def _render_spec(_name: str, _app: int) -> bytes:
+    return orjson.dumps(openapi_spec(current_app))

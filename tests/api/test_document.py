@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from jsonschema_rs import meta
+from jsonschema_rs import Draft202012Validator, meta
 from werkzeug.datastructures import Headers
 
 from ..document import Document, DriftError, pointer_of
@@ -137,6 +137,73 @@ def test_gives_examples_of_every_body_and_they_are_valid(client):
             assert [error.message for error in validator.iter_errors(example)] == [], place
 
 
+def references_in(node):
+    """Return the names of the schemas that a part of the document uses."""
+    return set(re.findall(r"#/components/schemas/(\w+)", str(node)))
+
+
+def test_only_requests_forbid_other_keys(content):
+    schemas = content["components"]["schemas"]
+    asked = references_in([each.get("requestBody") for path in content["paths"].values() for each in path.values() if "responses" in each])  # fmt: skip
+    asked |= {name for each in asked for name in references_in(schemas[each])}
+
+    closed = {name for name, each in schemas.items() if each.get("additionalProperties") is False}
+    assert closed == asked
+    assert "readOnly" not in str(schemas)
+
+
+def test_each_status_of_an_operation_lists_its_codes(content):
+    schemas, responses = content["components"]["schemas"], content["components"]["responses"]
+
+    def codes_of(path, method, status):
+        response = content["paths"][path][method]["responses"][status]
+        whole = responses.get(response.get("$ref", "").rpartition("/")[2], response)
+        return {
+            code
+            for name in references_in(whole)
+            for code in schemas[name]["properties"]["error"]["properties"]["code"]["enum"]
+        }
+
+    assert codes_of("/auth/login", "post", "401") == {"INVALID_CREDENTIALS"}
+    assert codes_of("/movies", "get", "400") == {"VALIDATION_ERROR"}
+    assert codes_of("/movies", "post", "400") == {"VALIDATION_ERROR", "INVALID_JSON"}
+    assert codes_of("/movies", "post", "403") == {"QUOTA_EXCEEDED", "FORBIDDEN"}
+    assert codes_of("/movies/import", "post", "400") == {"VALIDATION_ERROR"}
+
+
+def test_names_the_address_of_the_request(client):
+    content = client.get("/openapi.json", base_url="https://api.example.com").json
+
+    assert content["servers"] == [{"url": "https://api.example.com"}]
+
+
+def test_public_operations_say_so_and_all_have_descriptions(client):
+    for method, path, operation in client.document.operations():
+        assert "security" in operation, (method, path)
+        assert operation.get("description"), (method, path)
+
+
+def test_every_parameter_has_an_example_that_is_valid(content):
+    for path, item in content["paths"].items():
+        for method, operation in item.items():
+            for each in operation if method == "parameters" else operation.get("parameters", []):
+                validator = Draft202012Validator(each["schema"])
+                assert each["example"] == "" or validator.is_valid(each["example"]), (path, each)
+                assert each["description"], (path, each)
+
+
+def test_lists_the_media_types_and_widths_of_images(content):
+    paths = content["paths"]
+    width = next(
+        each for each in paths["/images/{name}"]["get"]["parameters"] if each["name"] == "w"
+    )
+
+    assert set(paths["/images/{name}"]["put"]["requestBody"]["content"]) == {
+        *("image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"),
+    }
+    assert width["schema"] == {"type": "integer", "enum": [160, 320, 640]}
+
+
 def example_of(document, schema):
     """Build an example of a schema out of those of its properties, as the page does."""
     if "$ref" in schema:
@@ -150,11 +217,14 @@ def example_of(document, schema):
         return given[0]
     if "properties" in schema:
         return {name: example_of(document, each) for name, each in schema["properties"].items()}
+    if "anyOf" in schema:
+        return example_of(document, schema["anyOf"][0])
     if schema.get("type") == "array":
         return [example_of(document, schema["items"])]
     built_in = {"uuid": "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "date-time": "2026-01-31T12:00:00Z"}
     return built_in.get(
-        schema.get("format"), {"object": {}, "boolean": True}.get(schema.get("type"))
+        schema.get("format"),
+        {"object": {}, "boolean": True, "string": "x", "integer": 1}.get(schema.get("type")),
     )
 
 
