@@ -52,7 +52,7 @@ def create_app(config: Config | None = None) -> Flask:
             app.wsgi_app,
             x_for=config.proxy_hops,
             x_proto=1,  # only the first proxy sets it
-            x_host=0,
+            x_host=1,
             x_prefix=1,
         )
     init_logs(app, config)

@@ -1,29 +1,26 @@
-"""Commands of `flask --app wsgi`; the images package defines its own."""
+"""Commands of `flask --app wsgi`; some packages define their own."""
 
 from pathlib import Path
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
-from marshmallow import ValidationError
 
 from . import demo
+from .account.cli import user
 from .api.blueprint import openapi_spec
-from .auth.schemas import Email
 from .auth.sessions import purge_sessions
-from .auth.tokens import reset_link
-from .auth.users import promote_user, user_from_email
 from .config_docs import write_config_docs
-from .db import begin_long_transaction, db
+from .db import begin_long_transaction, db, now
+from .import_export.cli import movies
 
 sessions = AppGroup("sessions", help="Manage sessions.")
-user = AppGroup("user", help="Manage accounts.")
 
 
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (seed, sessions, user, write_openapi, config_docs):
+    for command in (seed, sessions, user, movies, backup, restore, write_openapi, config_docs):
         app.cli.add_command(command)
 
 
@@ -45,31 +42,52 @@ def purge() -> None:
     click.echo(f"Deleted {count} expired sessions.")
 
 
-@user.command()
-@click.argument("email")
-def promote(email: str) -> None:
-    """Make EMAIL an admin."""
-    if not promote_user(parse_email(email)):
-        raise click.ClickException(f"No account has the email address {email}.")
-    click.echo(f"{email} is an admin.")
+@click.command()
+@click.argument("path", metavar="FILE|DIRECTORY", type=click.Path(path_type=Path))
+@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N of a directory.")
+def backup(path: Path, keep: int | None) -> None:
+    """Write all data to a file, or to a new file in a directory, while the service runs.
+
+    The file holds the images, password hashes and, unless SECRET_KEY is set, the secret key: it
+    has mode 0600. It can be restored into either kind of database and of image storage.
+    """
+    from .backup import delete_old_backups, write_backup  # noqa: PLC0415  needed here only
+
+    folder = path
+    if folder.is_dir():
+        path = folder / f"movies-{now():%Y%m%dT%H%M%SZ}.zip"
+    elif keep:
+        raise click.UsageError("--keep requires a directory instead of a file.")
+    manifest = write_backup(path)
+    for old in delete_old_backups(folder, keep) if keep else ():
+        click.echo(f"Deleted {old}.")
+    if missing := manifest["missingImages"]:
+        click.echo(f"{len(missing)} images were deleted meanwhile or are missing.", err=True)
+    click.echo(f"Wrote {path}: {sum(manifest['rows'].values())} rows, {path.stat().st_size} bytes.")
 
 
-@user.command("reset-password")
-@click.argument("email")
-def reset_password(email: str) -> None:
-    """Print a link to set a new password for EMAIL, valid for 30 minutes."""
-    found = user_from_email(parse_email(email))
-    if found is None:
-        raise click.ClickException(f"No account has the email address {email}.")
-    click.echo(reset_link(found))
+@click.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+@click.option("--force", is_flag=True, help="Replace the data of a database that is not empty.")
+@click.option(
+    "--end-sessions",
+    is_flag=True,
+    help="Restore no sessions and API tokens; accounts that exist keep their current password.",
+)
+def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
+    """Restore a backup into this database and image storage, and migrate it."""
+    from .backup import is_key_missing, restore_backup  # noqa: PLC0415  needed here only
 
-
-def parse_email(email: str) -> str:
-    """Return the address as it is stored."""
-    try:
-        return str(Email().deserialize(email))
-    except ValidationError as error:
-        raise click.BadParameter(" ".join(map(str, error.messages))) from error
+    manifest = restore_backup(path, force=force, end_sessions=end_sessions)
+    click.echo(f"Restored {sum(manifest['rows'].values())} rows of {manifest['createdAt']}.")
+    if manifest["isKeyRestored"]:
+        click.echo("The secret key is that of the backup: restart the service.")
+    elif is_key_missing(manifest) and not end_sessions:
+        click.echo(
+            "SECRET_KEY is not the key of the backup: logins have ended. To keep them, set it to "
+            f"the old key and restart. A generated key is in the file: unzip -p {path} secret_key",
+            err=True,
+        )
 
 
 @click.command("openapi")

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from email.policy import default
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +20,19 @@ from sqlalchemy.exc import ArgumentError
 MINIMUM_KEY_LENGTH = 32
 MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
 SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"}
+
+
+WILDCARD = re.compile(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]*[a-z][a-z0-9-]*)+(:[0-9]+)?")
+# Domains below which customers of a host get names
+HOSTING_DOMAINS = (
+    *("herokuapp.com", "vercel.app", "netlify.app", "onrender.com", "fly.dev", "railway.app"),
+    *("pages.dev", "workers.dev", "web.app", "firebaseapp.com", "appspot.com", "run.app"),
+    *("amazonaws.com", "amplifyapp.com", "awsapprunner.com", "cloudfront.net", "github.io"),
+    *("azurewebsites.net", "azurestaticapps.net", "azurecontainerapps.io", "windows.net"),
+    *("gitlab.io", "ondigitalocean.app", "deno.dev", "koyeb.app", "replit.app", "replit.dev"),
+    *("ngrok.io", "ngrok.app", "ngrok-free.app", "trycloudflare.com", "lovable.app", "surge.sh"),
+    *("github.dev", "gitpod.io", "csb.app", "stackblitz.io", "webcontainer.io", "framer.app"),
+)
 
 
 class ConfigError(Exception):
@@ -102,7 +116,7 @@ def parse_secret_keys(text: str) -> tuple[str, ...]:
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Return exact origins; with credentials, a wildcard lets any site act as the user."""
+    """Return origins; with credentials, a `*` alone would let any site act as the user."""
     origins = tuple(_parse_origin(part.strip()) for part in text.split(",") if part.strip())
     if not origins:
         raise ValueError("must list at least one origin, such as https://app.example.com")
@@ -110,17 +124,47 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 
 def _parse_origin(text: str) -> str:
-    if "*" in text:
+    origin = text.rstrip("/").lower()
+    # Of schemes other than http, those of apps and extensions: a typo such as htps is an error
+    schemes = r"(https?|app|capacitor|ionic|tauri|chrome-extension|moz-extension)"
+    host = r"((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]|\.)"
+    if "*" in origin and not WILDCARD.fullmatch(origin):
         raise ValueError(
-            "`*` is not allowed: list the exact origins, such as https://app.example.com"
+            "`*` must be the whole first label of a host, as in https://*.preview.example.com"
         )
-    url = urlsplit(text.rstrip("/").lower())
-    is_origin = re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", url.geturl())
-    if not is_origin or not 0 < (url.port or 1) < 65536:
+    url = urlsplit(origin)
+    if not re.fullmatch(rf"{schemes}://{host}(:[0-9]{{1,5}})?", origin) or url.port == 0:
         raise ValueError(f"{text!r} must be an origin: scheme://host[:port] without a path")
-    if url.port == {"http": 80, "https": 443}[url.scheme]:
-        raise ValueError(f"browsers omit the default port: remove :{url.port} from {text!r}")
-    return url.geturl()
+    if url.port and url.port == {"http": 80, "https": 443}.get(url.scheme):
+        raise ValueError(
+            f"must not name the default port, which browsers omit: remove it from {text!r}"
+        )
+    if "*" in origin and _is_shared_domain((url.hostname or "").removeprefix("*.")):
+        raise ValueError(
+            f"others can get names that match {text!r}: `*` must stand below a domain of your own; "
+            "in the domain of a country, give three labels, as in https://*.example.co.uk"
+        )
+    return origin
+
+
+def _is_shared_domain(domain: str) -> bool:
+    """Return whether names right below the domain may belong to others.
+
+    The public suffix list changes every week, and a copy that is too old would fail open. So a
+    domain of two labels is accepted only below a generic top-level domain: co.uk is not.
+    """
+    *_, name, top = domain.split(".")
+    is_country = len(top) == 2 or top.startswith("xn--")
+    has_two_labels = f"{name}.{top}" == domain
+    is_hosting = any(f".{domain}".endswith(f".{host}") for host in HOSTING_DOMAINS)
+    return (is_country and has_two_labels) or is_hosting
+
+
+@lru_cache(maxsize=8)
+def origin_pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern that matches exactly these origins; `*` stands for one label."""
+    escaped = [re.escape(origin).replace(r"\*", "[a-z0-9-]+") for origin in origins]
+    return re.compile(rf"(?:{'|'.join(escaped)})\Z")
 
 
 def _is_url(text: str, *schemes: str) -> bool:
@@ -163,7 +207,12 @@ def parse_base_url(text: str) -> str:
     url = urlsplit(text.rstrip("/"))
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
         raise ValueError("must be an http(s) URL without a query, such as https://cdn.example.com")
-    return url.geturl()
+    return url._replace(netloc=url.netloc.lower()).geturl()
+
+
+def parse_base_urls(text: str) -> tuple[str, ...]:
+    """Return http or https URLs without trailing slashes."""
+    return tuple(parse_base_url(part.strip()) for part in text.split(",") if part.strip())
 
 
 def parse_bucket(text: str) -> str:
@@ -200,15 +249,24 @@ class Config:
     first. Unset: a key is generated and kept in `INSTANCE_DIR`."""
     cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", parse_origins, "http://localhost:3000")
     """Origins of the frontends (`scheme://host[:port]`, separated by commas). Their pages may
-    call the API with the refresh cookie and read its responses. `*` is not allowed."""
+    call the API with the refresh cookie and read its responses. Apps and extensions have origins
+    too: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://<id>`. A `*` stands for
+    one whole label below a domain of your own: `https://*.preview.example.com`."""
     proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
     """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
-    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and a path prefix
-    from X-Forwarded-Prefix. Heroku: 1; behind the rewrites of Next.js, one more. If the number is
-    too high, clients can forge them."""
+    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and host and path
+    prefix from X-Forwarded-Host and X-Forwarded-Prefix. Heroku: 1; behind the rewrites of
+    Next.js, one more. If the number is too high, clients can forge them."""
+    public_url: str | None = setting("PUBLIC_URL", parse_base_url, None)
+    """Public address of the service, with the path prefix if there is one:
+    `https://api.example.com`. All URLs in responses start with it. Unset: the address that the
+    client calls, as far as `PROXY_HOPS` lets proxies name it."""
+    former_urls: tuple[str, ...] = setting("FORMER_URLS", parse_base_urls, "")
+    """Earlier values of `PUBLIC_URL` and `IMAGE_BASE_URL`, separated by commas: image URLs in
+    requests and imports that start with one are recognized as images of this service."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
-    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure;
-    does not work in Safari) when they are on two sites."""
+    """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure
+    and Partitioned; does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
     are rejected with 413."""
@@ -228,8 +286,9 @@ class Config:
     separately."""
     ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", parse_switch, "true")
     """`false` disables all rate limits, for tests and load tests."""
-    frontend_url: str = setting("FRONTEND_URL", _parse_origin, "http://localhost:3000")
-    """Origin of the frontend that emails link to. Required with `SMTP_URL`."""
+    frontend_url: str = setting("FRONTEND_URL", parse_base_url, "http://localhost:3000")
+    """Address of the frontend that emails link to, with its path if there is one. Required with
+    `SMTP_URL`."""
     smtp_url: str | None = setting("SMTP_URL", parse_smtp_url, None)
     """Mail server: `smtps://user:password@host:465`, or `smtp://user:password@host:587` for
     STARTTLS. Unset: with SQLite, emails are written to the log; with PostgreSQL, password reset
@@ -308,19 +367,39 @@ class Config:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
         """Read all settings; raise one ConfigError that names every invalid one."""
         values: dict[str, Any] = {}
-        errors: list[str] = []
+        environ, errors = _read_secret_files(environ)
         for each in fields(cls):
             variable, default = each.metadata["variable"], each.metadata["default"]
-            text = environ.get(variable, "").strip() or default
+            text = environ.get(variable, "") or default
             try:
                 values[each.name] = None if text is None else each.metadata["read"](text)
             except ValueError as error:
                 shown = "(not shown)" if variable in SECRETS else repr(text)
                 errors.append(f"{variable}={shown}: {error}")
-        errors += _apply_defaults(values, {name: text.strip() for name, text in environ.items()})
+        errors += _apply_defaults(values, environ)
         if errors:
             raise ConfigError("\n".join(["The settings are invalid:", *errors]))
         return cls(**values)
+
+
+def _read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the variables, with secrets of files that NAME_FILE names, and errors."""
+    found, errors = {name: text.strip() for name, text in environ.items()}, []
+    for variable in sorted(SECRETS):
+        if not (path := found.get(f"{variable}_FILE")):
+            continue
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "must contain text in UTF-8"
+            errors.append(f"{variable}_FILE={path!r}: cannot be read ({reason})")
+            continue
+        if not text:
+            errors.append(f"{variable}_FILE={path!r}: the file is empty")
+        elif found.get(variable):
+            errors.append(f"{variable} and {variable}_FILE are both set: remove one")
+        found[variable] = found.get(variable) or text
+    return found, errors
 
 
 def _apply_defaults(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:

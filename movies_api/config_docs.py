@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from .config import Config
+from .config import SECRETS, Config
 
 TABLE = re.compile(r"(?<=<!-- settings -->\n).*(?=<!-- end of settings -->)", re.DOTALL)
 HEAD = """\
@@ -62,6 +62,8 @@ def documented_settings() -> Iterator[Setting]:
     }
     for each in fields(Config):
         text = " ".join(texts.get(each.name, "").split())
+        if each.metadata["variable"] in SECRETS:
+            text += f" Or the path of a file with it: `{each.metadata['variable']}_FILE`."
         yield Setting(each.metadata["variable"], each.metadata["default"], text)
 
 

@@ -1,4 +1,4 @@
-"""Logs on stdout, one line per request, as JSON or text; request ids."""
+"""Logs on stdout (of commands on stderr), one line per request, as JSON or text; request ids."""
 
 import logging
 import re
@@ -6,9 +6,10 @@ import secrets
 import sys
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
+import click
 import orjson
 from flask import Flask, g, has_request_context, request
 from flask.wrappers import Response
@@ -48,9 +49,9 @@ class TextFormatter(logging.Formatter):
         return f"{super().format(record)} {CONTROL.sub('?', added)}".rstrip()
 
 
-def formatter(log_format: str) -> logging.Formatter:
+def formatter(log_format: str, stream: TextIO) -> logging.Formatter:
     """Return the formatter for json, text or auto (text on a terminal, JSON otherwise)."""
-    if log_format == "text" or (log_format == "auto" and sys.stdout.isatty()):
+    if log_format == "text" or (log_format == "auto" and stream.isatty()):
         return TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     return JsonFormatter()
 
@@ -58,15 +59,18 @@ def formatter(log_format: str) -> logging.Formatter:
 def init_logs(app: Flask, config: Config) -> None:
     """Set up logging, and a request id and a log line for each request."""
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(formatter(config.log_format))
+        # The output of a command is only its answer
+        context = click.get_current_context(silent=True)
+        is_command = context is not None and context.info_name != "run"
+        handler = logging.StreamHandler(sys.stderr if is_command else sys.stdout)
+        handler.setFormatter(formatter(config.log_format, handler.stream))
         log.addHandler(handler)
         log.propagate = False
     log.setLevel(config.log_level)
     for server_handler in logging.getLogger("gunicorn.error").handlers:  # use our format
         if isinstance(server_handler, logging.StreamHandler):
             server_handler.setStream(sys.stdout)
-            server_handler.setFormatter(formatter(config.log_format))
+            server_handler.setFormatter(formatter(config.log_format, sys.stdout))
     # Our lines do not show the caller, thread or process; finding them takes a third of the time
     logging._srcfile = None  # noqa: SLF001  as the standard library documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -31,11 +31,12 @@ Job = Callable[[], None]
 
 
 class Mail(NamedTuple):
-    """An email to a user."""
+    """An email to a user; `write` returns its text for each attempt, or None to drop it."""
 
     user: UUID
-    message: EmailMessage
-    recipient: Address
+    to: str
+    subject: str
+    write: Callable[[], str | None]
     on_sent: Job
 
 
@@ -136,31 +137,39 @@ def _outbox() -> Outbox:
     return outbox
 
 
-def send_email(user: UUID, to: str, subject: str, text: str, on_sent: Job = lambda: None) -> None:
+def send_email(
+    user: UUID,
+    to: str,
+    subject: str,
+    text: str | Callable[[], str | None],
+    on_sent: Job = lambda: None,
+) -> None:
     """Send an email to a user; without SMTP_URL log a warning, in embedded mode with the text."""
-    if current_config().smtp_url is None:
-        content = f"; to {to}:\n{text}" if current_config().is_embedded else ""
-        log.warning("SMTP_URL is not set: mail not sent%s", content)
-        on_sent()
-        return
-    message = EmailMessage()
-    message["From"], message["Subject"] = current_config().mail_from, subject
-    message["Date"] = formatdate(usegmt=True)
-    message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
-    message.set_content(text)
-    try:
-        recipient = message["To"] = _address(to)
-    except (MessageError, ValueError) as error:
-        log.error("mail not sent: invalid address: %s", type(error).__name__)
-        return
-    _attempt(Mail(user, message, recipient, on_sent), 1)
+    _attempt(Mail(user, to, subject, text if callable(text) else lambda: text, on_sent), 1)
 
 
 def _attempt(mail: Mail, number: int) -> None:
     """Deliver an email; if that fails for now, queue the next attempt."""
+    if (text := mail.write()) is None:
+        return
+    if current_config().smtp_url is None:
+        content = f"; to {mail.to}:\n{text}" if current_config().is_embedded else ""
+        log.warning("SMTP_URL is not set: mail not sent%s", content)
+        mail.on_sent()
+        return
     about = {"fields": {"userId": mail.user}}
+    message = EmailMessage()
+    message["From"], message["Subject"] = current_config().mail_from, mail.subject
+    message["Date"] = formatdate(usegmt=True)
+    message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
+    message.set_content(text)
     try:
-        _deliver(mail)
+        recipient = message["To"] = _address(mail.to)
+    except (MessageError, ValueError) as error:
+        log.error("mail not sent: invalid address: %s", type(error).__name__)
+        return
+    try:
+        _deliver(message, recipient.addr_spec)
     except OSError as error:  # includes the errors of smtplib
         if (code := _code_of(error)) >= 500:
             log.error("mail rejected: %s", code, extra=about)  # the text may contain the address
@@ -171,7 +180,7 @@ def _attempt(mail: Mail, number: int) -> None:
             log.error("mail given up after %s attempts", number, extra=about)
             return
         retry = partial(_attempt, mail, number + 1)
-        _outbox().submit(mail.recipient.domain, retry, PAUSES[number - 1])
+        _outbox().submit(recipient.domain, retry, PAUSES[number - 1])
     else:
         mail.on_sent()
 
@@ -190,7 +199,7 @@ def _address(to: str) -> Address:
     return Address(addr_spec=found.ascii_email)
 
 
-def _deliver(mail: Mail) -> None:
+def _deliver(message: EmailMessage, recipient: str) -> None:
     url = urlsplit(current_config().smtp_url or "")
     host, context = url.hostname or "", ssl.create_default_context()
     if url.scheme == "smtps":
@@ -205,4 +214,4 @@ def _deliver(mail: Mail) -> None:
             server.starttls(context=context)  # raises without STARTTLS: no plain text password
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
-        server.send_message(mail.message, to_addrs=[mail.recipient.addr_spec])
+        server.send_message(message, to_addrs=[recipient])

@@ -29,7 +29,10 @@ KEY_LENGTH = 255
 
 
 class User(db.Model):  # type: ignore[name-defined]
-    """An account; movie_count saves every list a count."""
+    """An account; movie_count saves every list a count.
+
+    A user with disabled_at cannot log in, and has no sessions.
+    """
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
@@ -41,8 +44,9 @@ class User(db.Model):  # type: ignore[name-defined]
     role: Mapped[str] = mapped_column(String(5), server_default="user")
     theme: Mapped[str] = mapped_column(String(6), server_default="system")
     language: Mapped[str] = mapped_column(String(35), server_default="en")
-    movie_count: Mapped[int] = mapped_column(server_default="0")
+    movie_count: Mapped[int] = mapped_column(server_default="0", info={"is_derived": True})
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 users = User.__table__

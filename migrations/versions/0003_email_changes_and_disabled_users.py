@@ -1,4 +1,4 @@
-"""Add the table of email changes, so that the old address can revert one.
+"""Add email changes, which the old address can revert, and when a user was disabled.
 
 Revision ID: 0003
 Revises: 0001
@@ -11,7 +11,8 @@ revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the table and the column."""
+    op.add_column("users", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "email_changes",
         sa.Column(
@@ -37,5 +38,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop both."""
     op.drop_table("email_changes")
+    op.drop_column("users", "disabled_at")

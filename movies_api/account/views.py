@@ -1,5 +1,6 @@
 """The caller's account: profile, password, deletion, password reset."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from flask import g
@@ -24,8 +25,6 @@ from ..auth.users import (
     change_email,
     change_user,
     is_email_taken,
-    lock_user,
-    remove_user,
     revert_email,
     set_password_hash,
     user_from_email,
@@ -34,12 +33,11 @@ from ..auth.users import (
 )
 from ..config import current_config
 from ..db import db
-from ..images.cleanup import delete_orphans
-from ..images.queries import charged_bytes, image_keys_of_user
+from ..images.queries import charged_bytes
 from ..logs import audit
 from ..mail import run_in_background, send_email
-from ..movies.queries import lock_movies_of, remove_movies_of
 from . import schemas
+from .deletion import delete_account_data
 
 INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
@@ -133,18 +131,8 @@ def delete_account(fields: dict[str, Any]) -> None:
     """Delete your account and everything that belongs to it, immediately and for good."""
     me = load_account()
     check_password(me, fields["password"], "password")
-    # Before the transaction: images added meanwhile are deleted by later uploads
-    images = image_keys_of_user(me.id)
-    # A DELETE locks the movie, then its owner; an INSERT locks the owner, twice. This order, before
-    # anything is deleted, rules out a deadlock with either
-    lock_movies_of(me.id)
-    lock_user(me.id)
-    remove_movies_of(me.id)
-    if not remove_user(me):
+    if not delete_account_data(me):
         abort_stale("password")
-    db.session.commit()
-    audit("account_deleted", me.id)
-    delete_orphans(images)
 
 
 @bp.put("/me/password")
@@ -283,13 +271,16 @@ def mail_reset_link(email: str) -> None:
     if (user := user_from_email(email)) is None:
         return
     links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
-    if is_limit_reached("reset mail", links):
-        return
-    text = (
+
+    def write() -> str | None:
+        """Return the text, with a link that is valid from now, however late the attempt."""
+        if is_limit_reached("reset mail", links):
+            return None
         # Without the name: an attacker could put text of their own into it
-        f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
-        "If you did not request this, ignore this email; your password stays the same.\n"
-    )
-    send_email(
-        user.id, email, "Reset your password", text, lambda: count_attempt("reset mail", links)
-    )
+        return (
+            f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+            "If you did not request this, ignore this email; your password stays the same.\n"
+        )
+
+    on_sent = partial(count_attempt, "reset mail", links)
+    send_email(user.id, email, "Reset your password", write, on_sent)

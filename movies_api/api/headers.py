@@ -1,6 +1,5 @@
 """Headers of every response: security headers and CORS."""
 
-import re
 from typing import Any
 
 from flask import Flask, request
@@ -8,7 +7,7 @@ from flask.wrappers import Response
 from flask_cors import CORS
 from werkzeug.datastructures import Headers
 
-from ..config import Config
+from ..config import Config, origin_pattern
 
 EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 
@@ -29,7 +28,7 @@ def init_headers(app: Flask, config: Config) -> None:
     app.after_request(add_security_headers)
     CORS(
         app,
-        origins=[re.compile(re.escape(origin) + r"\Z") for origin in config.cors_origins],
+        origins=[origin_pattern(config.cors_origins)],
         supports_credentials=True,
         expose_headers=EXPOSED_HEADERS,
         max_age=86400,

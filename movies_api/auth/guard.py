@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from ..api.blueprint import is_public, scopes_of
 from ..api.errors import abort_with
-from ..config import current_config
+from ..config import current_config, origin_pattern
 from ..db import now
 from ..signers import CLOCK_SKEW
 from .sessions import find_api_token_caller, find_caller
@@ -77,6 +77,7 @@ def check_origin() -> None:
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if site == "same-origin" or (origin is None and site in {None, "none"}):
         return
-    own = urlsplit(request.host_url)
-    if origin not in {*current_config().cors_origins, f"{own.scheme}://{own.netloc}"}:
+    own = [urlsplit(url) for url in (request.host_url, current_config().public_url or "")]
+    is_own = origin in [f"{url.scheme}://{url.netloc}" for url in own if url.netloc]
+    if not is_own and not origin_pattern(current_config().cors_origins).match(origin or ""):
         abort_with(403, message="Requests from this origin are not allowed. Add it to CORS_ORIGIN.")

@@ -1,7 +1,7 @@
 """Users: statements about accounts."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,26 +9,34 @@ from uuid import UUID, uuid4
 from sqlalchemy import Row, bindparam, delete, insert, select, union_all, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ..db import autocommit_one, execute_in_transaction, now
+from ..db import autocommit_all, autocommit_one, execute_in_transaction, now
 from ..models import email_changes, users
 from .passwords import hash_password, needs_rehash, verify_password
 
 REVERT_LIFETIME = timedelta(days=7)
-NOT_SHOWN = {"password_hash", "movie_count"}
+NOT_SHOWN = {"password_hash", "movie_count", "disabled_at"}
 PROFILE = tuple(column for column in users.c if column.name not in NOT_SHOWN)
 IS_USER = users.c.id == bindparam("user")
-USER = select(*PROFILE, users.c.password_hash).where(IS_USER)
-LOGIN = select(*PROFILE, users.c.password_hash).where(users.c.email == bindparam("email"))
-LOCK_SHARED = select(users.c.password_hash).where(IS_USER).with_for_update(read=True)
+IS_ENABLED = users.c.disabled_at.is_(None)
+USER = select(*PROFILE, users.c.password_hash).where(IS_USER, IS_ENABLED)
+ACCOUNT = select(users).where(users.c.email == bindparam("email"))
+ACCOUNTS = (
+    select(users).where(users.c.email > bindparam("after")).order_by(users.c.email).limit(500)
+)
+LOGIN = select(*PROFILE, users.c.password_hash).where(
+    users.c.email == bindparam("email"), IS_ENABLED
+)
+LOCK_SHARED = select(users.c.password_hash).where(IS_USER, IS_ENABLED).with_for_update(read=True)
 LOCK_MOVIE_COUNT = select(users.c.movie_count).where(IS_USER).with_for_update(key_share=True)
 LOCK = select(users.c.id).where(IS_USER).with_for_update()
-PROMOTE = (
-    update(users).where(users.c.email == bindparam("address")).values(role="admin")
-).returning(users.c.id)
+DISABLE = update(users).where(IS_USER).values(disabled_at=bindparam("at"))
 HASH_UNCHANGED = IS_USER & (users.c.password_hash == bindparam("old"))
 REMOVE = delete(users).where(HASH_UNCHANGED)
 REHASH = (
-    update(users).where(HASH_UNCHANGED).values(password_hash=bindparam("new")).returning(users.c.id)
+    update(users)
+    .where(HASH_UNCHANGED, IS_ENABLED)
+    .values(password_hash=bindparam("new"))
+    .returning(users.c.id)
 )
 ADD_USER = insert(users).returning(*PROFILE)
 IS_REVERTIBLE = email_changes.c.changed_at > bindparam("since")
@@ -53,8 +61,9 @@ END_EMAIL_CHANGES = (
 )
 RESTORE = (
     update(users)
-    .where(IS_USER)
+    .where(IS_USER, IS_ENABLED)
     .values(email=bindparam("new_email"), password_hash=bindparam("new_password_hash"))
+    .returning(users.c.email)
 )
 
 
@@ -71,8 +80,21 @@ def user_to_dict(user: Row[Any]) -> dict[str, Any]:
 
 
 def user_from_email(email: str) -> Row[Any] | None:
-    """Return the user with the password hash, or None."""
+    """Return the user with the password hash, or None if unknown or disabled."""
     return autocommit_one(LOGIN, {"email": email})
+
+
+def account_from_email(email: str) -> Row[Any] | None:
+    """Return all columns of the user, disabled or not, or None."""
+    return autocommit_one(ACCOUNT, {"email": email})
+
+
+def iter_accounts() -> Iterator[Mapping[str, Any]]:
+    """Yield all columns of every user, by email."""
+    after = ""
+    while page := autocommit_all(ACCOUNTS, {"after": after}):
+        yield from page
+        after = page[-1]["email"]
 
 
 def add_user(name: str, email: str, password_hash: str) -> Row[Any]:
@@ -82,12 +104,12 @@ def add_user(name: str, email: str, password_hash: str) -> Row[Any]:
 
 
 def user_from_id(user: UUID) -> Row[Any] | None:
-    """Return the user with the password hash, or None."""
+    """Return the user with the password hash, or None if unknown or disabled."""
     return autocommit_one(USER, {"user": user})
 
 
 def lock_user_shared(user: UUID) -> str | None:
-    """Lock the row against updates; return the password hash, or None if it is deleted."""
+    """Lock the row against updates; return the password hash, or None if deleted or disabled."""
     return execute_in_transaction(LOCK_SHARED, {"user": user}).scalar_one_or_none()
 
 
@@ -140,8 +162,8 @@ def is_email_taken(email: str, user: UUID | None = None) -> bool:
 def revert_email(user: UUID, change: int, password_hash: str) -> str | None:
     """Undo a change of email and all later ones, in the request's transaction.
 
-    Return the address, or None if the change is too old or reverted already. The caller ends the
-    sessions: the thief who changed the email must lose access.
+    Return the address, or None if the change is too old or reverted already, or the user is
+    disabled. The caller ends the sessions: the thief who changed the email must lose access.
     """
     lock_user(user)  # first, so that no change is added meanwhile
     values = {"user": user, "change": change, "since": now() - REVERT_LIFETIME}
@@ -149,20 +171,20 @@ def revert_email(user: UUID, change: int, password_hash: str) -> str | None:
     if change not in ended:
         return None
     restored = {"user": user, "new_email": ended[change], "new_password_hash": password_hash}
-    execute_in_transaction(RESTORE, restored)
-    return str(ended[change])
+    email: str | None = execute_in_transaction(RESTORE, restored).scalar_one_or_none()
+    return email
 
 
 @lru_cache(maxsize=16)
 def _change(names: tuple[str, ...]) -> ReturningUpdate[Any]:
-    is_same = HASH_UNCHANGED & (users.c.email == bindparam("old_email"))
+    is_same = HASH_UNCHANGED & IS_ENABLED & (users.c.email == bindparam("old_email"))
     statement = update(users).where(is_same if "email" in names else IS_USER)
     return statement.values({name: bindparam(f"new_{name}") for name in names}).returning(*PROFILE)
 
 
-def promote_user(email: str) -> bool:
-    """Make the user an admin; False when there is none."""
-    return autocommit_one(PROMOTE, {"address": email}) is not None
+def set_disabled(user: UUID, at: datetime | None) -> None:
+    """Disable the user, or enable it with None; the caller ends the sessions."""
+    execute_in_transaction(DISABLE, {"user": user, "at": at})
 
 
 def lock_user(user: UUID) -> None:

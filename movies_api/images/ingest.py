@@ -44,8 +44,8 @@ def public_base() -> str:
 
 
 def own_base() -> str:
-    """Return the base URL of the service in this request."""
-    return request.url_root.rstrip("/")
+    """Return the public address of the service, without a trailing slash."""
+    return current_config().public_url or request.url_root.rstrip("/")
 
 
 def absolutize_urls(rows: Iterable[dict[str, Any]], base: str = "") -> None:
@@ -160,26 +160,27 @@ def _sanitize_or_abort(file: BinaryIO, field: str) -> SanitizedImage:
         abort_validation({field: [error.args[0]]})
 
 
-def parse_image_url(url: str) -> tuple[str, bool]:
-    """Return the image name in a URL, and whether the URL has a base of this service."""
+def parse_image_url(url: str) -> str | None:
+    """Return the image name in a URL of this service, or None for any other URL."""
     base, _, name = url.rpartition(FOLDER)
-    is_ours = base in {current_config().image_base_url, own_base()}
-    return (name.partition("?")[0], True) if is_ours else (name, False)
+    config = current_config()
+    bases = [config.public_url, config.image_base_url, request.url_root, *config.former_urls]
+    is_ours = base.lower() in [each.lower().rstrip("/") for each in bases if each]
+    return name.partition("?")[0] if is_ours else None
 
 
 def _resolve_own_url(owner: UUID, url: str) -> str:
     """Return the path of a stored image, or the unchanged URL."""
-    if FOLDER not in url:
+    if (name := parse_image_url(url)) is None:
         return url
-    name, is_ours = parse_image_url(url)
     key: str | None = None
     if KEY_PATTERN.fullmatch(name):
         key = name if touch_image(name) else None
-    elif is_ours and UPLOAD_PATTERN.fullmatch(name):
+    elif UPLOAD_PATTERN.fullmatch(name):
         key = _resolve_upload(owner, UUID(name))
-    if key is None and is_ours:
+    if key is None:
         abort_validation({"imageUrl": [IMAGE_NOT_FOUND]})
-    return FOLDER + key if key else url
+    return FOLDER + key
 
 
 def _resolve_upload(owner: UUID, upload: UUID) -> str | None:

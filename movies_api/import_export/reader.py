@@ -1,6 +1,6 @@
 """Reader: the rows of a file, validated like POST /movies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, groupby, islice
@@ -34,6 +34,7 @@ from .text_encoding import decode_text
 MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
 MAX_FIRST_OBJECTS = 20  # that identify the format
 MAX_IGNORED = 1000  # names of columns in a response
+Progress = Callable[[int], object]
 
 
 @dataclass(slots=True)
@@ -82,8 +83,9 @@ class ImportRow:
 class ParsedFile:
     """The rows of a file in all its parts; a bundle has several, whose entries are merged."""
 
-    def __init__(self) -> None:
-        """Start with nothing."""
+    def __init__(self, progress: Progress) -> None:
+        """Start with nothing; `progress` is called with the bytes of each row."""
+        self.progress = progress
         self.parts: list[Part] = []
         self.rows: list[ImportRow] = []
         self.ignored_columns: dict[str, None] = {}
@@ -105,6 +107,7 @@ class ParsedFile:
             if next(self.numbers) >= limit:
                 text = f"The file has more than {limit} rows. Split it."
                 abort_unreadable(Message(text, "too_long"))
+            self.progress(record.end - record.start)
             if record.value is not None:
                 rows.append(row := ImportRow(part, record.line, record.start, record.end))
                 try:
@@ -143,9 +146,9 @@ class ParsedFile:
             row.fields["year"] = intern(year)
 
 
-def read_file(raw: IO[bytes], file_name: str, files: ExitStack) -> ParsedFile:
+def read_file(raw: IO[bytes], file_name: str, files: ExitStack, progress: Progress) -> ParsedFile:
     """Return the rows of a file, or abort if it cannot be read; `files` closes temporary files."""
-    parsed = ParsedFile()
+    parsed = ParsedFile(progress)
     if not is_archive(raw):
         _read_text(parsed, raw, file_name, files)
         return parsed

@@ -25,20 +25,20 @@ TOO_MANY_IMAGES = f"A file may contain {MAX_NEW_IMAGES} new images. Send this ro
 
 def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> None:
     """Replace each row's image by its stored form; drop images that do not exist."""
-    names = [
-        parse_image_url(url) if FOLDER in (url := _row_url(row)) else ("", False) for row in rows
-    ]
-    keys = {name for name, _ in names if KEY_PATTERN.fullmatch(name)}
+    names = [parse_image_url(_row_url(row)) for row in rows]
+    keys = {name for name in names if name and KEY_PATTERN.fullmatch(name)}
     there = (existing_keys if is_dry else touch_images)(keys)
     new: list[tuple[ImportRow, InlineFile | UUID]] = []
-    for row, (name, is_ours) in zip(rows, names, strict=True):
+    for row, name in zip(rows, names, strict=True):
         if isinstance(image := row.fields.get("image_url"), InlineFile):
             new.append((row, image))
+        elif name is None:
+            continue
         elif name in there:
             row.fields["image_url"] = FOLDER + name
-        elif is_ours and UPLOAD_PATTERN.fullmatch(name):
+        elif UPLOAD_PATTERN.fullmatch(name):
             new.append((row, UUID(name)))
-        elif is_ours:
+        else:
             _drop_image(row)
     end = monotonic() + MAX_SECONDS
     for row, value in new[:MAX_NEW_IMAGES]:

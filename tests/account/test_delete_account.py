@@ -67,7 +67,7 @@ def test_the_password_before_does_not_end_the_account(alice, make_client, meanwh
     phone = make_client().log_in("alice@example.com")
     movie = alice.post("/movies", json={"title": "Alien"}).json
     body = {"currentPassword": PASSWORD, "newPassword": "an even better battery"}
-    meanwhile("lock_movies_of", lambda: alice.put("/me/password", json=body))
+    meanwhile("delete_account_data", lambda: alice.put("/me/password", json=body))
 
     response = phone.delete("/me", json={"password": PASSWORD})
 
@@ -79,7 +79,7 @@ def test_the_password_before_does_not_end_the_account(alice, make_client, meanwh
 
 def test_an_account_goes_once(alice, make_client, meanwhile):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("lock_movies_of", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    meanwhile("delete_account_data", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = phone.delete("/me", json={"password": PASSWORD})
 

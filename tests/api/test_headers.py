@@ -129,6 +129,46 @@ def test_several_origins_may_be_allowed(app, database, tmp_path):
     )
 
 
+WILDCARD = "https://*.preview.example.com, capacitor://localhost"
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_allowed"),
+    [
+        ("https://pr-7.preview.example.com", True),
+        ("capacitor://localhost", True),
+        ("https://preview.example.com", False),
+        ("https://.preview.example.com", False),
+        ("https://a.b.preview.example.com", False),
+        ("http://pr-7.preview.example.com", False),
+        ("https://pr-7.preview.example.com:8443", False),
+        ("https://pr-7.preview.example.com.evil.example", False),
+        ("https://evil.example/.preview.example.com", False),
+        ("https://pr-7.previewXexample.com", False),
+        ("capacitor://localhost.evil.example", False),
+        ("null", False),
+    ],
+)
+def test_wildcards_and_apps_count_for_cors_and_for_the_cookie(make_app, origin, is_allowed):
+    client = make_app(CORS_ORIGIN=WILDCARD).test_client()
+
+    health = client.get("/health", headers={"Origin": origin})
+    refresh = client.post("/auth/refresh", headers={"Origin": origin})
+
+    allowed = health.headers.get("Access-Control-Allow-Origin")
+    assert allowed == (origin if is_allowed else None)
+    assert refresh.json["error"]["code"] == ("MISSING_TOKEN" if is_allowed else "FORBIDDEN")
+
+
+@pytest.mark.parametrize("base", ["http://localhost", "https://api.example.com"])
+def test_a_page_of_the_service_itself_may_use_the_cookie(make_app, base):
+    client = make_app(PUBLIC_URL="https://api.example.com/films").test_client()
+
+    response = client.post("/auth/refresh", headers={"Origin": base})
+
+    assert response.json["error"]["code"] == "MISSING_TOKEN"
+
+
 @pytest.mark.parametrize("given", ["abc", "req-1.2_3", "0" * 32, "x" * 64])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_callers_request_id_comes_back(client, kind, given):

@@ -164,11 +164,60 @@ def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
     assert read(DATABASE_URL=f"sqlite:///{tmp_path}/{name}").is_embedded
 
 
+BAD_ORIGINS = [
+    *("https://*", "https://*.com", "*://*.example.com", "https://pr-*.example.com"),
+    *("https://*.*.example.com", "https://app.*.example.com", "https://**.example.com"),
+    *("https://*.example.com:443", "https://*.example.com/x", "capacitor://*.example.com"),
+    *("https://*.co.uk", "https://*.example.io", "https://*.xn--p1ai", "https://*.0.0.1"),
+    *(
+        "htps://app.example.com",
+        "file:///x",
+        "chrome-extension://",
+        "javascript://x",
+        "https://a..b",
+    ),
+    *[
+        f"https://*.{suffix}"
+        for suffix in (
+            *(
+                "herokuapp.com",
+                "vercel.app",
+                "netlify.app",
+                "onrender.com",
+                "fly.dev",
+                "railway.app",
+            ),
+            *("up.railway.app", "ann.vercel.app", "github.io", "pages.dev", "web.app"),
+            *("azurewebsites.net", "centralus.azurestaticapps.net", "s3.amazonaws.com"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://."),
+        *("chrome-extension://abcdefghijklmnopabcdefghijklmnop", "http://tauri.localhost"),
+        *("https://*.preview.example.com", "https://*.example.com", "https://*.example.co.uk"),
+        *("http://*.dev.example.com:3000", "http://[::1]:3000", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_origin_may_be_that_of_an_app_or_a_wildcard_label(read, origin):
+    assert read(CORS_ORIGIN=origin).cors_origins == (origin,)
+
+
+def test_a_frontend_may_have_a_path(read):
+    url = "https://example.com/App"
+
+    assert read(FRONTEND_URL=f"{url}/").frontend_url == url
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("CORS_ORIGIN", "*"),
-        ("CORS_ORIGIN", "https://*.example.com"),
+        *[("CORS_ORIGIN", origin) for origin in BAD_ORIGINS],
         ("CORS_ORIGIN", "https://ok.example,*"),
         ("CORS_ORIGIN", "example.com"),
         ("CORS_ORIGIN", "https://example.com/app"),
@@ -191,7 +240,7 @@ def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("RATELIMIT_ENABLED", "yes"),
-        ("FRONTEND_URL", "https://example.com/app"),
+        ("FRONTEND_URL", "https://example.com/app?x=1"),
         ("FRONTEND_URL", "javascript:alert(1)"),
         ("MAIL_FROM", "nobody"),
         ("MAIL_FROM", "Ann, Bob <ann@example.com>"),
@@ -312,3 +361,40 @@ def test_processes_that_start_together_share_the_secret(tmp_path):
     assert len({process.communicate()[0] for process in started}) == 1
     assert [process.returncode for process in started] == [0, 0, 0]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field"),
+    [
+        ("SECRET_KEY", SECRET_KEY, "secret_keys"),
+        ("DATABASE_URL", SERVER, "database_url"),
+        ("REDIS_URL", "redis://:s3cr3t-pw@host/0", "redis_url"),
+        ("SMTP_URL", "smtp://ann:s3cr3t-pw@host", "smtp_url"),
+    ],
+)
+def test_a_secret_can_be_in_a_file(read, tmp_path, variable, value, field):
+    (tmp_path / "secret").write_text(f"{value}\n")
+    others = {"FRONTEND_URL": "https://x.example", "SECRET_KEY": SECRET_KEY}
+    others.pop(variable, None)
+
+    config = read(**others, **{f"{variable}_FILE": str(tmp_path / "secret")})
+
+    assert getattr(config, field) == getattr(read(**others, **{variable: value}), field)
+    assert "s3cr3t-pw" not in repr(config)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", SECRET_KEY.encode()])
+def test_a_secret_of_an_unusable_file_is_rejected(faults, tmp_path, content):
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    also = {"SECRET_KEY": SECRET_KEY} if content == SECRET_KEY.encode() else {}
+
+    lines = faults(DATABASE_URL=SERVER, SECRET_KEY_FILE=str(path), **also)
+
+    assert any("SECRET_KEY_FILE" in line for line in lines)
+    assert SECRET_KEY not in "\n".join(lines)
+
+
+def test_a_file_without_a_name_is_not_set(read):
+    assert read(SECRET_KEY_FILE=" ").is_embedded

@@ -147,6 +147,25 @@ def test_says_which_scope_is_needed(make_script):
     ]
 
 
+def test_a_shared_movie_has_no_notes(alice, make_script):
+    movie = alice.post("/movies", json={"title": "Alien", "rating": 9, "notes": "Secret"}).json
+    script, shown = make_script("share"), {key: movie[key] for key in movie if key != "notes"}
+    assert movie["notes"] == "Secret"
+
+    for query in ("", "?search=alien", "?sort=rating&limit=1", "?watched=false"):
+        assert script.get(f"/movies{query}").json["items"] == [shown]
+    assert script.get(f"/movies/{movie['id']}").json == shown
+    assert make_script("read").get("/movies").json["items"] == [movie]
+
+
+def test_a_shared_list_has_another_etag(alice, make_script):
+    alice.post("/movies", json={"title": "Alien"})
+
+    tags = [make_script(scope).get("/movies").headers["ETag"] for scope in ("read", "share")]
+
+    assert tags[0] == alice.get("/movies").headers["ETag"] != tags[1]
+
+
 def test_a_shared_movie_has_another_etag(alice, make_script):
     movie = alice.post("/movies", json={"title": "Alien"})
     path = movie.headers["Location"]

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from movies_api.auth.rate_limits import PER_NETWORK
+from movies_api.auth.tokens import reset_link
 
 from ..client import PASSWORD
 from ..concurrency import run_together, statuses
@@ -348,6 +349,32 @@ def test_reset_mails_that_were_not_sent_do_not_count(make_app, mailbox, monkeypa
     request_reset(repaired)
 
     assert mailbox.given.qsize() == 1
+
+
+def test_reset_mails_that_arrive_late_are_limited_and_have_fresh_links(
+    mailing_app, mailbox, monkeypatch
+):
+    mailing_app.test_client().sign_up("Alice")
+    client, seen, links = mailing_app.test_client(), [], []
+    monkeypatch.setattr("movies_api.mail.PAUSES", (1,))
+    real = reset_link
+    monkeypatch.setattr(
+        "movies_api.account.views.reset_link", lambda user: links.append(real(user)) or links[-1]
+    )
+
+    async def greylist(_server, _session, envelope, address, _options):
+        seen.append(address)
+        envelope.rcpt_tos.append(address)
+        return "250 OK" if len(seen) > 8 else "451 come back later"
+
+    mailbox.handle_RCPT = greylist
+    for _ in range(8):
+        client.post("/auth/password-reset", json={"email": "alice@example.com"})
+    mailing_app.extensions["outbox"].join()
+
+    assert len(seen) == 8 + 5
+    assert mailbox.given.qsize() == 5
+    assert len(links) == 8 + 5
 
 
 def test_resets_are_limited_by_address(make_app, mailbox, few):

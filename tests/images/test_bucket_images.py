@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from flask.cli import FlaskGroup
 from requests import Request
 
 from movies_api.config import Config, ConfigError
@@ -404,3 +405,29 @@ def test_reads_an_object_from_any_place(app):
         file.seek(0)
         assert file.read() == bytes(range(256)) * 1000
     assert storage.open("images/none") is None
+
+
+def test_backups_move_images_between_bucket_and_folder(
+    app, make_app, alice, names, store, tmp_path
+):
+    for colour in ("red", "blue"):
+        image = data_url(make_image(colour=colour))
+        assert alice.post("/movies", json={"title": "Alien", "imageUrl": image}).status_code == 201
+    before, file = names(), str(tmp_path / "a.zip")
+
+    def invoke(app, *words):
+        result = app.test_cli_runner().invoke(FlaskGroup(), words)
+        assert result.exit_code == 0, result.output
+
+    invoke(app, "backup", file)
+    folder = make_app(S3_BUCKET="", S3_ENDPOINT_URL="", S3_REGION="")
+    invoke(folder, "restore", file)
+    assert sorted(f"images/{path.name}" for path in (tmp_path / "images").iterdir()) == before
+    invoke(folder, "backup", file)
+    for name in before:
+        store.delete_object(Bucket=BUCKET, Key=name)
+    invoke(app, "restore", "--force", file)
+
+    assert names() == before
+    head = store.head_object(Bucket=BUCKET, Key=before[0])
+    assert head["ContentType"] == "image/png"

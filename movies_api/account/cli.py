@@ -1,0 +1,127 @@
+"""Commands: flask --app wsgi user ..."""
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from marshmallow import ValidationError
+from sqlalchemy import Row
+
+from ..auth.schemas import Email
+from ..auth.sessions import count_tokens, end_sessions
+from ..auth.tokens import reset_link
+from ..auth.users import account_from_email, change_user, iter_accounts, set_disabled
+from ..db import begin_long_transaction, db, now
+from ..images.queries import charged_bytes
+from .deletion import delete_account_data
+
+user = AppGroup("user", help="Manage accounts.")
+email_argument = click.argument("email")
+
+
+def load_user(email: str) -> Row[Any]:
+    """Return the user, disabled or not, or end the command with an error."""
+    try:
+        found = account_from_email(str(Email().deserialize(email)))
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(map(str, error.messages))) from error
+    if found is None:
+        raise click.ClickException(f"No account has the email address {email}.")
+    return found
+
+
+@user.command("list")
+def list_users() -> None:
+    """Print a line per user: email, role, state, movies, and the day of the signup."""
+    for row in iter_accounts():
+        state = "disabled" if row["disabled_at"] else "enabled"
+        signed_up = f"{row['created_at']:%Y-%m-%d}"
+        click.echo(f"{row['email']}\t{row['role']}\t{state}\t{row['movie_count']}\t{signed_up}")
+
+
+@user.command()
+@email_argument
+def show(email: str) -> None:
+    """Print what the service stores about the user EMAIL."""
+    found = load_user(email)
+    values = {
+        "id": found.id,
+        "email": found.email,
+        "name": found.name,
+        "role": found.role,
+        "signed up": found.created_at.isoformat(),
+        "disabled": found.disabled_at.isoformat() if found.disabled_at else "no",
+        "movies": found.movie_count,
+        "image bytes": charged_bytes(found.id),
+        "API tokens": count_tokens(found.id),
+    }
+    for name, value in values.items():
+        click.echo(f"{name}: {value}")
+
+
+@user.command()
+@email_argument
+def disable(email: str) -> None:
+    """Lock EMAIL out: end all sessions and API tokens; reject logins and password resets."""
+    found = load_user(email)
+    set_disabled(found.id, now())
+    end_sessions(found.id, None, "all")
+    db.session.commit()
+    click.echo(f"{found.email} is disabled.")
+
+
+@user.command()
+@email_argument
+def enable(email: str) -> None:
+    """Let EMAIL log in again."""
+    found = load_user(email)
+    set_disabled(found.id, None)
+    db.session.commit()
+    click.echo(f"{found.email} is enabled.")
+
+
+@user.command()
+@email_argument
+@click.confirmation_option(prompt="Delete the account with its movies and images?")
+def delete(email: str) -> None:
+    """Delete EMAIL with all movies and images, immediately and permanently."""
+    found = load_user(email)
+    begin_long_transaction()
+    if not delete_account_data(found):
+        raise click.ClickException(f"{found.email} has just changed. Try again.")
+    click.echo(f"{found.email} is deleted.")
+
+
+@user.command()
+@email_argument
+def promote(email: str) -> None:
+    """Make EMAIL an admin."""
+    change_user(found := load_user(email), {"role": "admin"})
+    click.echo(f"{found.email} is an admin.")
+
+
+@user.command()
+@email_argument
+def demote(email: str) -> None:
+    """Make EMAIL a user without the rights of an admin."""
+    change_user(found := load_user(email), {"role": "user"})
+    click.echo(f"{found.email} is not an admin.")
+
+
+@user.command("end-sessions")
+@email_argument
+def end_all_sessions(email: str) -> None:
+    """End all sessions and API tokens of EMAIL."""
+    count = end_sessions(load_user(email).id, None, "all")
+    db.session.commit()
+    click.echo(f"Ended {count} sessions and API tokens.")
+
+
+@user.command("reset-password")
+@email_argument
+def reset_password(email: str) -> None:
+    """Print a link to set a new password for EMAIL, valid for 30 minutes."""
+    found = load_user(email)
+    if found.disabled_at:
+        raise click.ClickException(f"{found.email} is disabled. Enable it first.")
+    click.echo(reset_link(found))
