@@ -1,6 +1,8 @@
 """The OpenAPI document: whole, true, and readable without any other host."""
 
+import gzip
 import re
+from urllib.parse import urljoin
 
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
@@ -74,7 +76,7 @@ def test_describes_every_route_there_is(app, client):
 
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
-        if not path.startswith(("/docs", "/openapi.json")):
+        if not path.startswith(("/docs", "/openapi.json")) and path != "/":
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 assert f"{method} {path}" in described
 
@@ -240,6 +242,39 @@ def test_the_page_works_without_any_other_host(client):
         asset = client.get(f"/{path}" if not path.startswith("/") else path)
         assert asset.status_code == 200, path
         assert asset.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_the_addresses_beside_the_page_lead_there(client, path):
+    response = client.get(path)
+
+    assert response.status_code == 302
+    assert (
+        urljoin(f"http://localhost{path}", response.headers["Location"]) == "http://localhost/docs"
+    )
+
+
+def test_the_page_takes_less_than_500_kb_over_the_wire(client):
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
+    size = 0
+    for path in loaded:
+        plain = client.get(f"/{path}")
+        packed = client.get(f"/{path}", headers={"Accept-Encoding": "gzip, br"})
+        again = client.get(f"/{path}", headers={"If-None-Match": packed.headers["ETag"], "Accept-Encoding": "gzip"})  # fmt: skip
+        assert packed.headers["Content-Encoding"] == "gzip", path
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert gzip.decompress(packed.data) == plain.data
+        assert again.status_code == 304
+        assert packed.headers["Content-Type"] == plain.headers["Content-Type"]
+        size += len(packed.data)
+
+    assert "openapi.json" in client.get("/docs").text
+    assert size < 500_000
+
+
+def test_json_ends_with_a_newline(client):
+    assert client.get("/health").data == b'{"status":"ok"}\n'
+    assert client.get("/nothing").data.endswith(b"}}\n")
 
 
 def test_the_page_may_load_only_what_we_serve(client):
