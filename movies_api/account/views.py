@@ -158,11 +158,14 @@ def change_password(fields: dict[str, Any]) -> None:
 @bp.post("/auth/password-reset")
 @public
 @bp.arguments(schemas.ResetRequestSchema)
-@bp.response(202, schemas.EmptySchema)
+@bp.response(202, schemas.ResetAcceptedSchema)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.alt_response(501, response="NOT_IMPLEMENTED")
 def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Email a password reset link; the response is the same for every address."""
+    """Email a password reset link; the response is the same for every address.
+
+    The link works once, for 30 minutes.
+    """
     if current_config().smtp_url is None and not current_config().is_embedded:
         abort_with(
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
@@ -181,7 +184,10 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
-    """Set a new password with the token from the email; all sessions end, no new one begins."""
+    """Set a new password with the token from the email; all sessions end, no new one begins.
+
+    An invalid or expired token is a VALIDATION_ERROR on `token`.
+    """
     hit("confirm")
     named = read_reset_token(fields["token"])
     user = named and user_from_id(named[0])
