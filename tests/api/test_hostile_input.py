@@ -394,12 +394,12 @@ def test_finds_nothing_at_addresses_that_are_none(alice, path):
     assert code_of(response) == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("path", ["", "//", "/" * 9000])
+@pytest.mark.parametrize("path", ["//", "/" * 9000])
 def test_path_of_slashes_redirects_to_the_docs(client, path):
     response = client.open("/", environ_overrides={"PATH_INFO": path})
 
     assert response.status_code == 302
-    assert response.headers["Location"] in {"docs", "../docs"}
+    assert response.headers["Location"] == "../docs"
 
 
 @NO_DATABASE
