@@ -399,7 +399,7 @@ def test_path_of_slashes_redirects_to_the_docs(client, path):
     response = client.open("/", environ_overrides={"PATH_INFO": path})
 
     assert response.status_code == 302
-    assert response.headers["Location"] == "../docs"
+    assert response.headers["Location"] in {"docs", "../docs"}
 
 
 @NO_DATABASE
