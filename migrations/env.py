@@ -18,7 +18,7 @@ SQLITE_TIMEOUT_MS = 600_000
 ATTEMPTS = 60
 LOCKED = {"55P03", "57014", "40P01"}  # lock timeout, statement timeout, deadlock
 # Only on PostgreSQL, the first only where pg_trgm could be created; see the migrations
-OPTIONAL_INDEXES = {"ix_movies_search", "ix_movies_created"}
+OPTIONAL_INDEXES = {"ix_movies_search", "ix_movies_created", "ix_movies_owner_start"}
 # SQLAlchemy does not read indexes of expressions from SQLite
 warnings.filterwarnings("ignore", ".*expression-based index")
 

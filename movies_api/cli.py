@@ -1,4 +1,4 @@
-"""Commands of `flask --app wsgi`; the packages account and images define their own."""
+"""Commands of `flask --app wsgi`; some packages define their own."""
 
 from json import dumps
 from pathlib import Path
@@ -14,6 +14,7 @@ from .auth.sessions import purge_sessions
 from .config import environment
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db, now
+from .import_export.cli import movies
 
 sessions = AppGroup("sessions", help="Manage sessions.")
 
@@ -21,7 +22,8 @@ sessions = AppGroup("sessions", help="Manage sessions.")
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (seed, sessions, user, backup, restore, doctor, write_openapi, config_docs):
+    groups = (sessions, user, movies)
+    for command in (seed, *groups, backup, restore, doctor, write_openapi, config_docs):
         app.cli.add_command(command)
 
 

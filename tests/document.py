@@ -25,6 +25,7 @@ ENVELOPE = Draft202012Validator(
                     "code": {"type": "string", "pattern": "^[A-Z]+(_[A-Z]+)*$"},
                     "message": {"type": "string", "minLength": 1},
                     "details": {"type": "object"},
+                    "fields": {"type": "array", "minItems": 1},
                 },
             }
         },
@@ -123,12 +124,18 @@ class Document:
             raise DriftError(f"{code} does not belong to {status}")
         if code.endswith("_TOKEN") and headers.get("WWW-Authenticate") != "Bearer":
             raise DriftError("no WWW-Authenticate: Bearer")
+        if (code == "VALIDATION_ERROR") is not ("fields" in error["error"]):
+            raise DriftError("a VALIDATION_ERROR lists fields, and only that")
         if code == "VALIDATION_ERROR":
-            for messages in error["error"]["details"].values():
-                if not isinstance(messages, list) or not all(
-                    isinstance(text, str) for text in messages
-                ):
-                    raise DriftError("details must map each field to a list of messages")
+            messages = [
+                (name, text)
+                for name, texts in error["error"]["details"].items()
+                for text in texts
+                if isinstance(texts, list) and isinstance(text, str)
+            ]
+            fields = error["error"]["fields"]
+            if len(messages) != len(fields) or not all(map(_is_same, messages, fields)):
+                raise DriftError("details and fields must be the same messages by field")
         if status == 500 and error["error"]["details"] != {"requestId": headers["X-Request-ID"]}:
             raise DriftError("a 500 must name the request id")
 
@@ -147,7 +154,7 @@ class Document:
             if status not in (404, 405, 413):  # 404: the path only looks like the documented one
                 raise DriftError("the method is not documented")
             return
-        place = f"#/paths/{_pointer(template)}/{operation_method}/responses/{status}"
+        place = f"#/paths/{pointer_of(template)}/{operation_method}/responses/{status}"
         response = operation["responses"].get(str(status))
         if response is None:
             raise DriftError(f"the status is not documented: {sorted(operation['responses'])}")
@@ -165,7 +172,7 @@ class Document:
         if media_type not in contents:
             raise DriftError(f"the content type is not documented: {sorted(contents)}")
         if media_type == "application/json":
-            pointer = f"{place}/content/{_pointer(media_type)}/schema"
+            pointer = f"{place}/content/{pointer_of(media_type)}/schema"
             _validate(self.validator(pointer), _parsed(body))
 
     def check_request(
@@ -184,7 +191,7 @@ class Document:
                 f"{method} {path} accepts parameters that are not documented: {sorted(unknown)}"
             )
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
-            place = f"#/paths/{_pointer(template)}/{method.lower()}/requestBody/content/application~1json/schema"
+            place = f"#/paths/{pointer_of(template)}/{method.lower()}/requestBody/content/application~1json/schema"
             # The service may be more lenient with values (it trims text), but not with keys
             for error in self.validator(place).iter_errors(_parsed(body)):
                 if error.kind.name == "additionalProperties":
@@ -204,7 +211,15 @@ class Document:
         return self.validators[pointer]
 
 
-def _pointer(key: str) -> str:
+def _is_same(message: tuple[str, str], field: Mapping[str, str]) -> bool:
+    """Return whether a message of details is the one of fields; one of a nested field has a prefix."""
+    name, text = message
+    return message == (field["field"], field["message"]) or (
+        field["field"].startswith(f"{name}.") and text.endswith(f": {field['message']}")
+    )
+
+
+def pointer_of(key: str) -> str:
     """Escape a key for use in a JSON pointer inside a URL."""
     return quote(key.replace("~", "~0").replace("/", "~1"), safe="~")
 

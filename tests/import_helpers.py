@@ -46,7 +46,7 @@ def fill(database: Any, owner: str, count: int, image_url: str | None = None) ->
             "title": f"Movie {number}",
             "year": str(1900 + number % 120),
             "image_url": image_url,
-            "search_key": f"movie {number}",
+            "search_key": f"movie {number}\nmovie{number}",
             "title_key": f"movie {number}",
             "created_at": at,
             "updated_at": at,

@@ -1,7 +1,9 @@
-"""Add rating, watched_on, notes and idempotency_key to movies, and their indexes."""
+"""Add rating, watched_on, notes and idempotency_key to movies; rebuild the keys of titles."""
 
 import sqlalchemy as sa
 from alembic import op
+
+from movies_api.movies.titles import order_key, search_key
 
 revision = "0004"
 down_revision = "0003"
@@ -14,6 +16,7 @@ COLUMNS = {
     "notes": sa.String(2000),
     "idempotency_key": sa.String(128),
 }
+BATCH = 1000
 HAS_KEY = sa.text("idempotency_key IS NOT NULL")
 INDEXES = {
     "ix_movies_owner_rating": "coalesce(rating, 11)",
@@ -37,11 +40,36 @@ def upgrade() -> None:
         sqlite_where=HAS_KEY,
         postgresql_where=HAS_KEY,
     )
+    rebuild_keys()
+    if op.get_bind().dialect.name == "postgresql":
+        # For titles that begin like a search; SQLite reads all titles of one owner
+        op.execute(
+            "CREATE INDEX ix_movies_owner_start ON movies "
+            "(owner_id, substr(search_key, 1, 40) text_pattern_ops)"
+        )
+
+
+def rebuild_keys() -> None:
+    """Compute the search and sort keys of all titles, batch by batch."""
+    connection, last = op.get_bind(), 0
+    movies = sa.table("movies", *map(sa.column, ("id", "title", "search_key", "title_key")))
+    batch = sa.select(movies.c.id, movies.c.title).order_by(movies.c.id).limit(BATCH)
+    update = movies.update().where(movies.c.id == sa.bindparam("movie"))
+    while rows := connection.execute(batch.where(movies.c.id > last)).all():
+        connection.execute(
+            update,
+            [
+                {"movie": movie, "search_key": search_key(title), "title_key": order_key(title)}
+                for movie, title in rows
+            ],
+        )
+        last = rows[-1].id
 
 
 def downgrade() -> None:
     """Drop the columns; SQLite keeps a column that an index uses."""
     for name in (*INDEXES, "ix_movies_owner_idempotency"):
         op.drop_index(name, "movies")
+    op.execute("DROP INDEX IF EXISTS ix_movies_owner_start")
     for name in COLUMNS:
         op.drop_column("movies", name)

@@ -5,9 +5,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from ..api.errors import Message
 from ..api.fields import RequestSchema, ResponseSchema, Text, UpdateSchema
 from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
 
+TOO_LONG = Message("Must be at most {max} characters.", "too_long")
 # RFC 5646: language and its extensions, script, region, variants, extensions, private use; then the
 # legacy tags of another form
 LANGUAGE = re.compile(
@@ -78,7 +80,9 @@ class EmailRevertSchema(RequestSchema):
     """The token from the email to the old address."""
 
     token = fields.String(
-        required=True, validate=validate.Length(max=1000), metadata={"example": "7d0c9e52.aXqF9w"}
+        required=True,
+        validate=validate.Length(max=1000, error=TOO_LONG),
+        metadata={"example": "7d0c9e52.aXqF9w"},
     )
 
 

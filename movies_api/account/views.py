@@ -8,7 +8,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from ..api.blueprint import Blueprint, public, runs_in, scopes
-from ..api.errors import abort_validation, abort_with
+from ..api.errors import Message, abort_validation, abort_with
 from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
 from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
 from ..auth.schemas import UserSchema
@@ -39,7 +39,7 @@ from ..mail import run_in_background, send_email
 from . import schemas
 from .deletion import delete_account_data
 
-INCORRECT = "Incorrect password."
+INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
 EMAIL_TAKEN = "An account with this email address already exists."
 EMAIL_CHANGED = """Hello,
@@ -242,7 +242,7 @@ def load_account() -> Row[Any]:
 def check_password(me: Row[Any], password: str | None, field: str) -> None:
     """Abort unless the password is correct; a wrong one is a field error, never a 401."""
     if not password:
-        abort_validation({field: ["Enter your current password."]})
+        abort_validation({field: [Message("Enter your current password.", "required")]})
     account = f"{me.id.hex} {me.password_hash}"
     check_limit("password", account)
     if not verify_password(password, me.password_hash):

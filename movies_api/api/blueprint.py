@@ -6,14 +6,13 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import flask_smorest
-import marshmallow as ma
 from flask import Flask, current_app, request
 from flask.sessions import NullSession, SessionInterface
 from flask.wrappers import Response
 
-from .error_docs import ERROR_RESPONSES, INTRODUCTION, error_response
+from .error_docs import ERROR_RESPONSES, INTRODUCTION, error_response, error_schemas
 from .errors import abort_validation, abort_with
-from .fields import RequestSchema
+from .fields import UNKNOWN_PARAMETER, RequestSchema
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Version of the returned resource."}}
@@ -58,24 +57,6 @@ def scopes(*names: str) -> Callable[[View], View]:
     return decorate
 
 
-class ErrorBodySchema(ma.Schema):
-    """The content of the error envelope."""
-
-    code = ma.fields.String(required=True, metadata={"description": "Stable; act on this."})
-    message = ma.fields.String(
-        required=True, metadata={"description": "Text that can be shown to users."}
-    )
-    details = ma.fields.Dict(
-        required=True, metadata={"description": "For VALIDATION_ERROR: the messages by field."}
-    )
-
-
-class ErrorSchema(ma.Schema):
-    """The envelope of every error."""
-
-    error = ma.fields.Nested(ErrorBodySchema, required=True)
-
-
 class Blueprint(flask_smorest.Blueprint):
     """A blueprint that derives the common parts of each operation's documentation."""
 
@@ -115,9 +96,14 @@ class Blueprint(flask_smorest.Blueprint):
             doc["security"] = [{"accessToken": []}, *({"apiToken": [scope]} for scope in allowed)]
         responses = doc_info.setdefault("response", {}).setdefault("responses", {})
         if not doc_info.get("public"):
-            responses.setdefault(403, ["SCOPE_NOT_ALLOWED"])
+            responses.setdefault(403, []).insert(0, "SCOPE_NOT_ALLOWED")
         for status in sorted(statuses):
             responses.setdefault(status, [RESPONSE_NAMES[status]])
+        if 413 not in statuses or "requestBody" in doc_info.get("manual_doc", {}):
+            responses[400] = ["INVALID_PARAMETERS"]
+        for status, named in responses.items():
+            if status >= 400 and len(named) > 1:  # the last decorator comes first
+                responses[status] = [{**error_response(*reversed(named)), "content_type": None}]
         if method == "get":
             responses[304] = ["NOT_MODIFIED"]
             responses[200][0].setdefault("headers", {}).update(ETAG)
@@ -126,9 +112,8 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document, with our error envelope."""
+    """The OpenAPI document, with our errors."""
 
-    ERROR_SCHEMA = ErrorSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
@@ -140,7 +125,9 @@ class Api(flask_smorest.Api):
     def _register_responses(self) -> None:
         """Register each error response with its description and examples."""
         for name in ERROR_RESPONSES:
-            self.spec.components.response(name, error_response(name, ErrorSchema), lazy=True)
+            self.spec.components.response(name, error_response(name), lazy=True)
+        for name, schema in error_schemas().items():
+            self.spec.components.schema(name, schema)
         unchanged = {"description": "The resource still matches If-None-Match."}
         self.spec.components.response("NOT_MODIFIED", unchanged, lazy=True)
 
@@ -219,14 +206,14 @@ def reject_unknown_query_params() -> None:
     try:
         request.query_string.decode()
     except UnicodeDecodeError:  # unlike escaped bytes, raw ones break request.args
-        abort_with(400, message="The query string must be UTF-8.")
+        abort_validation({"query": ["The query string must be UTF-8."]})
     if not request.args:
         return
     apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", None)
     if apidoc is not None and not any(
         each["in"] == "query" for each in apidoc.get("arguments", {}).get("parameters", [])
     ):
-        abort_validation({name: ["Unknown parameter."] for name in request.args})
+        abort_validation({name: [UNKNOWN_PARAMETER] for name in request.args})
 
 
 def reject_unexpected_body() -> None:

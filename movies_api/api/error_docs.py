@@ -1,9 +1,9 @@
 """Error documentation: when each error is returned, with examples."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
-from .errors import CODES
+from .errors import CODES, FieldCode
 
 # Lines are joined by backslashes because Swagger UI renders every line break
 INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
@@ -15,8 +15,8 @@ automatically uses the latest token. Programs send an API token from `POST /auth
 instead; its scope decides what it may call.
 
 **Errors** have the form `{"error": {"code", "message", "details"}}`: act on `code`, show \
-`message`. For `VALIDATION_ERROR`, `details` maps each field to its messages. Unknown fields and \
-parameters are validation errors.
+`message`. For `VALIDATION_ERROR`, `details` maps each field to its messages, and `fields` lists \
+them with codes. Unknown fields and parameters are validation errors.
 
 **Conventions.** Times are UTC. Every response has an `X-Request-ID`, which the service also \
 logs. Responses to reads have an ETag."""
@@ -27,6 +27,11 @@ FULL_OF_IMAGES = (
     "the bytes are free a day later."
 )
 
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
 # Response name: when it is returned, and its messages by code if they differ from CODES
 ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "BAD_REQUEST": (
@@ -35,6 +40,10 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
             "VALIDATION_ERROR": "colour: Unknown parameter.",
             "INVALID_JSON": "The request body must be a JSON object, e.g. {}.",
         },
+    ),
+    "INVALID_PARAMETERS": (
+        "A parameter is invalid, missing or unknown.",
+        {"VALIDATION_ERROR": "colour: Unknown parameter."},
     ),
     "UNAUTHORIZED": (
         "The access token is missing or expired (refresh and retry), or its session has ended.",
@@ -72,17 +81,16 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "The account has reached its limit of movies or image bytes; the message names it.",
         {"QUOTA_EXCEEDED": FULL},
     ),
-    "NO_TOKEN": (
-        "The caller uses an API token, or the account has reached its limit of API tokens.",
-        {
-            "FORBIDDEN": "API tokens cannot do this. Please log in.",
-            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
-            "create another.",
-        },
+    "IMAGE_QUOTA_EXCEEDED": (
+        "The account has reached its limit of image bytes.",
+        {"QUOTA_EXCEEDED": FULL_OF_IMAGES},
     ),
-    "NO_EDIT": (
-        "The movie belongs to another user, or the account has reached its limit of image bytes.",
-        {"FORBIDDEN": "This movie belongs to another user.", "QUOTA_EXCEEDED": FULL_OF_IMAGES},
+    "TOKEN_QUOTA_EXCEEDED": (
+        "The account has reached its limit of API tokens.",
+        {
+            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
+            "create another."
+        },
     ),
     "SESSION_NOT_FOUND": (
         "You have no session or API token with this ID.",
@@ -133,31 +141,86 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "INTERNAL_SERVER_ERROR": ("An error in the service, which logs it with the request ID.", {}),
     "SERVICE_UNAVAILABLE": ("The database is unavailable, or the service is busy.", {}),
 }
-DETAILS = {
-    "VALIDATION_ERROR": {"colour": ["Unknown parameter."]},
-    "INTERNAL_ERROR": {"requestId": "5e1c9f0d3ab84c7f9a6b2d1e0c4f8a73"},
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "VALIDATION_ERROR": {
+        "details": {"colour": ["Unknown parameter."]},
+        "fields": [{"field": "colour", "code": "unknown", "message": "Unknown parameter."}],
+    },
+    "INTERNAL_ERROR": {"details": {"requestId": "5e1c9f0d3ab84c7f9a6b2d1e0c4f8a73"}},
 }
-HEADERS = {
-    "UNAUTHORIZED": ("WWW-Authenticate", "Bearer"),
-    "INVALID_REFRESH_COOKIE": ("WWW-Authenticate", "Bearer"),
-    "TOO_MANY_REQUESTS": ("Retry-After", "Seconds to wait."),
-    "SERVICE_UNAVAILABLE": ("Retry-After", "Seconds to wait."),
+TEXT = {"type": "string", "description": "Text that can be shown to users."}
+# What an error has besides code, message and empty details
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "VALIDATION_ERROR": {
+        "details": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+            "description": "The messages by field.",
+        },
+        "fields": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+    },
+    "INTERNAL_ERROR": {"details": _object({"requestId": {"type": "string"}})},
 }
-
-
-def error_response(name: str, schema: Any) -> dict[str, Any]:
-    """Return the OpenAPI response of that name, with an example for each error code."""
-    when, messages = ERROR_RESPONSES[name]
-    messages = messages or dict([CODES[HTTPStatus[name]]])
-    examples = {
-        code: {
-            "value": {"error": {"code": code, "message": text, "details": DETAILS.get(code, {})}}
-        }
-        for code, text in messages.items()
+FIELD_ERROR = _object(
+    {
+        "field": {"type": "string", "description": "A nested field has a dot before its name."},
+        "code": {
+            "type": "string",
+            "enum": list(get_args(FieldCode)),
+            "description": "For texts of your own. `required`: absent, null or empty.",
+        },
+        "message": TEXT,
     }
-    content = {"schema": schema, "examples": examples}
-    response = {"description": when, "content": {"application/json": content}}
-    if name in HEADERS:
-        header, text = HEADERS[name]
-        response["headers"] = {header: {"schema": {"type": "string"}, "description": text}}
-    return response
+)
+RETRY_AFTER = {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds to wait."}
+BEARER = {"schema": {"type": "string"}, "description": "Bearer"}
+HEADERS = {
+    "UNAUTHORIZED": {"WWW-Authenticate": BEARER},
+    "INVALID_REFRESH_COOKIE": {"WWW-Authenticate": BEARER},
+    "TOO_MANY_REQUESTS": {"Retry-After": RETRY_AFTER},
+    "SERVICE_UNAVAILABLE": {"Retry-After": RETRY_AFTER},
+}
+
+
+def error_schemas() -> dict[str, dict[str, Any]]:
+    """Return a schema for each error code, and the one of error.fields."""
+    codes = {code for name in ERROR_RESPONSES for code in _messages_of(name)}
+    schemas = {_schema_name(code): _error_schema(code) for code in sorted(codes)}
+    return {**schemas, "FieldError": FIELD_ERROR}
+
+
+def error_response(*names: str) -> dict[str, Any]:
+    """Return the OpenAPI response that all these names make, with their codes and examples."""
+    examples: dict[str, Any] = {}
+    codes: dict[str, None] = {}
+    for name in names:
+        for code, text in _messages_of(name).items():
+            error = {"code": code, "message": text, "details": {}, **EXAMPLES.get(code, {})}
+            examples[name if code in examples else code] = {"value": {"error": error}}
+            codes[code] = None
+    refs = [{"$ref": f"#/components/schemas/{_schema_name(code)}"} for code in codes]
+    content = {"schema": refs[0] if len(refs) == 1 else {"oneOf": refs}, "examples": examples}
+    return {
+        "description": " ".join(ERROR_RESPONSES[name][0] for name in names),
+        "content": {"application/json": content},
+        "headers": {key: header for name in names for key, header in HEADERS.get(name, {}).items()},
+    }
+
+
+def _messages_of(name: str) -> dict[str, str]:
+    """Return the messages of a response by code."""
+    return ERROR_RESPONSES[name][1] or dict([CODES[HTTPStatus[name]]])
+
+
+def _schema_name(code: str) -> str:
+    return code.title().replace("_", "").removesuffix("Error") + "Error"
+
+
+def _error_schema(code: str) -> dict[str, Any]:
+    error = {
+        "code": {"type": "string", "enum": [code]},
+        "message": TEXT,
+        "details": {"type": "object"},
+        **PROPERTIES.get(code, {}),
+    }
+    return _object({"error": _object(error)})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 import orjson
 from flask import Flask, g, request
@@ -41,6 +41,38 @@ CODES = {
 }
 CUT_OFF = "The request body was cut off: send the whole request again."
 RETRY_SECONDS = 1
+# The codes of error.fields. required: absent, null or empty; too_large: an image
+FieldCode = Literal[
+    "required",
+    "unknown",
+    "invalid",
+    "invalid_choice",
+    "too_short",
+    "too_long",
+    "too_large",
+    "too_weak",
+    "out_of_range",
+    "duplicate",
+    "not_found",
+    "incorrect",
+]
+
+
+class Message(str):
+    """A message about a field with its code; a plain string has the code `invalid`."""
+
+    __slots__ = ("code",)
+    code: FieldCode
+
+    def __new__(cls, text: str, code: FieldCode = "invalid") -> Self:
+        """Return the text with its code."""
+        message = super().__new__(cls, text)
+        message.code = code
+        return message
+
+    def format(self, *args: object, **kwargs: object) -> Self:
+        """Keep the code where marshmallow inserts values."""
+        return type(self)(super().format(*args, **kwargs), self.code)
 
 
 class ApiError(HTTPException):
@@ -49,6 +81,7 @@ class ApiError(HTTPException):
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
         super().__init__(message)
         self.code, self.error_code, self.details = status, code, details
+        self.fields: list[dict[str, str]] = []
         self.retry_after: int | None = None
 
 
@@ -72,10 +105,33 @@ def abort_rate_limited(seconds: int) -> NoReturn:
     raise error
 
 
-def abort_validation(details: Mapping[str, list[str]]) -> NoReturn:
-    """Abort with VALIDATION_ERROR; details maps each wire field to its messages."""
+def abort_validation(messages: Mapping[str, Any]) -> NoReturn:
+    """Abort with VALIDATION_ERROR; the messages are by wire field, nested like marshmallow's."""
+    raise validation_error(messages)
+
+
+def validation_error(messages: Mapping[str, Any]) -> ApiError:
+    """Return a VALIDATION_ERROR, which lists the messages by field and with their codes."""
+    found = list(flatten_messages(messages))
+    details: dict[str, list[str]] = {}
+    for (name, *inner), text in found:
+        details.setdefault(name, []).append(": ".join([*inner, text]))
     message = " ".join(f"{name}: {' '.join(texts)}" for name, texts in details.items())
-    abort_with(400, "VALIDATION_ERROR", message, details)
+    error = ApiError(400, CODES[400][0], message, details)
+    error.fields = [
+        {"field": ".".join(path), "code": getattr(text, "code", "invalid"), "message": text}
+        for path, text in found
+    ]
+    return error
+
+
+def flatten_messages(messages: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, str]]:
+    """Yield each message with the path of its field."""
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            yield from flatten_messages(inner, (*path, str(name)))
+    else:
+        yield from ((path, text) for text in messages)
 
 
 @contextmanager
@@ -117,14 +173,12 @@ def handle_http_error(error: HTTPException) -> Response:
     code, details = usual_code, dict[str, Any]()
     if status == 413:
         message = f"The request body is too large: the limit is {request.max_content_length} bytes."
-    if isinstance(error, ClientDisconnected):
-        error = ApiError(400, code, f"body: {CUT_OFF}", {"body": [CUT_OFF]})
+    if status == 400 and not isinstance(error, ApiError):
+        is_cut_off = isinstance(error, ClientDisconnected)
+        error = validation_error({"body": [CUT_OFF]} if is_cut_off else {"request": [message]})
     if isinstance(error, ApiError):
-        code, message, details = (
-            error.error_code,
-            error.description or message,
-            dict(error.details),
-        )
+        code, message = error.error_code, error.description or message
+        details = dict(error.details)
     if status == 500:
         details = {"requestId": g.get("request_id")}
     if (
@@ -137,7 +191,10 @@ def handle_http_error(error: HTTPException) -> Response:
         response.headers["Retry-After"] = str(error.retry_after)
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_SECONDS)
-    response.data = orjson.dumps({"error": {"code": code, "message": message, "details": details}})
+    body: dict[str, Any] = {"code": code, "message": message, "details": details}
+    if isinstance(error, ApiError) and error.fields:
+        body["fields"] = error.fields
+    response.data = orjson.dumps({"error": body})
     response.content_type = "application/json"
     return response
 

@@ -9,14 +9,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from ..db import now
+from .errors import Message
 
 # The bytes decide; browsers declare a file that they do not know as application/octet-stream
 DATA_URL = re.compile(
     r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
 )
+UNKNOWN_FIELD = Message("Unknown field.", "unknown")
+UNKNOWN_PARAMETER = Message("Unknown parameter.", "unknown")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # Not white space, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
 VISIBLE = re.compile(
@@ -26,10 +29,27 @@ VISIBLE = re.compile(
 )
 
 
+def one_of(*choices: Any) -> validate.OneOf:
+    """Return a validator that names the choices."""
+    text = Message("Must be one of: {choices}.", "invalid_choice")
+    return validate.OneOf(choices, error=text)
+
+
+def too_short(text: str, min: int) -> ValidationError:
+    """Return the error of a text with fewer than min characters."""
+    if not text:
+        return ValidationError(Message("Must not be empty.", "required"))
+    return ValidationError(Message(f"Must be at least {min} characters.", "too_short"))
+
+
+def none_default() -> None:
+    """Return None; a plain None as load_default would appear in the OpenAPI document."""
+
+
 class RequestSchema(Schema):
     """A request body; each unknown field is an error that names it."""
 
-    error_messages = {"unknown": "Unknown field."}  # noqa: RUF012  as in marshmallow
+    error_messages = {"unknown": UNKNOWN_FIELD}  # noqa: RUF012  as in marshmallow
 
     class Meta:
         """Reject unknown fields; ignoring them would lose data."""
@@ -37,14 +57,15 @@ class RequestSchema(Schema):
         unknown = RAISE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Set our message for missing fields."""
-        field_obj.error_messages["required"] = "Required."
+        """Set our messages for missing fields and null."""
+        field_obj.error_messages["required"] = Message("Required.", "required")
+        field_obj.error_messages["null"] = Message("Field may not be null.", "required")
 
 
 class QuerySchema(RequestSchema):
     """The parameters of a query string."""
 
-    error_messages = {"unknown": "Unknown parameter."}  # noqa: RUF012
+    error_messages = {"unknown": UNKNOWN_PARAMETER}  # noqa: RUF012
 
     def load(self, data: Any, **_: Any) -> dict[str, Any]:
         """Return the parameters; common query strings, such as the empty one, are parsed once."""
@@ -105,15 +126,11 @@ class Text(fields.String):
         if not text and self.allow_none:
             return None
         if len(text) < self.min:
-            raise ValidationError(
-                "Must not be empty."
-                if self.min == 1
-                else f"Must be at least {self.min} characters."
-            )
+            raise too_short(text, self.min)
         if len(text) > self.max:
-            raise ValidationError(f"Must be at most {self.max} characters.")
+            raise ValidationError(Message(f"Must be at most {self.max} characters.", "too_long"))
         if self.min and not VISIBLE.search(text):
-            raise ValidationError("Must contain visible characters.")
+            raise ValidationError(Message("Must contain visible characters.", "required"))
         return text
 
 
@@ -142,7 +159,7 @@ class PastDate(fields.Date):
         if day == date.min:
             raise ValidationError("Must be a date, e.g. 2024-05-31.")
         if day > now().date() + timedelta(days=1):
-            raise ValidationError("Must not be in the future.")
+            raise ValidationError(Message("Must not be in the future.", "out_of_range"))
         return day
 
 
@@ -178,13 +195,16 @@ class BoundedInteger(fields.Integer):
         """Set the bounds, both inclusive."""
         super().__init__(**kwargs)
         self.min, self.max = min, max
-        self.metadata = {"minimum": min, "maximum": max, **self.metadata}
+        bounds = {} if self.validators else {"minimum": min, "maximum": max}  # an enum says more
+        self.metadata = {**bounds, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if self.allow_none and isinstance(value, str) and not (value := value.strip()):
             return None
-        if not re.fullmatch(r"-?[0-9]{1,16}", str(value)) or not self.min <= int(value) <= self.max:
-            raise ValidationError(f"Must be an integer between {self.min} and {self.max}.")
+        is_integer = re.fullmatch(r"-?[0-9]{1,16}", str(value))
+        if not is_integer or not self.min <= int(value) <= self.max:
+            text = f"Must be an integer between {self.min} and {self.max}."
+            raise ValidationError(Message(text, "out_of_range" if is_integer else "invalid"))
         return int(value)
 
 

@@ -1,7 +1,7 @@
 """Parse JSON bodies, query strings and ids in paths."""
 
 import re
-from collections.abc import Mapping
+from itertools import islice
 from typing import IO, Any, NoReturn
 
 import flask
@@ -16,10 +16,11 @@ from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_input_stream
 
 from ..config import current_config
-from .errors import abort_validation, abort_with
+from .errors import Message, abort_validation, abort_with
 
 MAX_ID = 2**63 - 1
 MAX_NAMED_FIELDS = 20
+ONLY_ONCE = Message("Must be given only once.", "duplicate")
 DATA_URL = re.compile(rb'"\s*data:[^"]*')
 JSON_OPTIONS = orjson.OPT_UTC_Z
 
@@ -83,17 +84,17 @@ class RequestParser(FlaskParser):
         """Return the parameters; abort if one is repeated."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
-            abort_validation({name: ["Must be given only once."] for name in repeated})
+            abort_validation({name: [ONLY_ONCE] for name in repeated})
         return req.args.to_dict()
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
         """Abort with the messages by wire field."""
         (messages,) = error.messages_dict.values()  # the only key is the location
-        named = list(messages)[:MAX_NAMED_FIELDS]  # known fields come first
-        details = {str(name): flatten_messages(messages[name]) for name in named}
+        named = dict(islice(messages.items(), MAX_NAMED_FIELDS))  # known fields come first
         if left := len(messages) - len(named):
-            details[str(named[-1])].append(f"The same applies to {left} more fields.")
-        abort_validation(details)
+            more = Message(f"The same applies to {left} more fields.", "unknown")
+            named[list(named)[-1]].append(more)
+        abort_validation(named)
 
 
 def exceeds_body_limit(data: bytes) -> bool:
@@ -103,17 +104,6 @@ def exceeds_body_limit(data: bytes) -> bool:
     # The extra bytes are for one image, not for structure, which takes 30 times its size in memory
     longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
     return len(data) - longest > limit
-
-
-def flatten_messages(messages: Any) -> list[str]:
-    """Return the messages of a field, including those of nested fields."""
-    if isinstance(messages, Mapping):
-        return [
-            f"{name}: {text}"
-            for name, inner in messages.items()
-            for text in flatten_messages(inner)
-        ]
-    return [str(text) for text in messages]
 
 
 def row_id_from(digits: str) -> int:

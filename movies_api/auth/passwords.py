@@ -8,9 +8,10 @@ from typing import Any
 
 from passlib.hash import argon2
 
+from ..api.errors import Message
 from ..config import Config, current_config
 
-PERSONAL = "This password is your email address or name. Choose another one."
+PERSONAL = Message("This password is your email address or name. Choose another one.", "too_weak")
 COMMON_PASSWORDS = Path(__file__).with_name("common-passwords.txt")
 
 

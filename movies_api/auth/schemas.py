@@ -6,9 +6,11 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text
+from ..api.errors import Message
+from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text, one_of, too_short
 from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
+DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
 
@@ -46,7 +48,7 @@ class Password(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if len(text) > 128:
-            raise ValidationError("Must be at most 128 characters.")
+            raise ValidationError(Message("Must be at most 128 characters.", "too_long"))
         return text
 
 
@@ -65,9 +67,11 @@ class NewPassword(Password):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if min(len(text), len(normalize_password(text))) < 8:  # either form may be the shorter one
-            raise ValidationError("Must be at least 8 characters.")
+            raise too_short(text, 8)
         if is_common_password(text):
-            raise ValidationError("This password is too common. Choose another one.")
+            raise ValidationError(
+                Message("This password is too common. Choose another one.", "too_weak")
+            )
         return text
 
 
@@ -103,9 +107,7 @@ class LogoutQuerySchema(QuerySchema):
 
     scope = fields.String(
         load_default="this",
-        validate=validate.OneOf(
-            ["this", "others", "all"], error="Must be one of: this, others, all."
-        ),
+        validate=one_of("this", "others", "all"),
         metadata={"description": "This session, all your others, or all of them."},
     )
 
@@ -115,10 +117,7 @@ class Theme(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         """Accept the three values."""
-        choices = validate.OneOf(
-            ["light", "dark", "system"], error="Must be one of: light, dark, system."
-        )
-        super().__init__(validate=choices, **kwargs)
+        super().__init__(validate=one_of("light", "dark", "system"), **kwargs)
 
 
 class Scope(fields.String):
@@ -126,13 +125,11 @@ class Scope(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         """Accept and explain the three values."""
-        names = ["write", "read", "share"]
-        choices = validate.OneOf(names, error="Must be one of: write, read, share.")
         about = {
             "description": "`write`: all of /movies, POST /images and GET /me; `read`: only GET "
             "of the same; `share`: only GET of movies, without notes, for a public page."
         }
-        super().__init__(validate=choices, metadata=about, **kwargs)
+        super().__init__(validate=one_of("write", "read", "share"), metadata=about, **kwargs)
 
 
 class ApiTokenCreateSchema(RequestSchema):
@@ -144,7 +141,7 @@ class ApiTokenCreateSchema(RequestSchema):
         metadata={"description": "Days until the token expires."},
         load_default=90,
         data_key="expiresInDays",
-        validate=validate.Range(min=1, max=366, error="Must be an integer between 1 and 366."),
+        validate=validate.Range(min=1, max=366, error=DAYS),
     )
     scope = Scope(load_default="write")
 

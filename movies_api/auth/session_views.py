@@ -45,7 +45,7 @@ def end_session(session_id: UUID) -> None:
 @bp.post("/auth/tokens")
 @bp.arguments(schemas.ApiTokenCreateSchema)
 @bp.response(201, schemas.ApiTokenSchema)
-@bp.alt_response(403, response="NO_TOKEN")
+@bp.alt_response(403, response="TOKEN_QUOTA_EXCEEDED")
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
     """Create an API token; it is shown only once."""
     if lock_user_shared(g.caller.id) is None or not is_session_alive(g.caller.session_id):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import GifImagePlugin, Image, ImageCms, ImageOps, features
 
-from ..api.errors import acquire_slot
+from ..api.errors import Message, acquire_slot
 from ..config import Config, current_config
 from ..memory import release_memory
 
@@ -140,9 +140,9 @@ def _decode(data: bytes, max_pixels: int) -> SanitizedImage:
         # The second image in a JPEG of a phone is not a frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
         if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
-            raise ImageError(f"The image has too many scans: the limit is {MAX_SCANS}.")
+            raise ImageError(_too_large(f"scans: the limit is {MAX_SCANS}."))
         if count > MAX_FRAMES:
-            raise ImageError(f"The image has too many frames: the limit is {MAX_FRAMES}.")
+            raise ImageError(_too_large(f"frames: the limit is {MAX_FRAMES}."))
         max_size = _max_size(name, count, max_pixels)
         _check_pixels(image, max_size)
         out = BytesIO()
@@ -169,8 +169,12 @@ def _check_pixels(image: Image.Image, max_size: int) -> None:
         raise ImageError(_too_many_pixels(max_size))
 
 
-def _too_many_pixels(limit: int) -> str:
-    return f"The image has too many pixels: the limit is {limit} for an image like this. Resize it."
+def _too_many_pixels(limit: int) -> Message:
+    return _too_large(f"pixels: the limit is {limit} for an image like this. Resize it.")
+
+
+def _too_large(limit: str) -> Message:
+    return Message(f"The image has too many {limit}", "too_large")
 
 
 def _still(image: Image.Image, name: str) -> Image.Image:

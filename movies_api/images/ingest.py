@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from flask import request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.errors import ApiError, abort_quota, abort_validation, abort_with
+from ..api.errors import ApiError, Message, abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -35,7 +35,7 @@ FOLDER = "/images/"
 KEY_PATTERN, UPLOAD_PATTERN = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 View = TypeVar("View", bound=Callable[..., Any])
 SMALLER = "Resize it, or save it as JPEG."
-IMAGE_NOT_FOUND = "Image not found. Upload it again."
+IMAGE_NOT_FOUND = Message("Image not found. Upload it again.", "not_found")
 
 
 def public_base() -> str:
@@ -157,7 +157,7 @@ def _sanitize_or_abort(file: BinaryIO, field: str) -> SanitizedImage:
     try:
         return sanitize_image(file)
     except ImageError as error:
-        abort_validation({field: [str(error)]})
+        abort_validation({field: [error.args[0]]})
 
 
 def parse_image_url(url: str) -> str | None:

@@ -2,7 +2,14 @@
 
 from marshmallow import fields, validate
 
-from ..api.fields import BoundedInteger, QuerySchema, RequestSchema, ResponseSchema
+from ..api.fields import (
+    BoundedInteger,
+    QuerySchema,
+    RequestSchema,
+    ResponseSchema,
+    none_default,
+    one_of,
+)
 from .codec import FORMATS, WIDTHS
 
 UPLOADED = f"https://api.example.com/images/{'7d0c9e52' * 4}"
@@ -14,7 +21,7 @@ class UploadCreateSchema(RequestSchema):
     content_type = fields.String(
         required=True,
         data_key="contentType",
-        validate=validate.OneOf(list(FORMATS), error="Must be one of: {choices}."),
+        validate=one_of(*FORMATS),
         metadata={"example": "image/jpeg"},
     )
     size = BoundedInteger(
@@ -87,7 +94,7 @@ class ImageQuerySchema(QuerySchema):
     w = BoundedInteger(
         min=WIDTHS[0],
         max=WIDTHS[-1],
-        load_default=None,
-        validate=validate.OneOf(WIDTHS, error="Must be one of: {choices}."),
+        load_default=none_default,
+        validate=one_of(*WIDTHS),
         metadata={"description": "Width of a WebP thumbnail in pixels; default: full size."},
     )

@@ -51,7 +51,7 @@ bp = Blueprint("images", __name__, description="Images of movies")
 @scopes("write")
 @bp.arguments(schemas.UploadCreateSchema)
 @bp.response(201, schemas.UploadUrlSchema)
-@bp.alt_response(403, response="QUOTA_EXCEEDED")
+@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
     """Request a URL for uploading an image directly to the storage."""

@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from marshmallow import ValidationError
 
+from ..api.errors import Message
 from .formats import GENERIC, KNOWN_FORMATS, Format, Record, detect_format, normalize
 from .request_file import abort_unreadable
 from .text_encoding import DAMAGED
@@ -27,8 +28,9 @@ class RowTooLong(csv.Error):
 
 
 class Header(NamedTuple):
-    """The header row, from line to last_line and from byte start to end."""
+    """A header row, from line to last_line and from byte start to end; the highest rank wins."""
 
+    rank: int
     source: Format
     delimiter: str
     names: list[str]
@@ -101,14 +103,9 @@ def find_header(file: IO[bytes], file_name: str) -> Header:
             abort_unreadable("The file is not text. Save it as CSV or JSON in UTF-8.")
         abort_unreadable(
             f"Line {number}: {first.strip()[:80]!r} is not a known header row. The service reads "
-            f"{KNOWN_FORMATS}."
+            f"{KNOWN_FORMATS}. Add a header row, e.g. title,year."
         )
-    return max(headers, key=_rank)
-
-
-def _rank(header: Header) -> int:
-    known = header.source.used.intersection(map(normalize, header.names))
-    return len(known) if header.source is GENERIC else 1000
+    return max(headers, key=lambda header: header.rank)
 
 
 def _first_line(file: IO[bytes]) -> tuple[int, str]:
@@ -117,19 +114,27 @@ def _first_line(file: IO[bytes]) -> tuple[int, str]:
     lines = enumerate(iter(partial(file.readline, MAX_ROW_LENGTH), b""), 1)
     number, line = next(((number, line) for number, line in lines if line.strip()), (0, b""))
     if not line:
-        abort_unreadable("The file is empty.")
+        abort_unreadable(Message("The file is empty.", "required"))
     return number, line[:400].decode(errors="ignore")
 
 
 def _iter_headers(file: IO[bytes], delimiter: str, file_name: str) -> Iterator[Header]:
-    """Yield the first rows that have the columns of a format."""
-    lines = LineReader(file)
+    """Yield the first rows that have the columns of a format.
+
+    A title alone is a header only above the cells of other rows: a film may be called Movie.
+    """
+    lines, widest = LineReader(file), 0
     with closing(lines.iter_rows(delimiter, strict=False)) as rows:
         for line, start, cells in islice(rows, MAX_FIRST_ROWS):
             names = _column_names(cells)
             columns = dict.fromkeys(map(normalize, names), "")
-            if source := detect_format([columns], file_name):
-                yield Header(source, delimiter, names, line, lines.count, start, lines.end)
+            source = detect_format([columns], file_name)
+            rank = len(source.used & columns.keys()) if source else 0
+            if source and (rank > 1 or len(columns) > widest):
+                rank += 1000 * (source is not GENERIC)
+                yield Header(rank, source, delimiter, names, line, lines.count, start, lines.end)
+            if not SEPARATOR_LINE.match(delimiter.join(cells)):
+                widest = max(widest, len(columns))
 
 
 def iter_rows(file: IO[bytes], header: Header) -> Generator[Record, None, None]:

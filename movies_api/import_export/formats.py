@@ -111,11 +111,16 @@ OWN = dict(zip(FIELDS, FIELDS, strict=True)) | {
     "year": "year,releaseYear,releaseDate,startYear,yearReleased,movieYear,filmYear,Jahr,"
     "Erscheinungsjahr,Année,Año,Ano,Anno",
     "watchedOn": "watchedOn,watchedDate,dateWatched",
+    "notes": "notes,review",
 }
 LETTERBOXD = {"title": "Name", "rating": "Rating", "notes": "Review", "watchedOn": "Watched Date"}
 LETTERBOXD_URI = "Letterboxd URI"
 IMDB = {"rating": "Your Rating,You rated", "notes": "Description"}
-TRAKT = {"watchedOn": "watched_at,last_watched_at", "rating": "rating", "notes": "comment.comment"}
+TRAKT = {
+    "watchedOn": "watched_at,last_watched_at",
+    "rating": "rating",
+    "notes": "comment.comment,notes",
+}
 TRAKT_AT = "rated_at,watched_at,last_watched_at"
 TRAKT_IDS = "{0}ids.trakt,{0}ids.imdb,{0}ids.tmdb,{0}ids.slug"
 TRAKT_OTHERS = ("show", "season", "episode", "person", "list")
@@ -320,8 +325,8 @@ def _parse_date(text: str) -> date | None:
 def read_rating(value: Any, scale: float) -> Any:
     """Return a number of half stars; anything else as it is, for the schema."""
     try:
-        number = float(value) * scale if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError, OverflowError):
+        number = float(str(value).replace(",", ".")) * scale
+    except ValueError:
         return value
     if not math.isfinite(number):
         return value

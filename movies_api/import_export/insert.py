@@ -14,7 +14,7 @@ from ..movies.queries import (
     iter_title_keys,
     lock_movies_of,
 )
-from ..movies.titles import fold
+from ..movies.titles import search_key
 from .reader import ImportRow, ParsedFile
 from .row_images import lock_row_images
 
@@ -94,7 +94,7 @@ def _merge(first: ImportRow, row: ImportRow, times: dict[tuple[int, str], str]) 
 
 
 def _title_key(row: ImportRow) -> str:
-    return f"{fold(row.fields['title'])}\n{row.fields.get('year') or ''}"
+    return f"{search_key(row.fields['title'])}\n{row.fields.get('year') or ''}"
 
 
 def _mark_existing(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> None:

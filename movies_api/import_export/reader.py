@@ -1,6 +1,6 @@
 """Reader: the rows of a file, validated like POST /movies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, groupby, islice
@@ -10,9 +10,8 @@ from typing import IO, Any
 
 from marshmallow import ValidationError
 
-from ..api.errors import ApiError
+from ..api.errors import ApiError, Message, flatten_messages
 from ..api.fields import CONTROL
-from ..api.request_parser import flatten_messages
 from ..config import current_config
 from .archives import IN_MEMORY, is_archive, iter_members
 from .csv_reader import find_header, iter_rows
@@ -35,6 +34,7 @@ from .text_encoding import decode_text
 MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
 MAX_FIRST_OBJECTS = 20  # that identify the format
 MAX_IGNORED = 1000  # names of columns in a response
+Progress = Callable[[int], object]
 
 
 @dataclass(slots=True)
@@ -83,8 +83,9 @@ class ImportRow:
 class ParsedFile:
     """The rows of a file in all its parts; a bundle has several, whose entries are merged."""
 
-    def __init__(self) -> None:
-        """Start with nothing."""
+    def __init__(self, progress: Progress) -> None:
+        """Start with nothing; `progress` is called with the bytes of each row."""
+        self.progress = progress
         self.parts: list[Part] = []
         self.rows: list[ImportRow] = []
         self.ignored_columns: dict[str, None] = {}
@@ -104,7 +105,9 @@ class ParsedFile:
         limit, rows = current_config().import_max_rows, []
         for record in records:
             if next(self.numbers) >= limit:
-                abort_unreadable(f"The file has more than {limit} rows. Split it.")
+                text = f"The file has more than {limit} rows. Split it."
+                abort_unreadable(Message(text, "too_long"))
+            self.progress(record.end - record.start)
             if record.value is not None:
                 rows.append(row := ImportRow(part, record.line, record.start, record.end))
                 try:
@@ -143,9 +146,9 @@ class ParsedFile:
             row.fields["year"] = intern(year)
 
 
-def read_file(raw: IO[bytes], file_name: str, files: ExitStack) -> ParsedFile:
+def read_file(raw: IO[bytes], file_name: str, files: ExitStack, progress: Progress) -> ParsedFile:
     """Return the rows of a file, or abort if it cannot be read; `files` closes temporary files."""
-    parsed = ParsedFile()
+    parsed = ParsedFile(progress)
     if not is_archive(raw):
         _read_text(parsed, raw, file_name, files)
         return parsed
@@ -219,8 +222,8 @@ def _error_reason(error: ValidationError) -> str:
         return " ".join(error.messages)
     named = list(error.messages.items())[:3]
     return " ".join(
-        " ".join(flatten_messages(texts))
+        " ".join(text for _, text in flatten_messages(texts))
         if name == "_schema"
-        else f"{name[:20]}: {' '.join(flatten_messages(texts))}"
+        else f"{name[:20]}: {' '.join(text for _, text in flatten_messages(texts))}"
         for name, texts in named
     )

@@ -10,14 +10,15 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from ..api.errors import abort_validation, abort_with
+from ..api.errors import Message, abort_validation, abort_with
+from ..api.fields import UNKNOWN_FIELD
 from ..config import current_config
 
 CHUNK = 1 << 16
 MAX_FORM_PARTS = 20  # of a form's body
 # Bytes of one text field, and between parts; files go to disk
 MAX_FORM_MEMORY = 1 << 20
-ONE_FILE = "Send one file with a filename in the form field `file`."
+ONE_FILE = Message("Send one file with a filename in the form field `file`.", "required")
 
 
 def abort_unreadable(message: str) -> NoReturn:
@@ -70,7 +71,7 @@ def _form_file(parts: ExitStack) -> tuple[IO[bytes], str]:
     # a part may have no name
     fields = {name or "" for name in (*form, *files)} - {"file"}
     if fields:
-        abort_validation({name: ["Unknown field."] for name in sorted(fields)})
+        abort_validation({name: [UNKNOWN_FIELD] for name in sorted(fields)})
     if len(found := files.getlist("file")) != 1 or "file" in form:
         abort_unreadable(ONE_FILE)
     return found[0].stream, found[0].filename or ""

@@ -2,10 +2,8 @@
 
 from marshmallow import fields, validate
 
-from ..api.fields import Flag, QuerySchema, RequestSchema, ResponseSchema
+from ..api.fields import Flag, QuerySchema, RequestSchema, ResponseSchema, one_of
 from .formats import NAMES
-
-CHOOSE = "Must be one of: {choices}."
 
 
 class ExportQuerySchema(QuerySchema):
@@ -13,7 +11,7 @@ class ExportQuerySchema(QuerySchema):
 
     format = fields.String(
         load_default="json",
-        validate=validate.OneOf(["json", "csv", "ndjson"], error=CHOOSE),
+        validate=one_of("json", "csv", "ndjson"),
         metadata={
             "description": "A JSON array, CSV with a header row, or one JSON object per line."
         },
@@ -31,7 +29,7 @@ class ImportQuerySchema(QuerySchema):
     on_duplicate = fields.String(
         load_default="skip",
         data_key="onDuplicate",
-        validate=validate.OneOf(["skip", "allow", "error", "update"], error=CHOOSE),
+        validate=one_of("skip", "allow", "error", "update"),
         metadata={
             "description": "How to handle a row whose title (ignoring case and accents) and year "
             "are in the collection already: skip, add or reject it, or update the movie: fill its "

@@ -28,7 +28,9 @@ def decode_text(source: IO[bytes], target: IO[bytes]) -> str:
             abort_unreadable("The file is not UTF-8. Save it as JSON in UTF-8.")
         if is_utf_16:
             _transcode(source, target, "utf-16", MARK)
-        elif not _transcode(source, target, "utf-8-sig", MARK):
+        elif not (
+            _transcode(source, target, "utf-8-sig", MARK) or start.startswith(codecs.BOM_UTF8)
+        ):
             _transcode(source, target, "cp1252", MARK)
             return "windows-1252"
     return "utf-16" if is_utf_16 else "utf-8"

@@ -87,6 +87,4 @@ def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""
     after_this_request(release_memory_when_sent)
     with spool_request_file() as (file, name):
-        return import_file(
-            g.caller.id, file, name, is_dry=query["dry_run"], on_duplicate=query["on_duplicate"]
-        )
+        return import_file(g.caller.id, file, name, query)

@@ -8,22 +8,25 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Row,
     Select,
     and_,
     bindparam,
+    case,
     func,
     literal_column,
     or_,
     select,
     tuple_,
+    union_all,
 )
 
 from ..db import autocommit_all, autocommit_one
 from ..db.prepared import Prepared
 from ..models import movies
 from .queries import LISTED
-from .titles import fold
+from .titles import SearchWord, fold_words, search_key, search_words, split_article
 
 Sort = tuple[tuple[str, bool], ...]
 
@@ -43,6 +46,9 @@ SORT_COLUMNS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "rating": _nulls_last("rating", "11", "0"),
     "watchedOn": _nulls_last("watched_on", "'9999-12-31'", "'0001-01-01'"),
 }
+RELEVANCE: Sort = (("relevance", True), ("createdAt", True))
+START_LENGTH = 40
+_START = func.substr(movies.c.search_key, literal_column("1"), literal_column(f"{START_LENGTH}"))
 SORT_LABELS = tuple(f"key_{number}" for number in range(len(SORT_COLUMNS)))
 DEEP_OFFSET = 1000
 # Up to this size a scan is faster than the trigram index, which covers the titles of all users
@@ -53,10 +59,13 @@ OLDEST, NEWEST = "0000", "9999"
 
 
 class Shape(NamedTuple):
-    """Everything that distinguishes one statement from another, without the values."""
+    """Everything that distinguishes one statement from another, without the values.
+
+    `words` are the kinds of the words of a search.
+    """
 
     sort: Sort
-    words: int
+    words: tuple[SearchWord, ...]
     has_years: bool
     has_ratings: bool
     watched: bool | None
@@ -74,8 +83,12 @@ def fetch_page(
     columns and its id.
     """
     shape, values = _shape_and_params(owner, query, after)
+    if query["sort"] == RELEVANCE:
+        values |= _relevance_params(query["search"])
     values["limit"] = query["limit"] + 1
     values["offset"] = 0 if after is not None else (query["page"] - 1) * query["limit"]
+    if query["sort"] == RELEVANCE:
+        values["most"] = values["limit"] + values["offset"]
     rows = autocommit_all(
         _page_statement(shape._replace(is_deep=values["offset"] > DEEP_OFFSET)), values
     )
@@ -99,22 +112,22 @@ def is_filtered(query: dict[str, Any]) -> bool:
     return any(query[name] is not None for name in FILTERS)
 
 
-def words_of(search: str) -> list[str]:
-    """Return the distinct folded words that a title must contain."""
-    # A search that folds to nothing, such as a lone accent, stays as it is
-    return list(dict.fromkeys((fold(search) or search).split()))
-
-
 def _shape_and_params(
     owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
 ) -> tuple[Shape, dict[str, Any]]:
-    words = words_of(query["search"] or "")
+    words = search_words(query["search"] or "")
     has_years = any(query[name] for name in ("year", "year_from", "year_to"))
     has_ratings, watched = bool(query["rating_from"] or query["rating_to"]), query["watched"]
     values: dict[str, Any] = {"owner": owner.id}
     for number, word in enumerate(words):
-        escaped = re.sub(r"([\\%_])", r"\\\1", word)
-        values[f"word_{number}"] = f"%{escaped}%"
+        pattern = f"%{_escape(word.text)}%"
+        if word.is_joined:
+            pattern = f"%\n{pattern}"
+        elif not word.is_written:
+            pattern += "\n%"
+        values[f"word_{number}"] = pattern
+        if word.is_year:
+            values[f"year_{number}"] = word.text
     if has_years:
         values["oldest"] = max(filter(None, (query["year"], query["year_from"], OLDEST)))
         values["newest"] = min(filter(None, (query["year"], query["year_to"], NEWEST)))
@@ -124,7 +137,13 @@ def _shape_and_params(
         values[f"after_{number}"] = value
     is_small = is_filtered(query) and owner.movie_count <= SMALL_COLLECTION
     shape = Shape(
-        query["sort"], len(words), has_years, has_ratings, watched, after is not None, is_small
+        query["sort"],
+        tuple(word._replace(text="0000" if word.is_year else "") for word in words),
+        has_years,
+        has_ratings,
+        watched,
+        after is not None,
+        is_small,
     )
     return shape, values
 
@@ -139,6 +158,8 @@ def _page_statement(shape: Shape) -> Select[Any] | Prepared:
 
 
 def _build_page_statement(shape: Shape) -> Select[Any]:
+    if shape.sort == RELEVANCE:
+        return _build_relevance_statement(shape)
     # Ending in id, in the direction of the last key, makes the order total: no duplicates or gaps
     keys = [SORT_COLUMNS[name][descends] for name, descends in shape.sort] + [movies.c.id]
     descending = [descends for _, descends in shape.sort]
@@ -185,9 +206,69 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
         conditions.append(~unknown if shape.watched else unknown)
     # The concat keeps the planner from using the index
     key = movies.c.search_key.concat("") if shape.is_small else movies.c.search_key
-    for name in (f"word_{number}" for number in range(shape.words)):
-        conditions += [key.like(bindparam(name), escape="\\")]
+    for number, word in enumerate(shape.words):
+        text = movies.c.title if word.is_written else key
+        condition = text.like(bindparam(f"word_{number}"), escape="\\")
+        if word.is_year:
+            condition |= movies.c.year == bindparam(f"year_{number}")
+        conditions.append(condition)
     return conditions
+
+
+def _build_relevance_statement(shape: Shape) -> Select[Any]:
+    """Return the page of titles that are or begin like the search, then of the others.
+
+    Each part follows an index, and stops at the end of the page: sorting all matches of a common
+    word takes far longer.
+    """
+    conditions, newest = _conditions(shape), (movies.c.created_at, movies.c.id)
+    starts = [_START.like(bindparam(name), escape="\\") for name in ("start", "joined_start")]
+    is_exact = movies.c.search_key.in_([bindparam("exact"), bindparam("joined")])
+    score = case((is_exact, literal_column("2")), else_=literal_column("1"))
+    best, rest = [*conditions, or_(*starts)], [*conditions, ~or_(*starts)]
+    if shape.is_after:
+        best.append(_after_position([score, *newest], [True] * 3))
+        after = tuple_(
+            *(bindparam(f"after_{n + 1}", type_=key.type) for n, key in enumerate(newest))
+        )
+        rest.append(or_(bindparam("after_0", type_=Integer) > 0, tuple_(*newest) < after))
+    parts = [
+        select(movies.c.id, value.label("key_0"), movies.c.created_at.label("key_1"))
+        .where(*where)
+        .order_by(*(key.desc() for key in keys))
+        .limit(bindparam("most"))
+        .subquery()
+        for value, where, keys in (
+            (score, best, (score, *newest)),
+            (literal_column("0"), rest, newest),
+        )
+    ]
+    found = union_all(*(select(part) for part in parts)).subquery()
+    order = [found.c[name].desc() for name in ("key_0", "key_1", "id")]
+    page = select(found).order_by(*order).limit(bindparam("limit")).offset(bindparam("offset"))
+    ids = page.subquery()
+    return (
+        select(*LISTED, ids.c.key_0, ids.c.key_1)
+        .join(ids, ids.c.id == movies.c.id)
+        .order_by(*(ids.c[name].desc() for name in ("key_0", "key_1", "id")))
+    )
+
+
+def _relevance_params(search: str) -> dict[str, str]:
+    exact = search_key(search)
+    squeezed = exact.rpartition("\n")[2]
+    start = " ".join(fold_words(split_article(search)[1])) or squeezed
+    return {
+        "exact": exact,
+        "joined": f"{squeezed}\n{squeezed}",
+        "start": f"{_escape(start[:START_LENGTH])}%",
+        "joined_start": f"{_escape(start.replace(' ', '')[:START_LENGTH])}%",
+    }
+
+
+def _escape(text: str) -> str:
+    """Return the text as a pattern of LIKE."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _after_position(

@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from ..db import autocommit_all, autocommit_one, db, execute_in_transaction, now
 from ..db.prepared import Prepared
 from ..models import movies
-from .titles import fold, order_key
+from .titles import order_key, search_key
 
 # Never part of a response
 INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"}
@@ -189,7 +189,7 @@ def movie_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that the given fields set."""
     columns = {**fields}
     if "title" in fields:
-        columns["search_key"] = fold(fields["title"])
+        columns["search_key"] = search_key(fields["title"])
         columns["title_key"] = order_key(fields["title"])
     if "year" in fields:
         columns["year"] = fields["year"] or ""
@@ -223,10 +223,10 @@ SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
 INSERTED_COLUMNS = tuple(name for name in INSERTED if name not in SHARED_COLUMNS)
 
 
-def _array(name: str) -> ColumnElement[Any]:
+def _array(name: str, prefix: str = "") -> ColumnElement[Any]:
     kind = movies.c[name].type
     values = ARRAY(Text() if isinstance(kind, String) else kind)
-    return cast(bindparam(name, type_=values), values)
+    return cast(bindparam(prefix + name, type_=values), values)
 
 
 INSERTED_ROWS = (
@@ -259,7 +259,7 @@ def collection_fingerprint(owner: UUID) -> str:
 
 
 def iter_title_keys(owner: UUID) -> Iterator[Any]:
-    """Yield id, folded title and year of each movie, and which of FILLED it lacks.
+    """Yield id, search key and year of each movie, and which of FILLED it lacks.
 
     In the current transaction.
     """
@@ -286,15 +286,18 @@ def _fill(sent: Any) -> dict[str, Any]:
 
 
 FILL_ROWS = (
-    func.unnest(*map(_array, ("id", *FILLED))).table_valued("id", *FILLED, name="sent")
-).render_derived()
+    func.unnest(*(_array(name, "new_") for name in ("id", *FILLED)))
+    .table_valued("id", *FILLED, name="sent")
+    .render_derived()
+)
+FILL_NAMES = ("new_id", *(f"new_{name}" for name in FILLED))
 FILL_ALL: dict[str, Any] = {
     "postgresql": update(movies)
     .where(OWN, movies.c.id == FILL_ROWS.c.id)
     .values(_fill(FILL_ROWS.c.__getitem__)),
     "sqlite": update(movies)
-    .where(OWN, movies.c.id == bindparam("movie"))
-    .values(_fill(lambda name: bindparam(f"new_{name}"))),
+    .where(OWN, movies.c.id == bindparam("new_id"))
+    .values(_fill(lambda name: bindparam(f"new_{name}", type_=movies.c[name].type))),
 }
 
 
@@ -303,10 +306,9 @@ def fill_movies(owner: UUID, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> N
     common, remaining, dialect = {"owner": owner, "at": now()}, iter(rows), db.engine.dialect.name
     while batch := list(islice(remaining, BATCH)):
         values: Any = [
-            {"movie": movie, **{f"new_{name}": fields.get(name) for name in FILLED}, **common}
+            {"new_id": movie, **{f"new_{name}": fields.get(name) for name in FILLED}, **common}
             for movie, fields in batch
         ]
         if dialect == "postgresql":
-            columns = {name: [fields.get(name) for _, fields in batch] for name in FILLED}
-            values = {"id": [movie for movie, _ in batch], **columns, **common}
+            values = {**common, **{name: [row[name] for row in values] for name in FILL_NAMES}}
         execute_in_transaction(FILL_ALL[dialect], values).close()

@@ -3,12 +3,22 @@
 import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from ..api.fields import BoundedInteger, Flag, QuerySchema, ResponseSchema, Text, Year
+from ..api.errors import Message
+from ..api.fields import (
+    BoundedInteger,
+    Flag,
+    QuerySchema,
+    ResponseSchema,
+    Text,
+    Year,
+    none_default,
+)
 from ..api.request_parser import row_id_from
 from .fields import MovieCreateSchema, ReadOnlyFields
-from .pagination import MAX_WORDS, SORT_COLUMNS, words_of
+from .pagination import MAX_WORDS, RELEVANCE, SORT_COLUMNS
+from .titles import search_words
 
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_IDS = 100  # of one request
@@ -19,12 +29,8 @@ TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
 def check_words(search: str) -> None:
     """Reject a search with too many words."""
-    if len(words_of(search)) > MAX_WORDS:
-        raise ValidationError(f"Must have at most {MAX_WORDS} words.")
-
-
-def none_default() -> None:
-    """Return None; a plain None as load_default would appear in the OpenAPI document."""
+    if len(search_words(search)) > MAX_WORDS:
+        raise ValidationError(Message(f"Must have at most {MAX_WORDS} words.", "too_long"))
 
 
 class MovieUpdateSchema(ReadOnlyFields, MovieCreateSchema):
@@ -38,11 +44,16 @@ class SortField(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         keys = [key.strip() for key in super()._deserialize(value, attr, data, **kwargs).split(",")]
+        if keys == ["relevance"]:
+            return RELEVANCE
         names = [key.removeprefix("-") for key in keys]
+        if "relevance" in names:
+            raise ValidationError("relevance must be the only sort key, without a minus sign.")
         if unknown := [name for name in names if name not in SORT_COLUMNS]:
-            raise ValidationError(f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}.")
+            text = f"{unknown[0]!r} is not one of {', '.join(SORT_COLUMNS)}."
+            raise ValidationError(Message(text, "invalid_choice"))
         if len(set(names)) < len(names):
-            raise ValidationError("Each sort key must appear only once.")
+            raise ValidationError(Message("Each sort key must appear only once.", "duplicate"))
         return tuple((name, key.startswith("-")) for name, key in zip(names, keys, strict=True))
 
 
@@ -84,8 +95,9 @@ class MovieQuerySchema(QuerySchema):
         validate=check_words,
         load_default=none_default,
         metadata={
-            "description": "Words of the title or parts of them, ignoring case and accents; "
-            f"at most {MAX_WORDS} words."
+            "description": "Words of the title or parts of them, ignoring case, accents and "
+            "punctuation except % and _; a word of four digits also matches the year. "
+            f"At most {MAX_WORDS} words."
         },
     )
     year = Year(load_default=none_default, metadata={**YEAR, "description": "Movies of this year."})
@@ -118,10 +130,11 @@ class MovieQuerySchema(QuerySchema):
         metadata={"description": "Movies with a watchedOn, or movies without one."},
     )
     sort = SortField(
-        load_default=(("createdAt", True),),
+        load_default=none_default,
         metadata={
-            "default": "-createdAt",
-            "description": f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
+            "description": "Defaults to `-createdAt`, with `search` to `relevance`: the exact "
+            "title, then titles that begin so, then the others; in each group the newest first. "
+            f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
             "`-year,title`; a leading minus sign sorts in descending order. Movies without a "
             "rating or watchedOn come last in both directions.",
         },
@@ -130,6 +143,14 @@ class MovieQuerySchema(QuerySchema):
         load_default=none_default,
         metadata={"description": "Instead of page: meta.nextCursor of the previous page."},
     )
+
+    @post_load
+    def set_sort(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Set the default order; reject relevance without a search."""
+        data["sort"] = data["sort"] or (RELEVANCE if data["search"] else (("createdAt", True),))
+        if data["sort"] == RELEVANCE and not data["search"]:
+            raise ValidationError("relevance needs a search.", "sort")
+        return data
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **_: Any) -> None:

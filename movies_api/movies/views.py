@@ -164,7 +164,8 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 @allow_image_body
 @bp.arguments(schemas.MovieUpdateSchema)
 @bp.response(200, schemas.MovieSchema, headers=ETAG)
-@bp.alt_response(403, response="NO_EDIT")
+@bp.alt_response(403, response="FORBIDDEN")
+@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
 @bp.alt_response(404, response="NOT_FOUND")
 @bp.alt_response(412, response="PRECONDITION_FAILED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")

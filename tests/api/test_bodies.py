@@ -55,6 +55,13 @@ def test_body_shorter_than_announced_changes_nothing(alice, kind, is_marked):
             "code": "VALIDATION_ERROR",
             "message": "body: The request body was cut off: send the whole request again.",
             "details": {"body": ["The request body was cut off: send the whole request again."]},
+            "fields": [
+                {
+                    "field": "body",
+                    "code": "invalid",
+                    "message": "The request body was cut off: send the whole request again.",
+                }
+            ],
         }
     assert titles(alice) == []
 

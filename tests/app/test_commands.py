@@ -1,4 +1,4 @@
-"""flask --app wsgi seed, sessions purge and user ..."""
+"""flask --app wsgi seed, sessions, user and movies."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from movies_api.auth import users
 
 from ..account.test_reset_password import token_in
 from ..client import PASSWORD
-from ..helpers import NEW
+from ..helpers import FORMATS, NEW
 from ..servers import CHECKOUT, SECRET_KEY
 
 LOGIN = {"email": "alice@example.com", "password": PASSWORD}
@@ -242,3 +242,54 @@ def test_somebody_who_is_not_there_is_told(app, alice, command, email):
     assert result.exit_code != 0
     assert "Traceback" not in result.output
     assert result.output.startswith(("Error", "Usage"))
+
+
+@pytest.fixture
+def invoke(app):
+    """A function that runs a command and returns its result."""
+    cli = FlaskGroup(create_app=lambda: app)
+    return lambda *words: app.test_cli_runner().invoke(cli, args=words)
+
+
+def test_movies_are_imported_and_exported(invoke, alice, tmp_path):
+    file = tmp_path / "watched.csv"
+    file.write_text(
+        "Date,Name,Year,Letterboxd URI,Mood\n2024-01-01,Alien,1979,u,x\n,Heat,soon,v,y\n"
+    )
+    words = ("movies", "import", str(file), "--user", "alice@example.com")
+    report = (
+        "letterboxd (utf-8), imported: 1 added, 0 skipped, 1 rejected.\n"
+        "Ignored columns: Mood.\n"
+        "      3  rejected  year: Must be a four-digit year, e.g. 1999.\n"
+    )
+
+    dry = invoke(*words, "--dry-run")
+    assert dry.stdout == report.replace("imported", "would be imported")
+    assert alice.get("/movies").json["meta"]["total"] == 0
+    result = invoke(*words)
+
+    assert (result.exit_code, result.stdout) == (0, report)
+    (movie,) = alice.get("/movies").json["items"]
+    assert (movie["title"], movie["watchedOn"]) == ("Alien", "2024-01-01")
+    for file_format in FORMATS:
+        exported = invoke(
+            "movies", "export", "--user", "alice@example.com", "--format", file_format
+        )
+        assert exported.stdout_bytes == alice.get(f"/movies/export?format={file_format}").data
+
+
+def test_movies_import_says_what_is_wrong(invoke, alice, tmp_path):
+    file = tmp_path / "x.zip"
+    file.write_bytes((CHECKOUT / "tests/import_export/cases/letterboxd-export.zip").read_bytes())
+    assert (
+        "Ignored file: profile.csv"
+        in invoke("movies", "import", str(file), "--user", "alice@example.com").stdout
+    )
+    file.write_bytes(b"[")
+
+    result = invoke("movies", "import", str(file), "--user", "alice@example.com")
+
+    assert result.exit_code == 1
+    assert "Error: file: The array is not closed" in result.stderr
+    unknown = invoke("movies", "export", "--user", "bob@example.com")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")

@@ -1,6 +1,8 @@
 """GET /movies?search=: words of the title, case and accents folded."""
 # ruff: noqa: RUF001  look-alikes are among what people type
 
+from urllib.parse import quote
+
 import pytest
 
 from movies_api.movies import pagination
@@ -81,11 +83,117 @@ def _either_way(request, monkeypatch):
 def test_finds_titles_by_their_words(alice, search, found):
     add(alice, *SHELF)
 
-    response = alice.get("/movies", query_string={"search": search, "limit": 100})
+    assert_finds(alice, search, found)
+
+
+PUNCTUATED = [
+    "WALL·E",
+    "Wall E, Again",
+    "Don’t Look Up",
+    "Donnie to Rest",
+    "Spider-Man: No Way Home",
+    "Spider Man 2",
+    "Tom & Jerry",
+    "Romeo and Juliet",
+    "8½",
+    "Rock 'n' Roll",
+    "...And Justice for All",
+    "What?!",
+    "!!!",
+    "♥",
+    "(500) Days of Summer",
+    "M*A*S*H",
+    "Dr. Strangelove",
+    "C#",
+]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        *((each, ["WALL·E", "Wall E, Again"]) for each in ("wall-e", "wall e", "WALL·E", "w.a.l.l.e")),
+        ("walle", ["WALL·E"]),
+        *((each, ["Don’t Look Up"]) for each in ("dont", "don't", "Don’t", "don´t", "donʼt", "DON'T!")),
+        *((each, ["Spider-Man: No Way Home", "Spider Man 2"]) for each in ("spider-man", "man spider")),
+        ("spiderman", ["Spider-Man: No Way Home"]),
+        *((each, ["Tom & Jerry"]) for each in ("tom and jerry", "tom & jerry", "Tom&Jerry", "tom ＆ jerry")),
+        ("romeo & juliet", ["Romeo and Juliet"]),
+        *((each, ["Tom & Jerry", "Romeo and Juliet", "...And Justice for All"]) for each in ("&", "and")),
+        *((each, ["8½"]) for each in ("8½", "8 1/2", "8 ½", "½ 8")),
+        *((each, ["Rock 'n' Roll"]) for each in ("rock'n'roll", "rock n roll", "rock-n-roll", "«rock»")),
+        *((each, ["M*A*S*H"]) for each in ("mash", "M*A*S*H", "m.a.s.h.")),
+        ("dr strangelove", ["Dr. Strangelove"]),
+        ("500 days", ["(500) Days of Summer"]),
+        ("days (of) - summer", ["(500) Days of Summer"]),
+        ("?!", ["What?!"]),
+        ("!", ["What?!", "!!!"]),
+        ("...", ["...And Justice for All"]),
+        ("♥", ["♥"]),
+        ("! ?", ["What?!"]),
+        ("c++ #", ["Rock 'n' Roll", "...And Justice for All", "C#"]),
+        ("a\u00adgain", ["Wall E, Again"]),
+        ("ehome", []),
+    ],
+)  # fmt: skip
+def test_punctuation_does_not_matter_on_either_side(alice, search, found):
+    add(alice, *PUNCTUATED)
+
+    assert_finds(alice, search, found)
+
+
+def test_four_digits_also_match_the_year(alice):
+    add(
+        alice, ("Alien", "1979"), ("1979", "2021"), ("Brazil", "1985"), "Blade Runner 2049", "Alien"
+    )
+
+    assert_finds(alice, "1979", ["Alien", "1979"])
+    assert_finds(alice, "alien 1979", ["Alien"])
+    assert_finds(alice, "1979!", ["Alien", "1979"])
+    assert_finds(alice, "2049", ["Blade Runner 2049"])
+    assert_finds(alice, "979", ["1979"])
+    assert_finds(alice, "19790", [])
+
+
+def assert_finds(person, search, found):
+    """Check that a search finds these titles and counts them."""
+    response = person.get("/movies", query_string={"search": search, "limit": 100})
 
     assert response.status_code == 200
-    assert {movie["title"] for movie in response.json["items"]} == set(found)
+    assert sorted(movie["title"] for movie in response.json["items"]) == sorted(found)
     assert response.json["meta"]["total"] == len(found)
+
+
+def test_relevance_puts_the_exact_title_first_and_titles_that_begin_so_next(alice):
+    found = ["Matrix", "The Mátrix", "A Matrix Begins", "Matrix: Reloaded", "The Matrix 2", "In the Matrix", "Dematrixed"]  # fmt: skip
+    by_age = ["Dematrixed", "The Matrix 2", "Matrix", "Matrix: Reloaded", "The Mátrix", "A Matrix Begins", "In the Matrix"]  # fmt: skip
+    add(alice, *by_age)
+
+    shown = titles(alice, "?search=matrix")
+    assert shown[0] == "Matrix"
+    assert shown[1:5] == ["A Matrix Begins", "The Mátrix", "Matrix: Reloaded", "The Matrix 2"]
+    assert shown[5:] == ["In the Matrix", "Dematrixed"]
+    assert set(shown) == set(found)
+    assert titles(alice, "?search=matrix&sort=relevance") == shown
+    assert titles(alice, "?search=the+matrix")[:2] == ["The Mátrix", "The Matrix 2"]
+    assert titles(alice, "?search=matrix&sort=-createdAt") == by_age[::-1]
+
+
+@pytest.mark.parametrize(
+    ("search", "first"),
+    [("wall e", "WALL·E"), ("8 1/2", "8½"), ("!!!", "!!!"), ("tom and jerry", "Tom & Jerry"), ("100%", "100%")],
+)  # fmt: skip
+def test_an_exact_title_is_first_however_it_is_typed(alice, search, first):
+    add(alice, first, f"{first} again", f"Once more {first}", f"{first}, again and again")
+
+    assert titles(alice, f"?search={quote(search)}")[0] == first
+
+
+@pytest.mark.parametrize("query", ["sort=relevance", "sort=relevance&search=", "search=a&sort=-relevance", "search=a&sort=relevance,title", "search=a&sort=title,relevance"])  # fmt: skip
+def test_relevance_stands_alone_and_needs_a_search(alice, query):
+    response = alice.get(f"/movies?{query}")
+
+    assert response.status_code == 400
+    assert list(response.json["error"]["details"]) == ["sort"]
 
 
 @pytest.mark.parametrize("search", ["", "   "])

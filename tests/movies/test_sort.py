@@ -56,12 +56,30 @@ def test_orders_titles_as_a_person_expects(alice):
         ("ﾊﾊ", "パパ"),
         ("ハハ", "ババ"),
         ("\uffee", "\U0001f600"),
+        ("Alien 9", "Alien 10"),
+        ("9", "10"),
+        ("Alien 2", "Alien 0010"),
+        ("Se7en", "Se10en"),
+        ("99999999", "100000000"),
+        ("8½", "9"),
+        ("8", "8½"),
+        ("9 to 5", "12 Angry Men"),
+        ("2001: A Space Odyssey", "Alien"),
+        ("Alien \uff19", "Alien 10"),
     ],
 )
 def test_puts_one_title_before_the_other(alice, first, second):
     add(alice, second, first)
 
     assert titles(alice, "?sort=title") == [first, second]
+
+
+def test_equal_numbers_are_ordered_by_id(alice):
+    add(alice, "Bond 007", "Bond 7", "Bond 07", "9" * 255, "8" * 255)
+
+    shown = ["Bond 007", "Bond 7", "Bond 07"]
+    assert titles(alice, "?sort=title") == ["8" * 255, "9" * 255, *shown]
+    assert titles(alice, "?sort=-title&search=bond") == shown[::-1]
 
 
 @pytest.mark.parametrize("title", ["The", "A", "An", "the the", "!", "...", "The !"])
