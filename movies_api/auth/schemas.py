@@ -6,7 +6,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from ..api.errors import Message
+from ..api.errors import FieldCode, Message
 from ..api.fields import (
     QuerySchema,
     RequestSchema,
@@ -39,7 +39,8 @@ class Email(Text):
                 text, check_deliverability=False, allow_smtputf8=False, strict=True
             )
         except EmailNotValidError as error:
-            raise ValidationError(str(error)) from error
+            code: FieldCode = "too_long" if "too long" in str(error) else "invalid"
+            raise ValidationError(Message(str(error), code)) from error
         if "=?" in found.local_part:  # mail programs would decode it as another address
             raise ValidationError("The part before the @-sign must not contain =?.")
         return f"{found.local_part.lower()}@{found.domain}"
