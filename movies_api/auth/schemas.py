@@ -28,7 +28,7 @@ class Email(Text):
     def __init__(self, **kwargs: Any) -> None:
         """Set the maximum length of RFC 5321."""
         super().__init__(min=3, max=254, **kwargs)
-        self.metadata = {"format": "email", **self.metadata}
+        self.metadata = {"format": "idn-email", **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -199,7 +199,7 @@ class UserSchema(ResponseSchema):
 
     id = fields.UUID(required=True, metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
     name = fields.String(required=True, metadata={"example": ANN["name"]})
-    email = fields.Email(required=True, metadata={"example": ANN["email"]})
+    email = fields.String(required=True, metadata={"format": "idn-email", "example": ANN["email"]})
     role = fields.String(required=True, validate=validate.OneOf(["user", "admin"]))
     preferences = fields.Nested(PreferencesSchema, required=True)
     created_at = fields.DateTime(
