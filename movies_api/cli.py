@@ -1,5 +1,6 @@
 """Commands of `flask --app wsgi`; some packages define their own."""
 
+from json import dumps
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from . import demo
 from .account.cli import user
 from .api.blueprint import openapi_spec
 from .auth.sessions import purge_sessions
+from .config import environment
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db, now
 from .import_export.cli import movies
@@ -20,7 +22,17 @@ sessions = AppGroup("sessions", help="Manage sessions.")
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (seed, sessions, user, movies, backup, restore, write_openapi, config_docs):
+    for command in (
+        seed,
+        sessions,
+        user,
+        movies,
+        backup,
+        restore,
+        doctor,
+        write_openapi,
+        config_docs,
+    ):
         app.cli.add_command(command)
 
 
@@ -88,6 +100,22 @@ def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
             f"the old key and restart. A generated key is in the file: unzip -p {path} secret_key",
             err=True,
         )
+
+
+@click.command()
+@click.option("--url", help="Public address to send a request to; default: PUBLIC_URL.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(context: click.Context, url: str | None, *, as_json: bool) -> None:
+    """Check settings, database and servers: exit with 1 for warnings, 2 for faults."""
+    from .doctor import examine  # noqa: PLC0415  needed here only
+
+    findings = examine(environment(), url)
+    if as_json:
+        click.echo(dumps([each._asdict() for each in findings]))
+    for each in () if as_json else findings:
+        click.echo(f"{each.level}: {each.variable}: {each.message}")
+    context.exit(max([{"warning": 1, "fault": 2}[each.level] for each in findings], default=0))
 
 
 @click.command("openapi")

@@ -466,6 +466,11 @@ def _load_or_create_secret(folder: Path) -> str:
     return path.read_text().strip()
 
 
+def environment() -> dict[str, str]:
+    """Return the variables that are set."""
+    return {name: text for name, text in os.environ.items() if text.strip()}
+
+
 def current_config() -> Config:
     """Return the settings of the current app."""
     config: Config = current_app.extensions["movies_api"]

@@ -3,7 +3,8 @@
 import atexit
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -200,6 +201,13 @@ def _address(to: str) -> Address:
 
 
 def _deliver(message: EmailMessage, recipient: str) -> None:
+    with mail_server() as server:
+        server.send_message(message, to_addrs=[recipient])
+
+
+@contextmanager
+def mail_server() -> Iterator[smtplib.SMTP]:
+    """Yield a connection to the mail server, encrypted and logged in; raise an OSError."""
     url = urlsplit(current_config().smtp_url or "")
     host, context = url.hostname or "", ssl.create_default_context()
     if url.scheme == "smtps":
@@ -214,4 +222,4 @@ def _deliver(message: EmailMessage, recipient: str) -> None:
             server.starttls(context=context)  # raises without STARTTLS: no plain text password
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
-        server.send_message(message, to_addrs=[recipient])
+        yield server

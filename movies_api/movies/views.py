@@ -50,12 +50,14 @@ IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "schema": {"type": "string"},
+    "example": "*",
     "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
 }
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
+    "example": "5f0c7c1e-6f0d-4d0e-9a51-0f3f3f1f7c55",
     "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
     "the movie that the first request created, as it is now; the body is not compared.",
 }

@@ -1,0 +1,336 @@
+"""Checks of what only a running environment shows; each finding names a variable and a cure."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import sqlalchemy as sa
+from werkzeug.exceptions import HTTPException
+
+from .config import HOSTING_DOMAINS, MAKE_KEY, SECRETS, Config, current_config
+from .config_docs import SERVER
+from .db import db
+from .health import check_database
+from .images.storage import Bucket, current_storage
+from .mail import mail_server
+
+EXAMPLE = re.compile(
+    r"change.?me|example|secret|password|your.?key|insecure|tests.only|default|0123|abcd|(.)\1{3}",
+    re.IGNORECASE,
+)
+LOCAL = re.compile(r"localhost|127\..*|::1|.*\.local(host)?")
+OTHERS = {"POSTGRES_PASSWORD", "FLASK_APP", "FLASK_DEBUG"}  # read by other programs
+MIN_FREE_BYTES, MIN_FREE_SHARE = 500 << 20, 0.05
+MAX_CLOCK_SECONDS = 5
+FACTS = sa.text("""
+    SELECT current_setting('server_version_num')::int AS version, clock_timestamp() AS clock,
+        current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int AS slots,
+        current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
+        EXISTS (SELECT FROM pg_indexes WHERE indexname = 'ix_movies_search') AS has_index
+""")
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+HAS_RIGHT = sa.text("SELECT has_table_privilege(:table, :right)")
+
+
+class Finding(NamedTuple):
+    """A problem: a fault breaks something, a warning may be intended."""
+
+    level: str
+    variable: str
+    message: str
+
+
+class Environment(NamedTuple):
+    """What the checks look at; the URL is the public address, if it is known."""
+
+    config: Config
+    variables: dict[str, str]
+    url: str | None
+
+    @property
+    def is_public(self) -> bool:
+        """Return whether others than developers use the service."""
+        is_local = all(map(_is_local, self.config.cors_origins))
+        return not (is_local and self.config.is_embedded) or self.is_on_heroku
+
+    @property
+    def is_on_heroku(self) -> bool:
+        """Return whether this is a dyno, whose disk does not persist."""
+        return "DYNO" in self.variables
+
+    @property
+    def processes(self) -> int:
+        """Return the number of processes of gunicorn."""
+        text = self.variables.get("WEB_CONCURRENCY", "")
+        return int(text) if text.isdecimal() else 2
+
+
+def examine(variables: dict[str, str], url: str | None = None) -> list[Finding]:
+    """Return all findings, faults first."""
+    config = current_config()
+    env = Environment(config, variables, (url or config.public_url or "").rstrip("/") or None)
+    found = chain.from_iterable(check(env) for check in CHECKS)
+    return sorted(found, key=lambda each: each.level != "fault")
+
+
+def fault(variable: str, message: str) -> Finding:
+    """Return a finding that breaks something."""
+    return Finding("fault", variable, message)
+
+
+def warning(variable: str, message: str) -> Finding:
+    """Return a finding that may be intended."""
+    return Finding("warning", variable, message)
+
+
+def check_variables(env: Environment) -> Iterator[Finding]:
+    """Find misspelt variables, and a .env file that is not read."""
+    known = {each.metadata["variable"] for each in fields(Config)} | {each[0] for each in SERVER}
+    known |= {f"{each}_FILE" for each in SECRETS} | OTHERS
+    for name in sorted(env.variables.keys() - known):
+        if close := get_close_matches(name, known, 1, 0.86):
+            yield warning(name, f"is not a setting: did you mean {close[0]}?")
+    if (dotenv := Path(".env")).is_file():
+        text = dotenv.read_text("utf-8", "replace")
+        names = set(re.findall(r"^(?:export )?([A-Z0-9_]+)=.", text, re.MULTILINE))
+        for name in sorted((names & known) - env.variables.keys() - OTHERS):
+            yield warning(name, "is set in .env, which is not read: `set -a; . ./.env` exports it.")
+
+
+def check_keys(env: Environment) -> Iterator[Finding]:
+    """Find secrets that others may know."""
+    if any(map(EXAMPLE.search, env.config.secret_keys)):
+        yield fault("SECRET_KEY", f"looks like an example, which others know: {MAKE_KEY}")
+    paths = {f"{each}_FILE": env.variables.get(f"{each}_FILE") for each in sorted(SECRETS)}
+    for variable, path in {"SECRET_KEY": env.config.instance_dir / "secret_key", **paths}.items():
+        if path and Path(path).exists() and Path(path).stat().st_mode & 0o002:
+            yield fault(variable, f"all users can write {path}: chmod 600 {path}")
+
+
+def check_origins(env: Environment) -> Iterator[Finding]:
+    """Find addresses that browsers block, or that lead nowhere."""
+    config = env.config
+    for origin in config.cors_origins:
+        if origin.startswith("http:") and not _is_local(origin):
+            yield fault("CORS_ORIGIN", f"{origin} is not encrypted: serve the frontend over https.")
+    if env.is_public and all(map(_is_local, config.cors_origins)):
+        yield warning("CORS_ORIGIN", "allows no frontend but a local one: add its origin.")
+    is_https = any(each.startswith("https:") for each in config.cors_origins)
+    for variable in ("IMAGE_BASE_URL", "S3_ENDPOINT_URL", "PUBLIC_URL"):
+        if is_https and (getattr(config, variable.lower()) or "").startswith("http:"):
+            yield fault(variable, "is http, which pages over https may not use: use https.")
+    if config.smtp_url and env.is_public and _is_local(config.frontend_url):
+        yield fault("FRONTEND_URL", "emails link to a local address: set it to the frontend.")
+    if config.smtp_url and config.mail_from.endswith(("@localhost", "@localhost>")):
+        yield fault("MAIL_FROM", "is not an address of yours: set it to one, or mail is rejected.")
+
+
+def check_cookie(env: Environment) -> Iterator[Finding]:
+    """Find a refresh cookie that browsers do not send."""
+    samesite = env.config.cookie_samesite
+    urls = [each for each in (*env.config.cors_origins, env.url or "") if each.startswith("http")]
+    if samesite == "None":
+        if any(each.startswith("http:") and not _is_local(each) for each in urls):
+            yield fault("COOKIE_SAMESITE", "None requires https: use https, or Strict.")
+        return
+    sites = set(map(_site_of, filter(lambda each: not _is_local(each), urls)))
+    if len(sites) > 1:
+        between = " and ".join(sorted(sites))
+        cure = "use one domain, forward calls through the frontend, or set it to None"
+        yield fault("COOKIE_SAMESITE", f"{samesite} cookies do not pass between {between}: {cure}.")
+
+
+def check_proxy(env: Environment) -> Iterator[Finding]:
+    """Find a number of proxies that differs from what the platform or a request shows."""
+    for marker, hops in (("DYNO", 1), ("FLY_APP_NAME", 2)):
+        if marker in env.variables and env.config.proxy_hops < hops:
+            yield fault(
+                "PROXY_HOPS", f"all clients share the limits of the router: set it to {hops}."
+            )
+    if env.url is None:
+        return
+    is_https = env.url.startswith("https:")
+    headers = {} if is_https else {"X-Forwarded-Proto": "https"}
+    try:
+        with urlopen(Request(f"{env.url}/health", headers=headers), timeout=5) as response:  # noqa: S310
+            looks_secure = "Strict-Transport-Security" in response.headers
+    except OSError as error:
+        yield fault("PUBLIC_URL", f"{env.url}/health: {error}: check the address and the proxy.")
+        return
+    if is_https and not looks_secure:
+        yield fault(
+            "PROXY_HOPS", "https looks like http: set it, and X-Forwarded-Proto in the proxy."
+        )
+    if looks_secure and not is_https:
+        yield fault("PROXY_HOPS", "clients can forge X-Forwarded headers: set it to 0.")
+
+
+def check_protection(env: Environment) -> Iterator[Finding]:
+    """Find protections that do not protect, in a service that others use."""
+    config = env.config
+    if not env.is_public:
+        return
+    if config.redis_url is None and env.processes > 1 and not config.is_embedded:
+        yield warning("REDIS_URL", f"{env.processes} processes count rate limits apart: set it.")
+    if not config.ratelimit_enabled:
+        yield fault("RATELIMIT_ENABLED", "passwords can be guessed without limit: set it to true.")
+    if config.argon2_memory_kib * config.argon2_time_cost < 2 * 19456:
+        yield warning("ARGON2_MEMORY_KIB", "hashes are weaker than OWASP asks: use the defaults.")
+    if config.log_level in {"WARNING", "ERROR"}:
+        yield warning("LOG_LEVEL", "the log has no audit trail and no requests: set it to INFO.")
+    if config.smtp_url is None:
+        yield warning("SMTP_URL", "users cannot reset their password: set it to a mail server.")
+
+
+def check_redis(env: Environment) -> Iterator[Finding]:
+    """Ask Redis."""
+    if env.config.redis_url:
+        from redis import RedisError, from_url  # noqa: PLC0415  optional dependency
+
+        try:
+            from_url(env.config.redis_url, socket_timeout=3, socket_connect_timeout=3).ping()
+        except RedisError as error:
+            cure = "check scheme, host, port and password"
+            yield fault("REDIS_URL", f"Redis does not respond ({type(error).__name__}): {cure}.")
+
+
+def check_mail(env: Environment) -> Iterator[Finding]:
+    """Connect to the mail server and log in."""
+    if env.config.smtp_url:
+        try:
+            with mail_server():
+                pass
+        except OSError as error:
+            cure = "check scheme, host, port, user and password"
+            yield fault("SMTP_URL", f"the mail server fails ({type(error).__name__}): {cure}.")
+
+
+def check_storage(env: Environment) -> Iterator[Finding]:
+    """Write, read, list and delete a file; look at the CORS rules of a bucket."""
+    if env.is_on_heroku and not env.config.s3_bucket:
+        yield fault("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
+    storage, name = current_storage(), f"images/.draft-{uuid4().hex}"
+    try:
+        storage.put(name, b"", "text/plain")
+        if file := storage.open(name):
+            file.close()
+        next(iter(storage.names("images/")), None)
+        storage.remove([name])
+    except (HTTPException, OSError):
+        if env.config.s3_bucket:
+            cure = "check name, region, endpoint, keys and their rights: put, get, list and delete"
+            yield fault("S3_BUCKET", f"rejects a file (the log has the error): {cure}.")
+        else:
+            yield fault("IMAGE_DIR", "images cannot be stored: make it writable for the service.")
+        return
+    if isinstance(storage, Bucket) and (missing := _origins_without_cors(env, storage)):
+        yield warning("S3_BUCKET", f"does not allow uploads from {missing}: add a CORS rule.")
+
+
+def _origins_without_cors(env: Environment, bucket: Bucket) -> str:
+    error_type = bucket.client.exceptions.ClientError
+    try:
+        rules = bucket.client.get_bucket_cors(Bucket=bucket.bucket)["CORSRules"]
+    except error_type as error:
+        if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
+            return ""  # the keys may not look at the rules
+        rules = []
+    allowed = {origin for rule in rules for origin in rule["AllowedOrigins"]}
+    return "" if "*" in allowed else ", ".join(sorted(set(env.config.cors_origins) - allowed))
+
+
+def check_disk(env: Environment) -> Iterator[Finding]:
+    """Find a full disk, or a temporary directory that is not writable."""
+    try:
+        with tempfile.TemporaryFile():
+            pass
+    except OSError:
+        yield fault("TMPDIR", "no temporary file can be written: mount a tmpfs on /tmp, or set it.")
+    config = env.config
+    folders = {"INSTANCE_DIR": config.is_embedded and config.instance_dir}
+    folders["IMAGE_DIR"] = not config.s3_bucket and config.image_dir
+    for variable, folder in folders.items():
+        if folder and folder.is_dir():
+            total, _, free = shutil.disk_usage(folder)
+            if free < min(MIN_FREE_BYTES, total * MIN_FREE_SHARE):
+                yield warning(variable, f"{free >> 20} MiB are free in {folder}: free up space.")
+
+
+def check_tables(env: Environment) -> Iterable[Finding]:
+    """Connect to the database, and look at its tables and its server."""
+    if cause := check_database():
+        return [fault("DATABASE_URL", f"{cause.name}: {cause.text}")]
+    if env.config.is_embedded:
+        lost = "the disk of a dyno does not persist: add PostgreSQL, or all data is lost."
+        return [fault("DATABASE_URL", lost)] if env.is_on_heroku else []
+    with db.engine.connect() as connection:
+        facts = connection.execute(FACTS).one()
+        lacking = sorted(
+            f"{right} on {table}"
+            for table in db.metadata.tables
+            for right in RIGHTS
+            if not connection.scalar(HAS_RIGHT, {"table": table, "right": right})
+        )
+    return _check_server(env, facts, lacking)
+
+
+def _check_server(env: Environment, facts: Any, lacking: list[str]) -> Iterator[Finding]:
+    if lacking:
+        yield fault("DATABASE_URL", f"the user lacks rights: GRANT {'; GRANT '.join(lacking)}.")
+    if facts.version < 130000:
+        yield warning("DATABASE_URL", "the server is older than PostgreSQL 13: upgrade it.")
+    if facts.encoding != "UTF8":
+        yield fault("DATABASE_URL", f"encoding {facts.encoding}: create it with ENCODING 'UTF8'.")
+    if facts.fsync == "off":
+        yield fault("DATABASE_URL", "a crash of the server can destroy all data: set fsync = on.")
+    if not facts.has_index:
+        yield warning("DATABASE_URL", "searches are slow: create pg_trgm and ix_movies_search.")
+    if (needed := env.config.db_pool_size * env.processes) > facts.slots:
+        cure = "lower it or WEB_CONCURRENCY, or use PgBouncer"
+        yield warning("DB_POOL_SIZE", f"{needed} connections of {facts.slots} may be used: {cure}.")
+    if abs(seconds := (facts.clock - datetime.now(UTC)).total_seconds()) > MAX_CLOCK_SECONDS:
+        yield fault("DATABASE_URL", f"its clock is {seconds:.0f} s off: synchronize both by NTP.")
+
+
+def _is_local(url: str) -> bool:
+    return LOCAL.fullmatch(urlsplit(url).hostname or "") is not None
+
+
+def _site_of(url: str) -> str:
+    """Return scheme and registrable domain; without publicsuffixlist, of the usual suffixes."""
+    parts = urlsplit(url.replace("*.", ""))
+    host = parts.hostname or ""
+    is_hosting = any(host.endswith(f".{each}") for each in HOSTING_DOMAINS)
+    site: str | None = ".".join(host.split(".")[-3 if is_hosting else -2 :])
+    if find_spec("publicsuffixlist"):
+        from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  optional dependency
+
+        site = PublicSuffixList().privatesuffix(host)
+    return f"{parts.scheme}://{site or host}"
+
+
+CHECKS: tuple[Callable[[Environment], Iterable[Finding]], ...] = (
+    check_variables,
+    check_keys,
+    check_origins,
+    check_cookie,
+    check_proxy,
+    check_protection,
+    check_redis,
+    check_mail,
+    check_storage,
+    check_disk,
+    check_tables,
+)
