@@ -89,7 +89,7 @@ def test_every_example_names_a_language_that_is_tested():
         "// lib/images.js",
         "// lib/share.js",
         "// next.config.js",
-        "// next.config.js, beside the rewrites",
+        "// lib/image-loader.js",
         'import { api, logIn, refresh } from "./lib/api.js";',
     }
 
@@ -364,20 +364,27 @@ def test_the_rewrites_keep_the_path_of_the_cookie(tmp_path):
         tmp_path,
     )
 
-    assert {rule["source"] for rule in rewrites} >= {"/auth/:path*", "/movies/:path*", "/me/:path*"}
+    assert {rule["source"] for rule in rewrites} == {
+        *("/auth/:path*", "/movies/:path*", "/me/:path*", "/images/:path*"),
+    }
     assert [rule["destination"] for rule in rewrites] == [
         f"http://{STATED_URL}{rule['source']}" for rule in rewrites
     ]
 
 
 @needs_node
-def test_the_client_shows_next_js_where_images_are(tmp_path):
-    code = file_example("next.config.js, beside the rewrites")
-    (tmp_path / "images.mjs").write_text(f"{code}\nconsole.log(JSON.stringify(images));")
+def test_the_image_loader_takes_thumbnails_of_own_images(tmp_path):
+    (tmp_path / "loader.mjs").write_text(file_example("lib/image-loader.js"))
 
-    done = subprocess.run(["node", "images.mjs"], cwd=tmp_path, capture_output=True, check=True)
+    own, other = f"https://api.example.com/images/{'0' * 64}", "https://example.com/alien.jpg"
+    calls = [{"src": src, "width": width} for src in (own, other) for width in (100, 640, 1080)]
+    shown = node(
+        'import load from "./loader.mjs";'
+        f"console.log(JSON.stringify({json.dumps(calls)}.map(load)));",
+        tmp_path,
+    )
 
-    assert json.loads(done.stdout)["remotePatterns"][0]["pathname"] == "/images/**"
+    assert shown == [f"{own}?w=160", f"{own}?w=640", own, other, other, other]
 
 
 @pytest.mark.parametrize("example", examples("json"), ids=str)
