@@ -25,7 +25,7 @@ MIN_FREE_BYTES = 1 << 20  # with less, SQLite's next write may fail
 bp = Blueprint("service", __name__, description="Health checks")
 
 
-class StatusSchema(ResponseSchema):
+class HealthSchema(ResponseSchema):
     """The result of a health check."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ok"]))
@@ -34,18 +34,24 @@ class StatusSchema(ResponseSchema):
 @bp.get("/health")
 @runs_in("health")
 @public
-@bp.response(200, StatusSchema)
+@bp.response(200, HealthSchema)
 def get_health() -> dict[str, str]:
-    """Check that the process is alive, without using the database."""
+    """Check that the process is alive.
+
+    It does not use the database.
+    """
     return {"status": "ok"}
 
 
 @bp.get("/ready")
 @runs_in("readiness")
 @public
-@bp.response(200, StatusSchema)
+@bp.response(200, HealthSchema)
 def get_readiness() -> dict[str, str]:
-    """Check that the service can serve requests: the database is writable and migrated."""
+    """Check that the service can serve requests.
+
+    The database must be available, writable and migrated.
+    """
     if cause := check_database():
         abort_with(503, message=cause.text)
     return {"status": "ok"}

@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from time import perf_counter
 from typing import Any, TextIO
 from uuid import UUID
@@ -17,6 +18,8 @@ from flask.wrappers import Response
 from .config import Config
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What some proxies write: 192.0.2.1:5678, [2001:db8::1]:99 or [2001:db8::1]
+ADDRESS_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 log = logging.getLogger("movies_api")
 
@@ -79,8 +82,22 @@ def init_logs(app: Flask, config: Config) -> None:
 
 
 def audit(event: str, user: UUID | None, **fields: Any) -> None:
-    """Log an event of an account; the user's id is the only personal data."""
-    log.info("audit", extra={"fields": {"event": event, "userId": user, **fields}})
+    """Log an event of an account; user id and client IP are the only personal data."""
+    address = {"clientIp": client_ip()} if has_request_context() else {}
+    log.info("audit", extra={"fields": {"event": event, "userId": user, **fields, **address}})
+
+
+def client_ip() -> str:
+    """Return the client IP, or `unknown` if it is not an address."""
+    text = request.remote_addr or ""
+    if match := ADDRESS_WITH_PORT.fullmatch(text):
+        text = match[1] or match[2]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return "unknown"
+    # A dual-stack socket shows IPv4 addresses inside IPv6
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def start_request() -> None:

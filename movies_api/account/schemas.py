@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from ..api.errors import Message
-from ..api.fields import RequestSchema, ResponseSchema, Text, UpdateSchema
+from ..api.fields import IGNORED, RequestSchema, ResponseSchema, Text, UpdateSchema
 from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
 
 TOO_LONG = Message("Must be at most {max} characters.", "too_long")
@@ -46,9 +46,10 @@ class AccountUpdateSchema(UpdateSchema):
     email = Email(metadata={"example": ANN["email"]})
     current_password = Password(data_key="currentPassword")
     preferences = fields.Nested(PreferencesUpdateSchema)
-    id = fields.Raw(dump_only=True)
-    role = fields.Raw(dump_only=True)
-    created_at = fields.Raw(dump_only=True, data_key="createdAt")
+    id = fields.UUID(dump_only=True, metadata=IGNORED)
+    role = fields.String(dump_only=True, metadata=IGNORED)
+    created_at = fields.DateTime(dump_only=True, data_key="createdAt", metadata=IGNORED)
+    usage = fields.Dict(dump_only=True, metadata=IGNORED)
 
 
 def account_columns(edit: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class ResetConfirmSchema(EmailRevertSchema):
     new_password = NewPassword(required=True, data_key="newPassword")
 
 
-class EmptySchema(ResponseSchema):
+class ResetAcceptedSchema(ResponseSchema):
     """An empty object."""
 
 

@@ -24,6 +24,7 @@ from ..auth.tokens import (
 from ..auth.users import (
     change_email,
     change_user,
+    is_email_revertible,
     is_email_taken,
     revert_email,
     set_password_hash,
@@ -157,17 +158,21 @@ def change_password(fields: dict[str, Any]) -> None:
 @bp.post("/auth/password-reset")
 @public
 @bp.arguments(schemas.ResetRequestSchema)
-@bp.response(202, schemas.EmptySchema)
+@bp.response(202, schemas.ResetAcceptedSchema)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.alt_response(501, response="NOT_IMPLEMENTED")
 def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Email a password reset link; the response is the same for every address."""
+    """Email a password reset link; the response is the same for every address.
+
+    The link works once, for 30 minutes.
+    """
     if current_config().smtp_url is None and not current_config().is_embedded:
         abort_with(
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
         )
     email = fields["email"]
     hit("reset")
+    audit("reset_requested", None)
     run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
@@ -179,7 +184,10 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
-    """Set a new password with the token from the email; all sessions end, no new one begins."""
+    """Set a new password with the token from the email; all sessions end, no new one begins.
+
+    An invalid or expired token is a VALIDATION_ERROR on `token`.
+    """
     hit("confirm")
     named = read_reset_token(fields["token"])
     user = named and user_from_id(named[0])
@@ -207,11 +215,13 @@ def revert_email_change(fields: dict[str, Any]) -> None:
     """
     hit("confirm")
     named = read_revert_token(fields["token"])
+    if named is None or not is_email_revertible(*named):
+        abort_validation({"token": [STALE_LINK]})
     try:
-        email = named and revert_email(*named, hash_password(new_secret()))
+        email = revert_email(*named, hash_password(new_secret()))
     except IntegrityError:  # it had just become free
         email = None
-    if named is None or email is None:
+    if email is None:  # reverted meanwhile
         abort_validation({"token": [STALE_LINK]})
     end_sessions(named[0], None, "all")
     db.session.commit()
@@ -247,6 +257,7 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
     check_limit("password", account)
     if not verify_password(password, me.password_hash):
         count_attempt("password", account)
+        audit("password_failed", me.id)
         abort_validation({field: [INCORRECT]})
 
 

@@ -5,7 +5,7 @@ from marshmallow import fields
 from ..api.fields import ResponseSchema
 
 
-class DaySchema(ResponseSchema):
+class DailyStatsSchema(ResponseSchema):
     """The counts of a day in UTC."""
 
     date = fields.Date(required=True, metadata={"example": "2026-01-31"})
@@ -13,7 +13,7 @@ class DaySchema(ResponseSchema):
     creates = fields.Integer(required=True, metadata={"example": 14})
 
 
-class StatsSchema(ResponseSchema):
+class ServiceStatsSchema(ResponseSchema):
     """Totals, and counts for each of the last 30 days."""
 
     users = fields.Integer(required=True, metadata={"example": 210})
@@ -21,4 +21,4 @@ class StatsSchema(ResponseSchema):
     active_sessions = fields.Integer(
         required=True, data_key="activeSessions", metadata={"example": 160}
     )
-    days = fields.List(fields.Nested(DaySchema), required=True)
+    days = fields.List(fields.Nested(DailyStatsSchema), required=True)

@@ -13,7 +13,7 @@ bp = Blueprint("admin", __name__, description="For admins")
 
 
 @bp.get("/admin/stats")
-@bp.response(200, schemas.StatsSchema)
+@bp.response(200, schemas.ServiceStatsSchema)
 @bp.alt_response(403, response="ADMIN_REQUIRED")
 def get_stats() -> dict[str, Any]:
     """Return totals, and signups and created movies per day for 30 days."""

@@ -6,20 +6,23 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import flask_smorest
+import marshmallow as ma
 from flask import Flask, current_app, request
 from flask.sessions import NullSession, SessionInterface
 from flask.wrappers import Response
 
-from .error_docs import ERROR_RESPONSES, INTRODUCTION, error_response, error_schemas
+from .error_docs import ERROR_RESPONSES, INFO, error_response, error_schemas
 from .errors import abort_validation, abort_with
-from .fields import UNKNOWN_PARAMETER, RequestSchema
+from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
+ID = "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Version of the returned resource."}}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "schema": {"type": "string"},
+    "example": '"0"',
     "description": "ETag of your copy. If it is current, the response is a 304 without a body.",
 }
 
@@ -90,10 +93,16 @@ class Blueprint(flask_smorest.Blueprint):
         statuses = {400, 500, 503}
         if method in {"post", "put", "patch"} or "requestBody" in doc:
             statuses |= {413, 415}
+        doc["security"] = []
         if not doc_info.get("public"):
             statuses |= {401}
-            allowed = doc_info.get("scopes", ())
-            doc["security"] = [{"accessToken": []}, *({"apiToken": [scope]} for scope in allowed)]
+            doc["security"] = [{"accessToken": []}]
+            doc["x-scopes"] = list(doc_info.get("scopes", ()))
+            allowed = " or ".join(f"`{scope}`" for scope in doc["x-scopes"])
+            needs = f"a login or an API token with the scope {allowed}" if allowed else "a login"
+            about, manual = doc_info["docstring"], doc_info.setdefault("manual_doc", {})
+            text = manual.get("description", about.get("description", ""))
+            manual["description"] = f"{text}\n\nRequires {needs}.".strip()
         responses = doc_info.setdefault("response", {}).setdefault("responses", {})
         if not doc_info.get("public"):
             responses.setdefault(403, []).insert(0, "SCOPE_NOT_ALLOWED")
@@ -156,27 +165,31 @@ def init_api(app: Flask) -> Api:
         API_TITLE="Movies API",
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX=None,
-        API_SPEC_OPTIONS={"info": {"description": INTRODUCTION}},
+        API_SPEC_OPTIONS={"info": INFO, "servers": [{"url": "/"}]},
     )
     api = Api(app)
     api.register_converter(
         RowIdConverter,
-        lambda _: {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID},
+        lambda _: {
+            "type": "integer",
+            "format": "int64",
+            "minimum": 0,
+            "maximum": MAX_ID,
+            "example": 17,
+        },
     )
+    converter = api.ma_plugin.converter
+    converter.map_to_openapi_type(ma.fields.Url, "string", "uri")
+    converter.add_attribute_function(document_any_of)
+    # A request may have read-only fields
+    converter.attribute_functions.remove(converter.field2read_only)
     api.spec.components.security_scheme(
         "accessToken",
         {
             "type": "http",
             "scheme": "bearer",
-            "description": "Returned by signup, login and refresh.",
-        },
-    )
-    api.spec.components.security_scheme(
-        "apiToken",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "Returned by POST /auth/tokens; with one of the scopes listed.",
+            "description": "Returned by signup, login and refresh. Or an API token of "
+            "POST /auth/tokens whose scope allows the operation.",
         },
     )
     api.spec.components.security_scheme(
@@ -189,6 +202,13 @@ def init_api(app: Flask) -> Api:
         },
     )
     return api
+
+
+def document_any_of(self: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """Return the property of an AnyOf; `self` is the converter of apispec."""
+    if not isinstance(field, AnyOf):
+        return {}
+    return {"anyOf": [self.resolve_nested_schema(schema) for schema in field.schemas]}
 
 
 def reject_content_encoding() -> None:
@@ -245,9 +265,24 @@ def openapi_spec(app: Flask) -> dict[str, Any]:
     api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
     content: dict[str, Any] = deepcopy(api.spec.to_dict())
     for path in content["paths"].values():
+        for parameter in path.get("parameters", []):
+            noun = parameter["name"].removesuffix("_id")
+            parameter.setdefault("description", f"ID of the {noun}.")
+            _add_example(parameter)
         for method in path.keys() - {"parameters"}:
             path[method] = _in_order(path[method])
+            for parameter in path[method].get("parameters", []):
+                _add_example(parameter)
     return _in_order(content)
+
+
+def _add_example(parameter: dict[str, Any]) -> None:
+    """Give a parameter an example, which programs such as Postman send."""
+    schema = parameter["schema"]
+    known = [schema[key] for key in ("example", "default", "minimum") if key in schema]
+    known += [*schema.get("enum", []), ID if schema.get("format") == "uuid" else ""]
+    parameter.setdefault("example", known[0])
+    schema.pop("example", None)
 
 
 def _in_order(part: dict[str, Any]) -> dict[str, Any]:

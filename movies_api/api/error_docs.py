@@ -21,6 +21,11 @@ them with codes. Unknown fields and parameters are validation errors.
 **Conventions.** Times are UTC. Every response has an `X-Request-ID`, which the service also \
 logs. Responses to reads have an ETag."""
 
+INFO = {
+    "description": INTRODUCTION,
+    "license": {"name": "MIT", "identifier": "MIT"},
+    "contact": {"name": "The movies_api authors"},
+}
 FULL = "Your account has reached its limit of 100000 movies: delete some to add more."
 FULL_OF_IMAGES = (
     "Your account has reached its limit of 1000000000 bytes of images: delete movies with images; "
@@ -199,7 +204,7 @@ def error_response(*names: str) -> dict[str, Any]:
             examples[name if code in examples else code] = {"value": {"error": error}}
             codes[code] = None
     refs = [{"$ref": f"#/components/schemas/{_schema_name(code)}"} for code in codes]
-    content = {"schema": refs[0] if len(refs) == 1 else {"oneOf": refs}, "examples": examples}
+    content = {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "examples": examples}
     return {
         "description": " ".join(ERROR_RESPONSES[name][0] for name in names),
         "content": {"application/json": content},

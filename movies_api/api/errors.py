@@ -194,7 +194,7 @@ def handle_http_error(error: HTTPException) -> Response:
     body: dict[str, Any] = {"code": code, "message": message, "details": details}
     if isinstance(error, ApiError) and error.fields:
         body["fields"] = error.fields
-    response.data = orjson.dumps({"error": body})
+    response.data = orjson.dumps({"error": body}, option=orjson.OPT_APPEND_NEWLINE)
     response.content_type = "application/json"
     return response
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from ..db import now
 from .errors import Message
@@ -27,6 +27,8 @@ VISIBLE = re.compile(
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]"
 )
+
+IGNORED = {"description": "Accepted and ignored, so that a client can send a response back."}
 
 
 def one_of(*choices: Any) -> validate.OneOf:
@@ -73,7 +75,10 @@ class QuerySchema(RequestSchema):
 
     @lru_cache(maxsize=256)  # noqa: B019  one instance per route, never freed
     def _read(self, pairs: frozenset[tuple[str, str]]) -> dict[str, Any]:
-        values: dict[str, Any] = super().load(dict(pairs))
+        # An empty parameter is the same as none, because that is what forms send
+        known = {field.data_key or name for name, field in self.load_fields.items()}
+        given = {name: value for name, value in pairs if value.strip() or name not in known}
+        values: dict[str, Any] = super().load(given)
         return values
 
 
@@ -98,6 +103,11 @@ class ResponseSchema(Schema):
 
     The test client validates every response against it.
     """
+
+    class Meta:
+        """Do not document that there are no other keys: later releases may add some."""
+
+        unknown = EXCLUDE
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         """Return the object unchanged: dumping each field takes 13 times as long as orjson."""
@@ -163,6 +173,24 @@ class PastDate(fields.Date):
         return day
 
 
+class StrictBoolean(fields.Boolean):
+    """A boolean in JSON; unlike marshmallow's, it rejects 0 and 1."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class AnyOf(fields.Raw):
+    """A value that has one of several schemas."""
+
+    def __init__(self, *schemas: type[Schema], **kwargs: Any) -> None:
+        """Set the schemas."""
+        super().__init__(**kwargs)
+        self.schemas = schemas
+
+
 class Flag(fields.Boolean):
     """A boolean in a query string: true or false."""
 
@@ -195,8 +223,8 @@ class BoundedInteger(fields.Integer):
         """Set the bounds, both inclusive."""
         super().__init__(**kwargs)
         self.min, self.max = min, max
-        bounds = {} if self.validators else {"minimum": min, "maximum": max}  # an enum says more
-        self.metadata = {**bounds, **self.metadata}
+        if not self.validators:  # an enum says more
+            self.metadata = {"minimum": min, "maximum": max, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if self.allow_none and isinstance(value, str) and not (value := value.strip()):

@@ -51,7 +51,8 @@ class OrjsonProvider(JSONProvider):
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Return a JSON response, without encoding the text twice."""
-        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=JSON_OPTIONS)
+        option = JSON_OPTIONS | orjson.OPT_APPEND_NEWLINE
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=option)
         return current_app.response_class(body, mimetype="application/json")
 
 

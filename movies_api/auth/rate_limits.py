@@ -1,9 +1,8 @@
 """Rate limits: per client network, per account, and per account and client network."""
 
 import hmac
-import re
 import time
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from math import ceil
 from typing import Any, NoReturn
 
@@ -15,7 +14,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from ..api.errors import abort_rate_limited
 from ..config import Config, current_config
-from ..logs import log
+from ..logs import client_ip, log
 
 # Of passwords, only wrong ones count
 PER_NETWORK = {
@@ -39,8 +38,6 @@ PER_ACCOUNT = {
     "image": parse("120/hour"),
     "email": parse("5/hour"),  # each change sends an email
 }
-# What some proxies write: 192.0.2.1:5678, [2001:db8::1]:99 or [2001:db8::1]
-ADDRESS_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
 REDIS_TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
 
 
@@ -117,7 +114,7 @@ def _abort(action: str, limit: Limit) -> NoReturn:
         log.warning(
             "rate limit hit by an address that sends X-Forwarded-For: if it is your proxy, its "
             "clients share one limit: increase PROXY_HOPS",
-            extra={"fields": {"limit": action, "clientIp": request.remote_addr}},
+            extra={"fields": {"limit": action, "clientIp": client_ip()}},
         )
     abort_rate_limited(ceil(_call("get_window_stats", limit).reset_time - time.time()))
 
@@ -141,14 +138,5 @@ def _limits_for(action: str, account: str | None) -> list[Limit]:
 
 def _client_network() -> str:
     """Return the client IP; for IPv6 its /64 network, which a customer has to themselves."""
-    text = request.remote_addr or ""
-    if match := ADDRESS_WITH_PORT.fullmatch(text):
-        text = match[1] or match[2]
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return "unknown"
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    # A dual-stack socket shows IPv4 addresses inside IPv6: their network would be one for all
-    return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))
+    address = client_ip()
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address

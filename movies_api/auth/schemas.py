@@ -7,7 +7,15 @@ from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.errors import Message
-from ..api.fields import QuerySchema, RequestSchema, ResponseSchema, Text, one_of, too_short
+from ..api.fields import (
+    QuerySchema,
+    RequestSchema,
+    ResponseSchema,
+    StrictBoolean,
+    Text,
+    one_of,
+    too_short,
+)
 from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
 DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
@@ -94,10 +102,8 @@ class LoginSchema(RequestSchema):
 
     email = Email(required=True, metadata={"example": ANN["email"]})
     password = Password(required=True)
-    remember = fields.Boolean(
+    remember = StrictBoolean(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "Stay logged in for 30 days without a visit instead of 7."},
     )
 
@@ -192,7 +198,7 @@ class UserSchema(ResponseSchema):
 
     id = fields.UUID(required=True, metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
     name = fields.String(required=True, metadata={"example": ANN["name"]})
-    email = fields.String(required=True, metadata={"example": ANN["email"]})
+    email = fields.Email(required=True, metadata={"example": ANN["email"]})
     role = fields.String(required=True, validate=validate.OneOf(["user", "admin"]))
     preferences = fields.Nested(PreferencesSchema, required=True)
     created_at = fields.DateTime(

@@ -50,6 +50,16 @@ TAKEN = union_all(
 )
 ADD_EMAIL_CHANGE = insert(email_changes).returning(email_changes.c.id)
 PURGE_EMAIL_CHANGES = delete(email_changes).where(~IS_REVERTIBLE)
+EMAIL_CHANGE = (
+    select(email_changes.c.id)
+    .join(users)
+    .where(
+        email_changes.c.user_id == bindparam("user"),
+        email_changes.c.id == bindparam("change"),
+        IS_REVERTIBLE,
+        IS_ENABLED,
+    )
+)
 END_EMAIL_CHANGES = (
     delete(email_changes)
     .where(
@@ -157,6 +167,12 @@ def is_email_taken(email: str, user: UUID | None = None) -> bool:
     """Return whether another user has the address, or can still revert to it; in autocommit."""
     values = {"address": email, "user": user, "since": now() - REVERT_LIFETIME}
     return autocommit_one(TAKEN, values) is not None
+
+
+def is_email_revertible(user: UUID, change: int) -> bool:
+    """Return whether a change of email can be reverted; in autocommit."""
+    values = {"user": user, "change": change, "since": now() - REVERT_LIFETIME}
+    return autocommit_one(EMAIL_CHANGE, values) is not None
 
 
 def revert_email(user: UUID, change: int, password_hash: str) -> str | None:

@@ -56,7 +56,10 @@ bp = Blueprint("auth", __name__, description="Accounts and sessions")
 @bp.alt_response(409, response="CONFLICT")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def sign_up(fields: dict[str, Any]) -> Response:
-    """Create an account and log it in."""
+    """Create an account and log it in.
+
+    The email is compared without case.
+    """
     check_origin()
     hit("signup")
     if is_email_taken(fields["email"]):
@@ -85,7 +88,10 @@ def sign_up(fields: dict[str, Any]) -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def log_in(fields: dict[str, Any]) -> Response:
-    """Start a session."""
+    """Start a session.
+
+    The response does not say which of email and password is wrong.
+    """
     check_origin()
     user = user_from_email(fields["email"])
     # Bound to the password: a new one forgets the failed attempts

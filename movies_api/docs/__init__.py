@@ -1,26 +1,31 @@
 """The OpenAPI document, and a Swagger UI page that loads nothing from other hosts."""
 
+import gzip
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
+from mimetypes import guess_type
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Response, current_app, request, send_from_directory
+from flask import Blueprint, Response, current_app, redirect, request
+from werkzeug.wrappers import Response as BaseResponse
 
 from ..api.blueprint import openapi_spec, public
+from ..images.ingest import own_base
 
-SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
+SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
 HERE = Path(__file__).parent
 ASSETS = {
     "swagger-ui.css": SWAGGER_UI,
     "swagger-ui-bundle.js": SWAGGER_UI,
     "favicon-32x32.png": SWAGGER_UI,
-    "docs.js": str(HERE),
+    "docs.js": HERE,
 }
 # The page loads files from this service only
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 bp = Blueprint("docs", __name__)
@@ -30,9 +35,12 @@ bp = Blueprint("docs", __name__)
 @public
 def get_openapi_spec() -> Response:
     """Return the OpenAPI document."""
-    response = Response(_cached_spec(), mimetype="application/json")
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    spec = _render_spec(current_app.name, id(current_app.extensions["flask-smorest"]))
+    server = orjson.dumps([{"url": own_base()}])
+    spec = spec.replace(b'[{"url":"/"}]', server, 1)
+    return _compressed_response(
+        "application/json", lambda: spec, lambda: gzip.compress(spec, mtime=0)
+    )
 
 
 @bp.get("/docs")
@@ -45,19 +53,43 @@ def get_docs_page() -> Response:
     return response
 
 
+@bp.get("/")
+@bp.get("/docs/")
+@public
+def redirect_to_docs() -> BaseResponse:
+    """Redirect to the page; the address is relative because of a path prefix."""
+    return redirect("docs" if request.path == "/" else "../docs")
+
+
 @bp.get("/docs/<any({}):name>".format(",".join(f"'{name}'" for name in ASSETS)))
 @public
 def get_docs_asset(name: str) -> Response:
     """Return a script, style sheet or icon of the page."""
-    return send_from_directory(ASSETS[name], name, max_age=3600)
+    path = ASSETS[name] / name
+    kind = guess_type(name)[0] or ""
+    response = _compressed_response(kind, path.read_bytes, lambda: _compress_file(path))
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
 
 
-def _cached_spec() -> bytes:
-    app_id = id(current_app.extensions["flask-smorest"])
-    return _render_spec(current_app.name, app_id, request.root_path)
+def _compressed_response(
+    mimetype: str, plain: Callable[[], bytes], compressed: Callable[[], bytes]
+) -> Response:
+    """Return the content, compressed if the client accepts that."""
+    is_accepted = request.accept_encodings.quality("gzip") > 0
+    response = Response(compressed() if is_accepted else plain(), mimetype=mimetype)
+    if is_accepted:
+        response.content_encoding = "gzip"
+    response.vary.add("Accept-Encoding")
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+@lru_cache(maxsize=len(ASSETS))
+def _compress_file(path: Path) -> bytes:
+    return gzip.compress(path.read_bytes(), mtime=0)
 
 
 @lru_cache(maxsize=4)
-def _render_spec(_name: str, _app: int, prefix: str) -> bytes:
-    spec = openapi_spec(current_app)
-    return orjson.dumps({**spec, "servers": [{"url": prefix}]} if prefix else spec)
+def _render_spec(_name: str, _app: int) -> bytes:
+    return orjson.dumps(openapi_spec(current_app))

@@ -28,7 +28,11 @@ class UploadCreateSchema(RequestSchema):
         min=1,
         max=2**40,
         required=True,
-        metadata={"example": 245760, "description": "Exact size in bytes."},
+        validate=validate.Range(min=1),
+        metadata={
+            "example": 245760,
+            "description": "Exact size in bytes; IMAGE_MAX_BYTES at most.",
+        },
     )
 
 
@@ -84,7 +88,11 @@ class UploadQuerySchema(QuerySchema):
     """The signature of an upload URL."""
 
     permission = fields.String(
-        required=True, metadata={"description": "Part of the uploadUrl of POST /images."}
+        required=True,
+        metadata={
+            "example": "WyI1YzBhNGY.aXqF9w.Jm4uQ2sT8oXbZ1",
+            "description": "Part of the uploadUrl of POST /images.",
+        },
     )
 
 

@@ -33,7 +33,6 @@ from .uploads import create_upload_url, read_upload_claim
 
 CHUNK = 1 << 16
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-BYTES = {"image/*": BINARY}
 SHOWN = {
     "description": "The image, or the part that Range requests.",
     "content": dict.fromkeys(FORMATS, BINARY),
@@ -41,6 +40,7 @@ SHOWN = {
 NAME = {
     "in": "path",
     "name": "name",
+    "example": "5c0a4f17" * 8,
     "description": "Last part of an imageUrl: the SHA-256 of the image, or the ID of an upload.",
 }
 
@@ -71,7 +71,7 @@ def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.alt_response(413, response="REQUEST_ENTITY_TOO_LARGE")
 @bp.alt_response(415, response="WRONG_MEDIA_TYPE")
 @bp.doc(
-    requestBody={"required": True, "content": BYTES},
+    requestBody={"required": True, "content": dict.fromkeys(FORMATS, BINARY)},
     description="The uploadUrl of POST /images if images are stored in a folder. The body is the "
     "file; the signature in the URL authorizes the request.",
 )

@@ -83,6 +83,8 @@ def _check_members(members: list[ZipInfo]) -> None:
     limit = current_config().import_max_bytes
     if len(members) > MAX_MEMBERS:
         abort_unreadable(f"The ZIP has more than {MAX_MEMBERS} files. {UNPACK}")
+    if {"xl/workbook.xml", "content.xml"} & {each.filename for each in members}:
+        abort_unreadable("The file is a spreadsheet. Save it as CSV in UTF-8.")
     if any(each.filename.lower().endswith(".zip") for each in members):
         abort_unreadable(f"The ZIP contains another ZIP. {UNPACK}")
     if any(each.flag_bits & 1 for each in members):

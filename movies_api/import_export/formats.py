@@ -95,8 +95,7 @@ class Format:
         """Return the columns of each field, of the id, the time and the title type."""
         every = {"title": "title", "year": "year", **self.fields}
         every |= {"_id": self.id, "_at": self.at, "_kind": self.kind}
-        known = {*FIELDS, "_id", "_at", "_kind"}
-        return {name: _paths(columns) for name, columns in every.items() if name in known}
+        return {name: _paths(columns) for name, columns in every.items()}
 
     @cached_property
     def used(self) -> frozenset[str]:
@@ -114,7 +113,7 @@ OWN = dict(zip(FIELDS, FIELDS, strict=True)) | {
     "notes": "notes,review",
 }
 LETTERBOXD = {"title": "Name", "rating": "Rating", "notes": "Review", "watchedOn": "Watched Date"}
-LETTERBOXD_URI = "Letterboxd URI"
+URI = "Letterboxd URI"
 IMDB = {"rating": "Your Rating,You rated", "notes": "Description"}
 TRAKT = {
     "watchedOn": "watched_at,last_watched_at",
@@ -126,25 +125,19 @@ TRAKT_IDS = "{0}ids.trakt,{0}ids.imdb,{0}ids.tmdb,{0}ids.slug"
 TRAKT_OTHERS = ("show", "season", "episode", "person", "list")
 # The most specific first. A table has all columns of `needs`; of JSON, one of the first objects
 FORMATS = (
+    # The URI of diary and reviews names the entry, not the film
+    Format("letterboxd", "Name,Year,Letterboxd URI,Watched Date", LETTERBOXD, scale=2, at="Date"),
+    Format("letterboxd", "Name,Year,Letterboxd URI,Rating", LETTERBOXD, scale=2, id=URI, at="Date"),
     # The Date of watched.csv is when a film was watched; that of watchlist.csv, with the same
     # columns, is not
     Format(
         "letterboxd",
         "Date,Name,Year,Letterboxd URI",
         LETTERBOXD | {"watchedOn": "Date"},
-        id=LETTERBOXD_URI,
+        id=URI,
         file=r"(?<![a-z])watched(?![a-z])[^/]*$",
     ),
-    # The URI of diary and reviews names the entry, not the film
-    Format("letterboxd", "Name,Year,Letterboxd URI,Watched Date", LETTERBOXD, scale=2, at="Date"),
-    Format(
-        "letterboxd",
-        "Name,Year,Letterboxd URI",
-        LETTERBOXD,
-        scale=2,
-        id=LETTERBOXD_URI,
-        at="Date",
-    ),
+    Format("letterboxd", "Name,Year,Letterboxd URI", LETTERBOXD, id=URI),
     Format("letterboxd", "Position,Name,Year,URL", LETTERBOXD | {"notes": "Description"}, id="URL"),
     Format(  # what Letterboxd imports, as other programs write it
         "letterboxd",
@@ -245,7 +238,7 @@ def map_row(source: Format, record: Mapping[str, Any], *, is_csv: bool) -> dict[
         if name in values:
             values[name] = read(values[name])
     if "rating" in values:
-        _fill_rating(values, source)
+        _convert_rating(values, source)
     return values
 
 
@@ -273,12 +266,17 @@ def _value_at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _fill_rating(values: dict[str, Any], source: Format) -> None:
-    rating = read_rating(values["rating"], source.scale)
-    if isinstance(rating, float) and source is not GENERIC:
+def _convert_rating(values: dict[str, Any], source: Format) -> None:
+    """Replace a number by half stars; leave anything else to the schema."""
+    try:
+        number = float(str(values["rating"]).replace(",", ".")) * source.scale
+    except ValueError:
+        return
+    if number.is_integer():
+        values["rating"] = int(number)
+    elif math.isfinite(number) and source is not GENERIC:
         values["_note"] = f"rating: {values['rating']} was rounded."
-        rating = max(1, int(rating + 0.5))
-    values["rating"] = rating
+        values["rating"] = max(1, int(number + 0.5))
 
 
 def _reason_to_skip(kind: Any) -> str:
@@ -320,17 +318,6 @@ def _parse_date(text: str) -> date | None:
         return (at.astimezone(UTC) if at.tzinfo else at).date()
     except (ValueError, OverflowError):
         return None
-
-
-def read_rating(value: Any, scale: float) -> Any:
-    """Return a number of half stars; anything else as it is, for the schema."""
-    try:
-        number = float(str(value).replace(",", ".")) * scale
-    except ValueError:
-        return value
-    if not math.isfinite(number):
-        return value
-    return int(number) if number.is_integer() else number
 
 
 READERS: dict[str, Callable[[Any], Any]] = {"year": read_year, "watchedOn": read_date}

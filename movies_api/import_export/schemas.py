@@ -126,7 +126,12 @@ class ImportReportSchema(ResponseSchema):
     rejected = fields.Raw(
         required=True,
         metadata={
-            "type": ["string", "array", "object", "null"],
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {}},
+                {"type": "object", "additionalProperties": {}},
+                {"type": "null"},
+            ],
             "description": "The first 1000 rejected rows (at most 16 MiB) as they came, to be "
             "corrected and sent again: of CSV a text, the header in front; of JSON a list of the "
             "objects; of a ZIP an object of these by file; null when there is none.",

@@ -34,7 +34,7 @@ EXPORTED = {
 }
 FILE = {
     "required": True,
-    "content": {"*/*": TEXT, "multipart/form-data": {"schema": schemas.ImportFormSchema}},
+    "content": {"multipart/form-data": {"schema": schemas.ImportFormSchema}, "*/*": TEXT},
 }
 
 bp = Blueprint("import_export", __name__, description="Import and export of whole collections")

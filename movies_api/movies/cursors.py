@@ -1,6 +1,7 @@
-"""Cursors: signed positions in a sort order; the signature detects altered ones."""
+"""Cursors: signed positions in a list; the signature detects altered ones."""
 
 from datetime import date, datetime
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -9,29 +10,34 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..config import current_config
 from ..signers import cursor_signer, reject_noncanonical
-from .pagination import Sort
+from .pagination import FILTERS
 
 
-def cursor_from_position(sort: Sort, position: list[Any]) -> str:
-    """Return a cursor for the rows after a position."""
-    value = base64_encode(orjson.dumps([sort, position]))
+def cursor_from_position(query: dict[str, Any], position: list[Any]) -> str:
+    """Return a cursor for the rows after a position in the list of a query."""
+    value = base64_encode(orjson.dumps([_list_hash(query), position]))
     return cursor_signer(current_config().secret_keys).sign(value).decode()
 
 
-def position_from_cursor(sort: Sort, cursor: str) -> list[Any] | None:
-    """Return the position, or None if the cursor is invalid or has another sort order."""
+def position_from_cursor(query: dict[str, Any], cursor: str) -> list[Any] | None:
+    """Return the position, or None if the cursor is invalid or of another sort or filter."""
     try:
         value = base64_decode(
             cursor_signer(current_config().secret_keys).unsign(reject_noncanonical(cursor))
         )
     except (BadData, UnicodeEncodeError):
         return None
-    cursor_sort, position = orjson.loads(value)
-    if cursor_sort != [list(key) for key in sort]:
+    list_hash, position = orjson.loads(value)
+    if list_hash != _list_hash(query):
         return None
-    for number, (name, _) in enumerate(sort):
+    for number, (name, _) in enumerate(query["sort"]):
         if name.endswith("At"):
             position[number] = datetime.fromisoformat(position[number])
         elif name.endswith("On"):
             position[number] = date.fromisoformat(position[number])
     return list(position)
+
+
+def _list_hash(query: dict[str, Any]) -> str:
+    values = [query[name] for name in ("sort", *FILTERS)]
+    return sha256(orjson.dumps(values)).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from marshmallow import fields
 
 from ..api.fields import (
+    IGNORED,
     BoundedInteger,
     ImageUrl,
     MultilineText,
@@ -13,8 +14,6 @@ from ..api.fields import (
     Year,
 )
 
-IGNORED = {"description": "Accepted and ignored, so that a client can send a response back."}
-
 
 class MovieCreateSchema(RequestSchema):
     """The fields of a new movie."""
@@ -24,6 +23,7 @@ class MovieCreateSchema(RequestSchema):
         allow_none=True,
         metadata={
             "example": "1979",
+            "type": ["string", "integer"],
             "description": "Four digits, as a string or a number; an empty string means null.",
         },
     )
@@ -66,7 +66,7 @@ class MovieCreateSchema(RequestSchema):
 class ReadOnlyFields(UpdateSchema):
     """Read-only fields that a client may send back unchanged."""
 
-    id = fields.Raw(dump_only=True, metadata=IGNORED)
-    owner_id = fields.Raw(dump_only=True, data_key="ownerId", metadata=IGNORED)
-    created_at = fields.Raw(dump_only=True, data_key="createdAt", metadata=IGNORED)
-    updated_at = fields.Raw(dump_only=True, data_key="updatedAt", metadata=IGNORED)
+    id = fields.Integer(dump_only=True, metadata=IGNORED)
+    owner_id = fields.UUID(dump_only=True, data_key="ownerId", metadata=IGNORED)
+    created_at = fields.DateTime(dump_only=True, data_key="createdAt", metadata=IGNORED)
+    updated_at = fields.DateTime(dump_only=True, data_key="updatedAt", metadata=IGNORED)

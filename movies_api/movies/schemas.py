@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from ..api.errors import Message
 from ..api.fields import (
+    AnyOf,
     BoundedInteger,
     Flag,
     QuerySchema,
@@ -23,7 +24,7 @@ from .titles import search_words
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_IDS = 100  # of one request
 PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
-YEAR = {"pattern": "^[0-9]{4}$"}
+YEAR = {"pattern": "^[0-9]{4}$", "example": "1979"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
 
@@ -95,9 +96,10 @@ class MovieQuerySchema(QuerySchema):
         validate=check_words,
         load_default=none_default,
         metadata={
+            "example": "alien",
             "description": "Words of the title or parts of them, ignoring case, accents and "
             "punctuation except % and _; a word of four digits also matches the year. "
-            f"At most {MAX_WORDS} words."
+            f"At most {MAX_WORDS} words.",
         },
     )
     year = Year(load_default=none_default, metadata={**YEAR, "description": "Movies of this year."})
@@ -123,15 +125,19 @@ class MovieQuerySchema(QuerySchema):
         max=10,
         load_default=none_default,
         data_key="ratingTo",
-        metadata={"description": "Movies with this rating or a lower one."},
+        metadata={"example": 10, "description": "Movies with this rating or a lower one."},
     )
     watched = Flag(
         load_default=none_default,
-        metadata={"description": "Movies with a watchedOn, or movies without one."},
+        metadata={
+            "example": True,
+            "description": "Movies with a watchedOn, or movies without one.",
+        },
     )
     sort = SortField(
         load_default=none_default,
         metadata={
+            "example": "-year,title",
             "description": "Defaults to `-createdAt`, with `search` to `relevance`: the exact "
             "title, then titles that begin so, then the others; in each group the newest first. "
             f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
@@ -236,13 +242,10 @@ class MovieStatsSchema(ResponseSchema):
     )
 
 
-class PageMetaSchema(ResponseSchema):
-    """Position of the page; page, total and totalPages are absent with a cursor."""
+class CursorMetaSchema(ResponseSchema):
+    """Position of a page after a cursor."""
 
-    page = fields.Integer(metadata={"example": 1})
     limit = fields.Integer(required=True, metadata={"example": 20})
-    total = fields.Integer(metadata={"example": 1})
-    total_pages = fields.Integer(data_key="totalPages", metadata={"example": 1})
     next_cursor = fields.String(
         required=True,
         allow_none=True,
@@ -251,8 +254,16 @@ class PageMetaSchema(ResponseSchema):
     )
 
 
+class PageMetaSchema(CursorMetaSchema):
+    """Position of a page by its number."""
+
+    page = fields.Integer(required=True, metadata={"example": 1})
+    total = fields.Integer(required=True, metadata={"example": 1})
+    total_pages = fields.Integer(required=True, data_key="totalPages", metadata={"example": 1})
+
+
 class MoviePageSchema(ResponseSchema):
     """A page of the collection."""
 
     items = fields.List(fields.Nested(MovieSchema), required=True)
-    meta = fields.Nested(PageMetaSchema, required=True)
+    meta = AnyOf(PageMetaSchema, CursorMetaSchema, required=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..models import KEY_LENGTH
 
-OPENING = re.compile(r"^\W+(?=\w)")
+OPENING = re.compile(r"^[^\w%]+(?=[\w%])")
 # Matched before folding: "À bout de souffle" does not start with an article
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)", re.IGNORECASE)
 # Unlike accents, these marks turn a kana into a different letter

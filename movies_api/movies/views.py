@@ -18,6 +18,7 @@ from ..images.ingest import (
     absolutize_urls,
     allow_image_body,
     assert_image_exists,
+    own_base,
     store_image,
 )
 from ..images.queries import release_images
@@ -42,19 +43,21 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of th
 LINK = {
     "Link": {
         "schema": {"type": "string"},
-        "description": "URLs of the first, previous, next and last page.",
+        "description": "Absolute URLs of the first, previous, next and last page.",
     }
 }
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "schema": {"type": "string"},
+    "example": "*",
     "description": "The ETag of a previous response: returns 412 if the movie was modified since.",
 }
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
+    "example": "5f0c7c1e-6f0d-4d0e-9a51-0f3f3f1f7c55",
     "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
     "the movie that the first request created, as it is now; the body is not compared.",
 }
@@ -72,7 +75,7 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
     """List your movies, one page per request."""
     caller, cursor = g.caller, query["cursor"]
     if cursor is not None:
-        after = position_from_cursor(query["sort"], cursor)
+        after = position_from_cursor(query, cursor)
         if after is None:
             abort_validation(
                 {"cursor": ["Invalid cursor. Use meta.nextCursor of the previous page."]}
@@ -87,7 +90,7 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
         meta = {"page": query["page"], "limit": query["limit"], "total": total, "totalPages": pages}
     absolutize_urls(items)
     _hide_private_fields(items)
-    meta["nextCursor"] = last and cursor_from_position(query["sort"], last)
+    meta["nextCursor"] = last and cursor_from_position(query, last)
     return {"items": items, "meta": meta}, {"Link": _link_header(meta)}
 
 
@@ -268,8 +271,12 @@ def _link_header(meta: dict[str, Any]) -> str:
     """Return the Link header for the pages around this one."""
     positions = {"page", "cursor"}
     # Stripped, as the schema does: headers have a maximum length
-    kept = {name: value.strip() for name, value in request.args.items() if name not in positions}
-    start = f"<{request.root_path}{request.path}?{urlencode(kept)}{'&' if kept else ''}"
+    kept = {
+        name: value.strip()
+        for name, value in request.args.items()
+        if name not in positions and value.strip()
+    }
+    start = f"<{own_base()}{request.path}?{urlencode(kept)}{'&' if kept else ''}"
     targets = {"first": "page=1"}
     if "page" in meta:
         if meta["page"] > 1:

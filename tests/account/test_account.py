@@ -203,3 +203,12 @@ def test_an_account_that_has_gone_is_a_401(alice, database):
     database.execute("DELETE FROM users")
 
     assert alice.patch("/me", json={"name": "Alicia"}).json["error"]["code"] == "INVALID_TOKEN"
+
+
+def test_accepts_the_account_as_it_was_read(alice):
+    account = alice.get("/me").json
+
+    response = alice.patch("/me", json=account)
+
+    assert response.status_code == 200
+    assert response.json == {key: value for key, value in account.items() if key != "usage"}

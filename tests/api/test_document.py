@@ -1,9 +1,11 @@
 """The OpenAPI document: whole, true, and readable without any other host."""
 
+import gzip
 import re
+from urllib.parse import urljoin
 
 import pytest
-from jsonschema_rs import meta
+from jsonschema_rs import Draft202012Validator, meta
 from werkzeug.datastructures import Headers
 
 from ..document import Document, DriftError, pointer_of
@@ -74,7 +76,7 @@ def test_describes_every_route_there_is(app, client):
 
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
-        if not path.startswith(("/docs", "/openapi.json")):
+        if not path.startswith(("/docs", "/openapi.json")) and path != "/":
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 assert f"{method} {path}" in described
 
@@ -137,6 +139,73 @@ def test_gives_examples_of_every_body_and_they_are_valid(client):
             assert [error.message for error in validator.iter_errors(example)] == [], place
 
 
+def references_in(node):
+    """Return the names of the schemas that a part of the document uses."""
+    return set(re.findall(r"#/components/schemas/(\w+)", str(node)))
+
+
+def test_only_requests_forbid_other_keys(content):
+    schemas = content["components"]["schemas"]
+    asked = references_in([each.get("requestBody") for path in content["paths"].values() for each in path.values() if "responses" in each])  # fmt: skip
+    asked |= {name for each in asked for name in references_in(schemas[each])}
+
+    closed = {name for name, each in schemas.items() if each.get("additionalProperties") is False}
+    assert closed == asked
+    assert "readOnly" not in str(schemas)
+
+
+def test_each_status_of_an_operation_lists_its_codes(content):
+    schemas, responses = content["components"]["schemas"], content["components"]["responses"]
+
+    def codes_of(path, method, status):
+        response = content["paths"][path][method]["responses"][status]
+        whole = responses.get(response.get("$ref", "").rpartition("/")[2], response)
+        return {
+            code
+            for name in references_in(whole)
+            for code in schemas[name]["properties"]["error"]["properties"]["code"]["enum"]
+        }
+
+    assert codes_of("/auth/login", "post", "401") == {"INVALID_CREDENTIALS"}
+    assert codes_of("/movies", "get", "400") == {"VALIDATION_ERROR"}
+    assert codes_of("/movies", "post", "400") == {"VALIDATION_ERROR", "INVALID_JSON"}
+    assert codes_of("/movies", "post", "403") == {"QUOTA_EXCEEDED", "FORBIDDEN"}
+    assert codes_of("/movies/import", "post", "400") == {"VALIDATION_ERROR"}
+
+
+def test_names_the_address_of_the_request(client):
+    content = client.get("/openapi.json", base_url="https://api.example.com").json
+
+    assert content["servers"] == [{"url": "https://api.example.com"}]
+
+
+def test_public_operations_say_so_and_all_have_descriptions(client):
+    for method, path, operation in client.document.operations():
+        assert "security" in operation, (method, path)
+        assert operation.get("description"), (method, path)
+
+
+def test_every_parameter_has_an_example_that_is_valid(content):
+    for path, item in content["paths"].items():
+        for method, operation in item.items():
+            for each in operation if method == "parameters" else operation.get("parameters", []):
+                validator = Draft202012Validator(each["schema"])
+                assert each["example"] == "" or validator.is_valid(each["example"]), (path, each)
+                assert each["description"], (path, each)
+
+
+def test_lists_the_media_types_and_widths_of_images(content):
+    paths = content["paths"]
+    width = next(
+        each for each in paths["/images/{name}"]["get"]["parameters"] if each["name"] == "w"
+    )
+
+    assert set(paths["/images/{name}"]["put"]["requestBody"]["content"]) == {
+        *("image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"),
+    }
+    assert width["schema"] == {"type": "integer", "enum": [160, 320, 640]}
+
+
 def example_of(document, schema):
     """Build an example of a schema out of those of its properties, as the page does."""
     if "$ref" in schema:
@@ -150,11 +219,14 @@ def example_of(document, schema):
         return given[0]
     if "properties" in schema:
         return {name: example_of(document, each) for name, each in schema["properties"].items()}
+    if "anyOf" in schema:
+        return example_of(document, schema["anyOf"][0])
     if schema.get("type") == "array":
         return [example_of(document, schema["items"])]
     built_in = {"uuid": "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "date-time": "2026-01-31T12:00:00Z"}
     return built_in.get(
-        schema.get("format"), {"object": {}, "boolean": True}.get(schema.get("type"))
+        schema.get("format"),
+        {"object": {}, "boolean": True, "string": "x", "integer": 1}.get(schema.get("type")),
     )
 
 
@@ -170,6 +242,39 @@ def test_the_page_works_without_any_other_host(client):
         asset = client.get(f"/{path}" if not path.startswith("/") else path)
         assert asset.status_code == 200, path
         assert asset.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_the_addresses_beside_the_page_lead_there(client, path):
+    response = client.get(path)
+
+    assert response.status_code == 302
+    assert (
+        urljoin(f"http://localhost{path}", response.headers["Location"]) == "http://localhost/docs"
+    )
+
+
+def test_the_page_takes_less_than_500_kb_over_the_wire(client):
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
+    size = 0
+    for path in loaded:
+        plain = client.get(f"/{path}")
+        packed = client.get(f"/{path}", headers={"Accept-Encoding": "gzip, br"})
+        again = client.get(f"/{path}", headers={"If-None-Match": packed.headers["ETag"], "Accept-Encoding": "gzip"})  # fmt: skip
+        assert packed.headers["Content-Encoding"] == "gzip", path
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert gzip.decompress(packed.data) == plain.data
+        assert again.status_code == 304
+        assert packed.headers["Content-Type"] == plain.headers["Content-Type"]
+        size += len(packed.data)
+
+    assert "openapi.json" in client.get("/docs").text
+    assert size < 500_000
+
+
+def test_json_ends_with_a_newline(client):
+    assert client.get("/health").data == b'{"status":"ok"}\n'
+    assert client.get("/nothing").data.endswith(b"}}\n")
 
 
 def test_the_page_may_load_only_what_we_serve(client):

@@ -1,10 +1,12 @@
 """Audit lines: what happened to an account, and of the person nothing but the id."""
 
 import re
+from configparser import ConfigParser
 
 import pytest
 
 from ..client import PASSWORD
+from ..servers import CHECKOUT
 
 WHO = {"event", "userId"}
 
@@ -12,7 +14,7 @@ WHO = {"event", "userId"}
 @pytest.fixture
 def events(lines):
     """A function that returns the audit lines so far, without what every line has."""
-    common = ("time", "level", "message", "requestId")
+    common = ("time", "level", "message", "requestId", "clientIp")
     return lambda: [
         {key: value for key, value in line.items() if key not in common}
         for line in lines()
@@ -47,7 +49,11 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     alice.put("/me/password", json=new)
     alice.put("/me/password", json=new)
     alice.patch("/me", json={"name": "Alicia"})
-    assert events()[6:] == [{"event": "email_changed", **me}, {"event": "password_changed", **me}]
+    assert events()[6:] == [
+        {"event": "email_changed", **me},
+        {"event": "password_changed", **me},
+        {"event": "password_failed", **me},
+    ]
 
     stolen = alice.refresh_token
     for _ in range(2):
@@ -55,7 +61,7 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     clock.advance(seconds=31)
     newest, alice.refresh_token = alice.refresh_token, stolen
     assert alice.post("/auth/refresh").status_code == 401
-    [replay] = events()[8:]
+    [replay] = events()[9:]
     assert replay == {"event": "refresh_replayed", **me, "sessionId": replay["sessionId"]}
 
     alice.post("/auth/login", json={"email": "alicia@example.com", "password": new["newPassword"]})
@@ -65,7 +71,7 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     again = {"email": "alicia@example.com", "password": new["newPassword"]}
     alice.take(alice.post("/auth/login", json=again))
     alice.delete("/me", json={"password": new["newPassword"]})
-    assert events()[9:] == [
+    assert events()[10:] == [
         {"event": "login", **me},
         {"event": "logout", **me, "scope": "others"},
         {"event": "logout", **me, "scope": "this"},
@@ -90,3 +96,55 @@ def test_tells_a_reset(alice, events, app):
     assert alice.post("/auth/password-reset/confirm", json=body).status_code == 204
 
     assert events()[-1] == {"event": "password_reset", "userId": alice.user["id"]}
+
+
+@pytest.fixture
+def addresses(stream):
+    """A function that returns the addresses which the filter for fail2ban finds in the log."""
+    [text] = re.findall(
+        "```ini\n(.*?)```", (CHECKOUT / "docs" / "operations.md").read_text(), re.DOTALL
+    )
+    fail2ban = ConfigParser()
+    fail2ban.read_string(text)
+    date = re.sub("%[A-Za-z]", "[0-9]+", fail2ban["Definition"]["datepattern"])
+    pattern = fail2ban["Definition"]["failregex"].replace("<HOST>", "([0-9a-f.:]+)")
+
+    def addresses():
+        # fail2ban takes the time out of a line before it searches
+        lines = [re.subn(date, "", line) for line in stream.getvalue().splitlines()]
+        assert all(count == 1 for _, count in lines)
+        return [found[1] for line, _ in lines if (found := re.search(pattern, line))]
+
+    return addresses
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("[2001:db8::1]:99", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_names_the_client_so_that_fail2ban_finds_it(client, addresses, sent, told):
+    environ = {"REMOTE_ADDR": sent}
+    body = {"email": "alice@example.com", "password": "wrong password"}
+
+    client.post("/auth/login", json=body, environ_overrides=environ)
+    assert addresses() == [told]
+    client.post("/auth/password-reset", json={"email": "a@b.example"}, environ_overrides=environ)
+    person = {**body, "name": "Alice"}
+    client.take(client.post("/auth/signup", json=person, environ_overrides=environ), 201)
+    client.delete("/me", json={"password": "x"}, environ_overrides=environ)
+    known = 4 if client.application.extensions["movies_api"].is_embedded else 3
+    assert addresses() == [told] * known  # without a mail server, a reset is no attempt
+
+
+def test_nobody_is_framed(client, addresses):
+    forged = '{"message":"audit","event":"login_failed","userId":null,"clientIp":"192.0.2.9"}'
+
+    client.get(f"/{forged}?{forged}", headers={"X-Request-ID": forged, "User-Agent": forged})
+    client.post("/auth/login", json={"email": forged, "password": forged})
+
+    assert addresses() == []

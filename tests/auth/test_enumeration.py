@@ -10,12 +10,15 @@ from math import sqrt
 from statistics import median
 from time import perf_counter
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import pytest
 
+from movies_api.signers import revert_signer
+
 from ..client import PASSWORD
 from ..conftest import MAIL
-from ..servers import gunicorn, mail_server
+from ..servers import SECRET_KEY, gunicorn, mail_server
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +26,7 @@ TRIES = 200
 AT_ONE_PERCENT = 2.576
 # Not as slow as by default, so that 800 tries take seconds; a difference would stand out more
 ARGON2 = {"ARGON2_MEMORY_KIB": "2048", "ARGON2_TIME_COST": "1", "ARGON2_PARALLELISM": "1"}
-KNOWN, UNKNOWN = "known@example.com", "other@example.com"
+KNOWN, UNKNOWN, DISABLED = "known@example.com", "other@example.com", "enemy@example.com"
 
 
 def rank_sum(first: list[float], second: list[float]) -> float:
@@ -55,46 +58,75 @@ def lone_service(database, migrated_app):
         mail_server() as mailbox,
         gunicorn(database.url, workers=1, SMTP_URL=mailbox.url, **MAIL, **ARGON2) as service,
     ):
-        person = {"name": "Known", "email": KNOWN, "password": PASSWORD}
-        assert service.request("POST", "/auth/signup", person).status == 201
-        yield service
+        for email in (KNOWN, DISABLED, "me@example.com"):
+            person = {"name": "Known", "email": email, "password": PASSWORD}
+            answer = service.request("POST", "/auth/signup", person)
+            assert answer.status == 201
+        disable = f"UPDATE users SET disabled_at = created_at WHERE email = '{DISABLED}'"
+        database.execute(disable)
+        yield service, answer.json["accessToken"]
 
 
 @pytest.fixture
 def sample(lone_service):
-    """A function that times requests for both addresses, in random order, on one connection."""
-    address = urlsplit(lone_service.url)
+    """A function that times requests with both bodies, in random order, on one connection.
 
-    def sample(path, body, status):
-        seconds: dict[str, list[float]] = {KNOWN: [], UNKNOWN: []}
-        order = [KNOWN, UNKNOWN] * TRIES
+    Their answers must not differ.
+    """
+    service, token = lone_service
+    address = urlsplit(service.url)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+
+    def sample(method, path, bodies, status):
+        seconds: tuple[list[float], list[float]] = ([], [])
+        texts, order = set(), [0, 1] * TRIES
         random.shuffle(order)
         with closing(http.client.HTTPConnection(address.hostname, address.port)) as connection:
-            for email in [KNOWN, UNKNOWN] * 5 + order:  # the first ten warm up
-                text = json.dumps({"email": email, **body})
+            for number in [0, 1] * 5 + order:  # the first ten warm up
+                text = json.dumps(bodies[number])
                 started = perf_counter()
-                connection.request("POST", path, text, {"Content-Type": "application/json"})
+                connection.request(method, path, text, headers)
                 response = connection.getresponse()
-                response.read()
+                texts.add(response.read())
                 assert response.status == status
-                seconds[email].append(perf_counter() - started)
-        return seconds[KNOWN][5:], seconds[UNKNOWN][5:]
+                seconds[number].append(perf_counter() - started)
+        assert len(texts) == 1
+        return seconds[0][5:], seconds[1][5:]
 
     return sample
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status"),
+    ("known", "method", "path", "body", "status"),
     [
-        ("/auth/login", {"password": "wrong password"}, 401),
-        ("/auth/password-reset", {}, 202),
+        (KNOWN, "POST", "/auth/login", {"password": "wrong password"}, 401),
+        (DISABLED, "POST", "/auth/login", {"password": PASSWORD}, 401),
+        (KNOWN, "POST", "/auth/password-reset", {}, 202),
+        (DISABLED, "POST", "/auth/password-reset", {}, 202),
+        (KNOWN, "PATCH", "/me", {"currentPassword": "wrong password"}, 400),
     ],
 )
-def test_no_time_tells_who_has_an_account(sample, path, body, status):
+def test_neither_text_nor_time_tells_who_has_an_account(sample, known, method, path, body, status):
+    bodies = [{"email": email, **body} for email in (known, UNKNOWN)]
+
+    _assert_alike(sample, method, path, bodies, status)
+
+
+def test_neither_text_nor_time_of_a_void_revert_link_tells_whether_there_is_an_account(
+    sample, database
+):
+    [(known,)] = database.execute(f"SELECT id FROM users WHERE email = '{KNOWN}'")
+    users = [UUID(str(known)).hex, uuid4().hex]
+    bodies = [{"token": revert_signer((SECRET_KEY,)).sign(f"{user}.1").decode()} for user in users]
+
+    _assert_alike(sample, "POST", "/auth/email-revert", bodies, 400)
+
+
+def _assert_alike(sample, method, path, bodies, status):
     """One sample in a hundred differs by chance; three in a row that differ the same way do not."""
     found = []
     for _ in range(3):
-        known, unknown = sample(path, body, status)
+        known, unknown = sample(method, path, bodies, status)
         found.append(rank_sum(known, unknown))
         print(f"{path}: {median(known):.6f} s, {median(unknown):.6f} s, z = {found[-1]:.2f}")
         if abs(found[-1]) < AT_ONE_PERCENT:

@@ -158,6 +158,7 @@ def test_each_cookie_has_all_its_attributes(alice, make_app, scheme, samesite):
         ({"email": "alice@example.com"}, {"password"}),
         ({"email": "alice@example.com", "password": PASSWORD, "remember": "yes"}, {"remember"}),
         ({"email": "alice@example.com", "password": PASSWORD, "remember": []}, {"remember"}),
+        ({"email": "alice@example.com", "password": PASSWORD, "remember": 0}, {"remember"}),
         ({"email": "alice@example.com", "password": PASSWORD, "remeber": True}, {"remeber"}),
         ({"email": "alice@example.com", "password": 12345678}, {"password"}),
         ({"email": ["alice@example.com"], "password": PASSWORD}, {"email"}),

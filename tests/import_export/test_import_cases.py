@@ -168,3 +168,13 @@ def test_watched_csv_is_known_by_its_name(alice, bob):
         assert outcome(response) == ("letterboxd", (1, 0, 0), {})
         assert response.json["ignoredColumns"] == ([] if day else ["Date"])
         assert listed(person, "title", "watchedOn") == [("Alien", day)]
+
+
+@pytest.mark.parametrize("name", ["watched.csv", "my-watched (1).csv", "unwatched.csv"])
+def test_the_name_matters_for_watched_csv_alone(alice, name):
+    text = b"Date,Name,Year,Letterboxd URI,Rating,Watched Date\n2024-01-05,Alien,1979,u,4.5,2024-01-04\n"
+
+    response = alice.post("/movies/import", **form_file(name, text))
+
+    assert outcome(response) == ("letterboxd", (1, 0, 0), {})
+    assert listed(alice, "rating", "watchedOn") == [(9, "2024-01-04")]

@@ -156,6 +156,28 @@ def test_a_damaged_byte_damages_its_own_row(alice, data, encoding):
     assert "\ufffd" in response.json["rejected"]
 
 
+@pytest.mark.parametrize(
+    ("stars", "rating", "reason"),
+    [
+        ("8.5", 9, "rating: 8.5 was rounded."),
+        ("0.5", 1, "rating: 0.5 was rounded."),
+        ("10", 10, None),
+        ("11", None, "rating: Must be an integer between 1 and 10."),
+        ("inf", None, "rating: Must be an integer between 1 and 10."),
+        ("*****", None, "rating: Must be an integer between 1 and 10."),
+    ],
+)
+def test_ratings_of_others_are_rounded_to_half_stars(alice, stars, rating, reason):
+    (row,) = import_file(
+        alice, f"TMDb ID,Name,Release Date,Your Rating\n348,Alien,1979,{stars}\n"
+    ).json["rows"]
+
+    assert row["reason"] == reason
+    assert [movie["rating"] for movie in alice.get("/movies").json["items"]] == [rating][
+        : rating or 0
+    ]
+
+
 def test_a_new_format_takes_a_few_lines(alice, monkeypatch):
     plain = Format(
         "csv",
@@ -348,6 +370,7 @@ WATCHED = zip_of(watched_csv=f"{LETTERBOXD}\n,Alien,1979,u\n")
         (zip_of(watched_csv="\n" * (1 << 23)), "unpacks to too much"),
         (zip_of(**{f"f{number}_txt": "" for number in range(1001)}), "more than 1000 files"),
         (zip_of(**{"inner.zip": WATCHED, "watched_csv": f"{LETTERBOXD}\n"}), "contains another ZIP"),
+        (zip_of(**{"xl/workbook.xml": ""}), "The file is a spreadsheet. Save it as CSV"),
         (zip_of(ZIP_BZIP2, watched_csv=f"{LETTERBOXD}\n"), "unusual compression"),
         (declared(WATCHED, unpacked=1 << 31), "unpacks to too much"),
         (declared(WATCHED, unpacked=1 << 31, packed=1 << 30), "unpacks to too much"),
