@@ -78,7 +78,7 @@ def test_shell_examples_print_what_they_state(service, tmp_path, page):
 
 
 def test_every_example_names_a_language_that_is_tested():
-    tested = {"bash", "sh", "js", "python", "json", "env", "sql", "text"}
+    tested = {"bash", "sh", "js", "python", "json", "env", "ini", "sql", "text"}
 
     assert {each.language for each in examples()} <= tested
     assert {each.page for each in examples("bash")} == set(SHELL_PAGES)
