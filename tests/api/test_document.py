@@ -285,6 +285,7 @@ def test_the_page_may_load_only_what_we_serve(client):
 
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == "'self'"
+    assert "blob:" in policy["img-src"]  # images of "Try it out"
     assert policy["frame-ancestors"] == "'none'"
     assert "http" not in str(policy)
     assert "<script>" not in client.get("/docs").text

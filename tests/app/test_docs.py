@@ -373,6 +373,20 @@ def test_the_rewrites_keep_the_path_of_the_cookie(tmp_path):
 
 
 @needs_node
+def test_the_texts_of_a_frontend_follow_the_codes_of_fields(alice, tmp_path):
+    (tmp_path / "texts.mjs").write_text(file_example("lib/texts.js"))
+    error = alice.post("/movies", json={"year": "79", "notes": "x" * 2001}).json["error"]
+
+    shown = node(
+        'import { translate } from "./texts.mjs";'
+        f"console.log(JSON.stringify(translate({json.dumps(error)})));",
+        tmp_path,
+    )
+
+    assert shown == {"title": "Bitte ausfüllen.", "year": "Ungültig.", "notes": "Zu lang."}
+
+
+@needs_node
 def test_the_image_loader_takes_thumbnails_of_own_images(tmp_path):
     (tmp_path / "loader.mjs").write_text(file_example("lib/image-loader.js"))
 
