@@ -6,6 +6,8 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 
@@ -42,6 +44,11 @@ with suppress(OSError, AttributeError):
 # A slow disk must not delay the heartbeat
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  in memory
 control_socket_disable = True
+# Where the processes share their metrics; prometheus_client reads the variable when it is imported
+metrics_dir = None
+if os.environ.get("METRICS_TOKEN") or os.environ.get("METRICS_TOKEN_FILE"):
+    metrics_dir = mkdtemp(prefix="movies_api-metrics-", dir=worker_tmp_dir)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
 
 
 def when_ready(server: Any) -> None:
@@ -56,3 +63,17 @@ def when_ready(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Pass the worker the signals that arrived during the fork."""
     worker.missed_signals = server.SIG_QUEUE
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Remove the gauges of a process that has ended."""
+    if metrics_dir:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  optional
+
+        mark_process_dead(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Delete the shared metrics."""
+    if metrics_dir:
+        rmtree(metrics_dir, ignore_errors=True)

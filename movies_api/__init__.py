@@ -59,6 +59,10 @@ def create_app(config: Config | None = None) -> Flask:
     init_headers(app, config)
     init_errors(app)
     init_db(app, config)
+    if config.metrics_token:
+        from .metrics import init_metrics  # noqa: PLC0415  optional dependency
+
+        init_metrics(app)
     init_rate_limits(app, config)
     init_mail(app)
     warm_up_passwords(config)

@@ -22,17 +22,8 @@ sessions = AppGroup("sessions", help="Manage sessions.")
 def init_cli(app: Flask) -> None:
     """Register the commands."""
     app.cli.commands.pop("openapi", None)  # flask-smorest's; ours writes docs/openapi.yml
-    for command in (
-        seed,
-        sessions,
-        user,
-        movies,
-        backup,
-        restore,
-        doctor,
-        write_openapi,
-        config_docs,
-    ):
+    groups = (sessions, user, movies)
+    for command in (seed, *groups, backup, restore, doctor, write_openapi, config_docs):
         app.cli.add_command(command)
 
 

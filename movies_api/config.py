@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 MINIMUM_KEY_LENGTH = 32
 MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN"}
 
 
 WILDCARD = re.compile(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]*[a-z][a-z0-9-]*)+(:[0-9]+)?")
@@ -222,6 +222,15 @@ def parse_bucket(text: str) -> str:
     return text
 
 
+def parse_metrics_token(text: str) -> str:
+    """Return the token; raise a ValueError if prometheus_client is not installed."""
+    if find_spec("prometheus_client") is None:
+        raise ValueError("requires prometheus-client: pip install 'movies_api[metrics]'")
+    if len(text) < 16:
+        raise ValueError("must have at least 16 characters")
+    return text
+
+
 def setting(variable: str, read: Callable[[str], Any], default: str | None) -> Any:
     """Declare a field of Config: its variable, its parser and its default as text."""
     metadata = {"variable": variable, "read": read, "default": default}
@@ -351,6 +360,9 @@ class Config:
     """Quota of unexpired API tokens per account."""
     max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", integer_between(1, 10_000), "100")
     """Quota of logins per account; a new login ends the least recently used one."""
+    metrics_token: str | None = setting("METRICS_TOKEN", parse_metrics_token, None)
+    """Bearer token with which Prometheus reads /metrics: at least 16 characters. Unset: there are
+    no metrics."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
     otherwise)."""

@@ -42,11 +42,14 @@ SERVER = (
         "separate threads.",
     ),
 )
-COMPOSE = Setting(
-    "POSTGRES_PASSWORD",
-    None,
-    "Password of the PostgreSQL server in Compose: letters and digits. Compose requires this and "
-    "`SECRET_KEY`.",
+COMPOSE = (
+    Setting(
+        "POSTGRES_PASSWORD",
+        None,
+        "Password of the PostgreSQL server in Compose: letters and digits. Compose requires this "
+        "and `SECRET_KEY`.",
+    ),
+    Setting("DOMAIN", None, "Host name of the proxy in Compose, with COMPOSE_PROFILES=proxy."),
 )
 
 
@@ -70,7 +73,7 @@ def documented_settings() -> Iterator[Setting]:
 def env_example() -> str:
     """Return the content of .env.example."""
     parts = []
-    for variable, default, text in (*documented_settings(), *SERVER, COMPOSE):
+    for variable, default, text in (*documented_settings(), *SERVER, *COMPOSE):
         comment = textwrap.fill(
             text.replace("`", ""),
             100,

@@ -123,6 +123,8 @@ class Task(task.WSGITask):
     def get_environment(self) -> Any:
         """Return the WSGI environment, with the status that the app is to respond with."""
         environ = super().get_environment()
+        if pool := self.channel.pool:
+            environ["movies_api.waited"] = pool, monotonic() - self.channel.queued_at
         if self.request.reject_with:
             environ["movies_api.reject_with"] = self.request.reject_with
             environ["movies_api.max_body_bytes"] = self.request.adj.max_request_body_size - 1
@@ -191,6 +193,7 @@ class Channel(channel.HTTPChannel):
 
     parser_class, task_class, error_task_class = Parser, Task, staticmethod(error_task)
     queued_at = linger_until = 0.0
+    pool = ""  # in which the request was queued
     request: Any
     requests: list[Any]
     connected: bool

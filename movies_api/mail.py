@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from blinker import signal
 from email_validator import validate_email
 from flask import Flask, current_app
 
@@ -29,6 +30,7 @@ THREADS = 4
 MAX_QUEUED = 1000
 FAREWELL = 5  # seconds to send queued emails when the process stops
 Job = Callable[[], None]
+mail_finished = signal("mail-finished")  # the sender is "sent" or "failed"
 
 
 class Mail(NamedTuple):
@@ -168,22 +170,26 @@ def _attempt(mail: Mail, number: int) -> None:
         recipient = message["To"] = _address(mail.to)
     except (MessageError, ValueError) as error:
         log.error("mail not sent: invalid address: %s", type(error).__name__)
+        mail_finished.send("failed")
         return
     try:
         _deliver(message, recipient.addr_spec)
     except OSError as error:  # includes the errors of smtplib
         if (code := _code_of(error)) >= 500:
             log.error("mail rejected: %s", code, extra=about)  # the text may contain the address
+            mail_finished.send("failed")
             return
         name, count = type(error).__name__, len(PAUSES) + 1
         log.warning("mail server: %s, attempt %s of %s", name, number, count, extra=about)
         if number == count or _outbox().is_draining:
             log.error("mail given up after %s attempts", number, extra=about)
+            mail_finished.send("failed")
             return
         retry = partial(_attempt, mail, number + 1)
         _outbox().submit(recipient.domain, retry, PAUSES[number - 1])
     else:
         mail.on_sent()
+        mail_finished.send("sent")
 
 
 def _code_of(error: OSError) -> int:

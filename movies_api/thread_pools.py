@@ -74,7 +74,7 @@ class ThreadPools:
         """Queue the channel's next request, or have it rejected because the queue is full."""
         request = channel.requests[0]
         channel.queued_at = monotonic()
-        name = self.pool_of(request)
+        channel.pool = name = self.pool_of(request)
         pool = self.pools[name]
         is_full = len(pool.queue) >= pool.max_waiting
         if is_full or (name == "exports" and self.unsent_bytes() > MAX_UNSENT_BYTES):

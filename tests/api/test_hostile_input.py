@@ -272,7 +272,7 @@ def test_keeps_finds_and_orders_odd_titles(alice, title):
 
     assert sent.status_code == 201
     assert sent.json["title"] == title.strip()
-    assert alice.get(f"/movies?search={quote(title)}").json["items"] == [sent.json]
+    assert sent.json in alice.get(f"/movies?search={quote(title)}").json["items"]
     assert alice.get("/movies?sort=title").json["meta"]["total"] == 2
 
 

@@ -180,11 +180,12 @@ def test_calls_that_meet_an_old_token_share_one_refresh(page, seen, clock, make_
     page.run(
         """
         const real = window.fetch;
-        window.fetch = async () => Response.json({ user: {}, accessToken: args[0] });
+        window.fetch = async () => Response.json({ user: args[1], accessToken: args[0] });
         await client.logIn({});
         window.fetch = real;
         """,
         old,
+        user,
     )
 
     answers = page.run("return Promise.all([1, 2, 3].map(() => client.api('GET', '/me')))")

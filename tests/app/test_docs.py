@@ -78,7 +78,7 @@ def test_shell_examples_print_what_they_state(service, tmp_path, page):
 
 
 def test_every_example_names_a_language_that_is_tested():
-    tested = {"bash", "sh", "js", "python", "json", "env", "nginx", "ini", "sql", "text"}
+    tested = {"bash", "sh", "js", "python", "json", "env", "ini", "sql", "text"}
 
     assert {each.language for each in examples()} <= tested
     assert {each.page for each in examples("bash")} == set(SHELL_PAGES)
@@ -421,48 +421,6 @@ def test_settings_examples_are_valid_but_for_the_key(tmp_path):
     with pytest.raises(ConfigError, match="SECRET_KEY"):
         Config.from_environ(environment)
     assert Config.from_environ({**environment, "SECRET_KEY": SECRET_KEY}).proxy_hops == 1
-
-
-@pytest.mark.skipif(
-    not (shutil.which("nginx") and shutil.which("openssl")), reason="needs nginx and openssl"
-)
-@pytest.mark.parametrize("example", examples("nginx"), ids=str)
-def test_nginx_accepts_its_configuration(tmp_path, example):
-    files = {"fullchain": tmp_path / "cert.pem", "privkey": tmp_path / "key.pem"}
-    make_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
-    subprocess.run(
-        [
-            *make_key,
-            "-subj",
-            "/CN=api.example.com",
-            "-out",
-            files["fullchain"],
-            "-keyout",
-            files["privkey"],
-        ],
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
-    text = re.sub(r"/etc/\S+/(\w+)\.pem", lambda found: str(files[found[1]]), example.text)
-    config = tmp_path / "nginx.conf"
-    logs = f"error_log {tmp_path}/error.log; pid {tmp_path}/pid;"
-    config.write_text(f"{logs} events {{}} http {{ access_log off; {text} }}")
-
-    done = subprocess.run(
-        ["nginx", "-t", "-c", config, "-p", tmp_path], capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_systemd_unit_starts_what_is_there():
-    (example,) = examples("ini", "docs/deployment.md")
-    unit = ConfigParser()
-    unit.read_string(example.text)
-
-    assert unit["Service"]["ExecStart"].endswith("gunicorn --bind 127.0.0.1:3001 wsgi:app")
-    assert unit["Service"]["ExecStartPre"].endswith("flask --app wsgi db upgrade")
 
 
 @pytest.mark.only_on("postgresql")

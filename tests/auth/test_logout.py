@@ -92,7 +92,6 @@ def test_keeps_the_cookie_of_a_session_that_goes_on(alice, phone):
     ("query", "name"),
     [
         ("scope=everything", "scope"),
-        ("scope=", "scope"),
         ("scop=all", "scop"),
         ("scope=all&x=1", "x"),
     ],

@@ -283,7 +283,7 @@ def test_keeps_only_a_hash_in_the_table(alice, database):
 
     [stored] = database.execute("SELECT * FROM sessions")
 
-    parts = [part for part in value.split(".") if part not in str(stored.id).replace("-", "")]
+    _session, _generation, *parts = value.split(".")
     assert parts
     assert not [part for part in parts if part in str(stored)]
     alice.post("/auth/refresh")
@@ -417,8 +417,7 @@ def test_all_urls_have_the_path_prefix_of_a_trusted_proxy(make_app):
     assert all("/api/movies?" in link for link in movies.headers["Link"].split(", "))
     assert upload.json["uploadUrl"].startswith("http://localhost/api/images/")
     assert upload.json["imageUrl"].startswith("http://localhost/api/images/")
-    assert document.json["servers"] == [{"url": "/api"}]
-    assert "servers" not in alice.get("/openapi.json").json
+    assert document.json["servers"] == [{"url": "http://localhost/api"}]
 
 
 def test_rotates_keys_in_two_steps_without_logging_anybody_out(alice, database, tmp_path):

@@ -124,6 +124,8 @@ def test_says_why_mail_cannot_reach_an_address(client, email, reason):
     [message] = response.json["error"]["details"]["email"]
     assert reason in message
     assert message.endswith(".")
+    [field] = response.json["error"]["fields"]
+    assert field["code"] == ("too_long" if "too long" in message else "invalid")
 
 
 def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monkeypatch):
