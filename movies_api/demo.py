@@ -3,12 +3,13 @@
 from sqlalchemy import func, select
 
 from .auth.passwords import hash_password
+from .auth.schemas import DEMO
 from .auth.users import add_user
 from .db import autocommit_one, db
 from .models import users
 from .movies.queries import insert_movie
 
-EMAIL, PASSWORD = "test@example.com", "password123"
+EMAIL, PASSWORD = DEMO["email"], DEMO["password"]
 POSTER = "https://images.example.com/{}.jpg"
 MOVIES = (("Spirited Away", "2001"), ("The Godfather", "1972"), ("Amélie", "2001"))
 

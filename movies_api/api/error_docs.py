@@ -197,12 +197,11 @@ def error_schemas() -> dict[str, dict[str, Any]]:
 def error_response(*names: str) -> dict[str, Any]:
     """Return the OpenAPI response that all these names make, with their codes and examples."""
     examples: dict[str, Any] = {}
-    codes: dict[str, None] = {}
     for name in names:
         for code, text in _messages_of(name).items():
             error = {"code": code, "message": text, "details": {}, **EXAMPLES.get(code, {})}
             examples[name if code in examples else code] = {"value": {"error": error}}
-            codes[code] = None
+    codes = dict.fromkeys(code for name in names for code in _messages_of(name))
     refs = [{"$ref": f"#/components/schemas/{_schema_name(code)}"} for code in codes]
     content = {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "examples": examples}
     return {

@@ -19,6 +19,7 @@ from ..api.fields import (
 from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
 DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
+DEMO = {"email": "test@example.com", "password": "password123"}  # see demo.py
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
 
@@ -49,9 +50,9 @@ class Email(Text):
 class Password(fields.String):
     """A password as typed; never trimmed."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, example: str = ANN["password"], **kwargs: Any) -> None:
         """Set the maximum length, which bounds the cost of hashing."""
-        about = {"format": "password", "maxLength": 128, "example": ANN["password"]}
+        about = {"format": "password", "maxLength": 128, "example": example}
         super().__init__(metadata=about, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
@@ -101,8 +102,8 @@ class SignupSchema(RequestSchema):
 class LoginSchema(RequestSchema):
     """Email and password; with `remember` the session lasts 30 days instead of 7."""
 
-    email = Email(required=True, metadata={"example": ANN["email"]})
-    password = Password(required=True)
+    email = Email(required=True, metadata={"example": DEMO["email"]})
+    password = Password(DEMO["password"], required=True)
     remember = StrictBoolean(
         load_default=False,
         metadata={"description": "Stay logged in for 30 days without a visit instead of 7."},

@@ -1,7 +1,6 @@
 """The OpenAPI document, and a Swagger UI page that loads nothing from other hosts."""
 
 import gzip
-from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from mimetypes import guess_type
@@ -37,10 +36,7 @@ def get_openapi_spec() -> Response:
     """Return the OpenAPI document."""
     spec = _render_spec(current_app.name, id(current_app.extensions["flask-smorest"]))
     server = orjson.dumps([{"url": own_base()}])
-    spec = spec.replace(b'[{"url":"/"}]', server, 1)
-    return _compressed_response(
-        "application/json", lambda: spec, lambda: gzip.compress(spec, mtime=0)
-    )
+    return _compressed_response(spec.replace(b'[{"url":"/"}]', server, 1), "application/json")
 
 
 @bp.get("/docs")
@@ -65,19 +61,16 @@ def redirect_to_docs() -> BaseResponse:
 @public
 def get_docs_asset(name: str) -> Response:
     """Return a script, style sheet or icon of the page."""
-    path = ASSETS[name] / name
-    kind = guess_type(name)[0] or ""
-    response = _compressed_response(kind, path.read_bytes, lambda: _compress_file(path))
+    content, kind = (ASSETS[name] / name).read_bytes(), guess_type(name)[0] or ""
+    response = _compressed_response(content, kind)
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
 
 
-def _compressed_response(
-    mimetype: str, plain: Callable[[], bytes], compressed: Callable[[], bytes]
-) -> Response:
+def _compressed_response(content: bytes, mimetype: str) -> Response:
     """Return the content, compressed if the client accepts that."""
     is_accepted = request.accept_encodings.quality("gzip") > 0
-    response = Response(compressed() if is_accepted else plain(), mimetype=mimetype)
+    response = Response(_compress(content) if is_accepted else content, mimetype=mimetype)
     if is_accepted:
         response.content_encoding = "gzip"
     response.vary.add("Accept-Encoding")
@@ -85,9 +78,9 @@ def _compressed_response(
     return response
 
 
-@lru_cache(maxsize=len(ASSETS))
-def _compress_file(path: Path) -> bytes:
-    return gzip.compress(path.read_bytes(), mtime=0)
+@lru_cache(maxsize=8)
+def _compress(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
 
 
 @lru_cache(maxsize=4)

@@ -285,6 +285,7 @@ def test_docs_page_csp_allows_only_own_origin(client):
 
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == "'self'"
+    assert "blob:" in policy["img-src"]  # images of "Try it out"
     assert policy["frame-ancestors"] == "'none'"
     assert "http" not in str(policy)
     assert "<script>" not in client.get("/docs").text

@@ -7,6 +7,8 @@ import sys
 import pytest
 import schemathesis
 
+from movies_api.demo import add_demo_data
+
 from ..image_helpers import data_url, make_image, path_of, request_upload
 from ..servers import CHECKOUT
 
@@ -64,7 +66,9 @@ def request_example(content, method, path):
     }
 
 
-def test_request_examples_are_accepted(content, client):
+def test_request_examples_are_accepted(content, app, client):
+    with app.app_context():
+        add_demo_data()  # the example of a login is the demo account
     client.use_session(
         client.post("/auth/signup", json=request_example(content, "post", "/auth/signup")), 201
     )

@@ -373,6 +373,20 @@ def test_rewrites_keep_the_cookie_path(tmp_path):
 
 
 @needs_node
+def test_the_texts_of_a_frontend_follow_the_codes_of_fields(alice, tmp_path):
+    (tmp_path / "texts.mjs").write_text(file_example("lib/texts.js"))
+    error = alice.post("/movies", json={"year": "79", "notes": "x" * 2001}).json["error"]
+
+    shown = node(
+        'import { translate } from "./texts.mjs";'
+        f"console.log(JSON.stringify(translate({json.dumps(error)})));",
+        tmp_path,
+    )
+
+    assert shown == {"title": "Bitte ausfüllen.", "year": "Ungültig.", "notes": "Zu lang."}
+
+
+@needs_node
 def test_the_image_loader_takes_thumbnails_of_own_images(tmp_path):
     (tmp_path / "loader.mjs").write_text(file_example("lib/image-loader.js"))
 
@@ -533,7 +547,8 @@ def test_layout_lists_all_modules():
 def test_documented_paths_and_names_exist():
     for path in re.findall(r"`((?:docs|tests|bench|migrations|movies_api)/[\w./-]+)`", ALL_TEXT):
         assert (CHECKOUT / path).exists(), path
-    code = "\n".join(path.read_text() for path in (CHECKOUT / "movies_api").rglob("*.py"))
+    files = [*CHECKOUT.glob("movies_api/**/*.py"), *CHECKOUT.glob("migrations/**/*.py")]
+    code = "\n".join(path.read_text() for path in files)
     for name in re.findall(r"`@?(?:\w+\.)?([a-z]\w*_\w+)`", read("docs/architecture.md")):
         assert re.search(rf"\b{name}\b", code), name
 

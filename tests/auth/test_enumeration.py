@@ -106,15 +106,15 @@ def sample(single_worker_service):
         (KNOWN, "PATCH", "/me", {"currentPassword": "wrong password"}, 400),
     ],
 )
-def test_login_text_and_time_hide_whether_an_account_exists(sample, known, method, path, body, status):
+def test_login_text_and_time_hide_whether_an_account_exists(
+    sample, known, method, path, body, status
+):
     bodies = [{"email": email, **body} for email in (known, UNKNOWN)]
 
     _assert_alike(sample, method, path, bodies, status)
 
 
-def test_invalid_revert_links_hide_whether_an_account_exists(
-    sample, database
-):
+def test_invalid_revert_links_hide_whether_an_account_exists(sample, database):
     [(known,)] = database.execute(f"SELECT id FROM users WHERE email = '{KNOWN}'")
     users = [UUID(str(known)).hex, uuid4().hex]
     bodies = [{"token": revert_signer((SECRET_KEY,)).sign(f"{user}.1").decode()} for user in users]

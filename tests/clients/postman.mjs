@@ -1,10 +1,10 @@
 // Order the requests of the collection, pass on the token and the ID, and expect success of each.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const ORDER = `POST auth/signup, POST auth/login, GET me, PATCH me, GET auth/sessions, POST auth/tokens, POST movies,
+const ORDER = `POST auth/login, POST auth/logout, POST auth/signup, GET me, PATCH me, GET auth/sessions, POST auth/tokens, POST movies,
   GET movies, GET movies/stats, GET movies/:movie_id, PUT movies/:movie_id, PATCH movies/:movie_id,
   GET movies/export, POST images, GET health, GET ready, DELETE movies/:movie_id, POST auth/refresh,
-  POST auth/logout, POST auth/login, PUT me/password, DELETE me`.split(/,\s+/);
+  PUT me/password, DELETE me`.split(/,\s+/);
 const KEEP = `
   pm.test(pm.info.requestName, () => pm.response.to.be.success);
   const body = pm.response.text().startsWith("{") ? pm.response.json() : {};
