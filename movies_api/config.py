@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 MINIMUM_KEY_LENGTH = 32
 MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN", "SENTRY_DSN"}
 
 
 WILDCARD = re.compile(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]*[a-z][a-z0-9-]*)+(:[0-9]+)?")
@@ -231,6 +231,15 @@ def parse_metrics_token(text: str) -> str:
     return text
 
 
+def parse_sentry_dsn(text: str) -> str:
+    """Return the DSN; raise a ValueError if sentry_sdk is not installed."""
+    if find_spec("sentry_sdk") is None:
+        raise ValueError("requires sentry-sdk: pip install 'movies_api[sentry]'")
+    if not _is_url(text, "http", "https"):
+        raise ValueError("must be a URL such as https://key@sentry.example.com/1")
+    return text
+
+
 def setting(variable: str, read: Callable[[str], Any], default: str | None) -> Any:
     """Declare a field of Config: its variable, its parser and its default as text."""
     metadata = {"variable": variable, "read": read, "default": default}
@@ -363,12 +372,18 @@ class Config:
     metrics_token: str | None = setting("METRICS_TOKEN", parse_metrics_token, None)
     """Bearer token with which Prometheus reads /metrics: at least 16 characters. Unset: there are
     no metrics."""
+    sentry_dsn: str | None = setting("SENTRY_DSN", parse_sentry_dsn, None)
+    """DSN of Sentry, which then gets every exception, with the request ID and without personal
+    data. Unset: exceptions are only logged."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
     otherwise)."""
     log_level: str = setting("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     """Lowest level that is logged: `DEBUG`, `INFO` (one line per request), `WARNING` or
     `ERROR`."""
+
+    log_probes: bool = setting("LOG_PROBES", parse_switch, "true")
+    """`false` leaves successful requests for /health, /ready and /metrics out of the log."""
 
     @property
     def is_embedded(self) -> bool:
