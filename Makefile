@@ -46,6 +46,10 @@ test: .venv/dev ## run all tests in parallel; ARGS="-k refresh" is passed to pyt
 quick: .venv/dev ## run the fast tests on SQLite
 	@$(RUN) pytest --numprocesses logical --database sqlite -m "not slow" $(ARGS)
 
+.PHONY: clients
+clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20)
+	@tests/clients/run.sh
+
 .PHONY: check
 check: .venv/dev ## check lint, formatting, types and import layers
 	@$(RUN) ruff check

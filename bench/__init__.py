@@ -1,1 +1,1 @@
-"""The bench: what a request costs, measured on a real gunicorn and a real PostgreSQL."""
+"""The benchmark: throughput, latency and cost of requests on gunicorn and PostgreSQL."""

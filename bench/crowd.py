@@ -1,4 +1,4 @@
-"""The neighbours: clients that are heavy, slow or idle, while another user's requests are timed."""
+"""The neighbours: heavy, slow or idle clients that run while another user's requests are timed."""
 
 import asyncio
 import base64
@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from . import load, service
-from .scenarios import SCENARIOS, Person, Script, World, http, movies_file
+from .scenarios import SCENARIOS, Accounts, Script, User, http, movies_file
 
-WARM_UP = 2.0  # seconds that the neighbours have before anything is timed
-PAUSE = 0.1  # seconds between two timed requests, whether or not the first has its response
-BUFFER = 4096  # bytes that a slow reader's kernel takes
-HEADER = b"GET /movies HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "  # and never an end
-Neighbours = Callable[[str, World, float], Counter[str]]
+WARM_UP = 2.0  # seconds that the neighbours run before requests are timed
+PAUSE = 0.1  # seconds between the starts of two timed requests
+BUFFER = 4096  # receive buffer of a slow reader in bytes
+HEADER = b"GET /movies HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "  # never completed
+Neighbours = Callable[[str, Accounts, float], Counter[str]]
 
 
 @cache
@@ -37,19 +37,19 @@ def image_file() -> bytes:
     return file.getvalue()
 
 
-def add_image(person: Person, number: int) -> bytes:
-    """Return the request that adds a movie with an image; its number makes the file another one."""
-    content = base64.b64encode(image_file() + str((number, person.email)).encode()).decode()
+def add_image(user: User, number: int) -> bytes:
+    """Return the request that adds a movie with an image; its number makes the file unique."""
+    content = base64.b64encode(image_file() + str((number, user.email)).encode()).decode()
     body = {"title": f"Image {number}", "imageUrl": f"data:image/jpeg;base64,{content}"}
-    return http("POST", "/movies", person, body)
+    return http("POST", "/movies", user, body)
 
 
 def busy(clients: int, script: Script) -> Neighbours:
     """Return clients that send whole requests without a pause."""
 
-    def run(url: str, world: World, seconds: float) -> Counter[str]:
-        scripts = [script(world, lane) for lane in range(clients)]
-        result = asyncio.run(load.play(url, scripts, seconds))
+    def run(url: str, accounts: Accounts, seconds: float) -> Counter[str]:
+        scripts = [script(accounts, index) for index in range(clients)]
+        result = asyncio.run(load.run_scripts(url, scripts, seconds))
         return Counter({str(status or "lost"): n for status, n in result.statuses.items()})
 
     return run
@@ -57,16 +57,16 @@ def busy(clients: int, script: Script) -> Neighbours:
 
 @dataclass(frozen=True)
 class Slow:
-    """Clients that send a request, and then send and read some bytes each second, or none."""
+    """Clients that send a request, then send and read some bytes per second, or none."""
 
-    request: Callable[[str, World], bytes]
+    request: Callable[[str, Accounts], bytes]
     sends: int = 0
     reads: int = 0
     count: int = 60
 
-    def __call__(self, url: str, world: World, seconds: float) -> Counter[str]:
-        """Hold the connections for some seconds, and count how often they opened and closed."""
-        return asyncio.run(self._run_clients(url, self.request(url, world), seconds))
+    def __call__(self, url: str, accounts: Accounts, seconds: float) -> Counter[str]:
+        """Keep the connections open for some seconds; count how often they opened and closed."""
+        return asyncio.run(self._run_clients(url, self.request(url, accounts), seconds))
 
     async def _run_clients(self, url: str, data: bytes, seconds: float) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -100,59 +100,61 @@ class Slow:
                 writer.transport.abort()
 
 
-def body(path: str, world: World) -> bytes:
+def body(path: str, accounts: Accounts) -> bytes:
     """Return the start of a request whose body is still to come."""
-    return http("POST", path, world.neighbours[0], length=50_000)
+    return http("POST", path, accounts.neighbours[0], length=50_000)
 
 
-def upload(url: str, world: World) -> bytes:
+def upload(url: str, accounts: Accounts) -> bytes:
     """Return the start of an upload."""
     file = {"contentType": "image/jpeg", "size": 1_000_000}
-    _, response = load.ask(url, http("POST", "/images", world.neighbours[0], file))
+    _, response = load.fetch(url, http("POST", "/images", accounts.neighbours[0], file))
     address = urlsplit(json.loads(response)["uploadUrl"])
     return http("PUT", f"{address.path}?{address.query}", length=1_000_000)
 
 
-def image(url: str, world: World) -> bytes:
+def image(url: str, accounts: Accounts) -> bytes:
     """Return the request for a large image."""
-    _, response = load.ask(url, add_image(world.neighbours[0], 0))
+    _, response = load.fetch(url, add_image(accounts.neighbours[0], 0))
     return http("GET", urlsplit(json.loads(response)["imageUrl"]).path)
 
 
-def import_file(person: Person) -> bytes:
+def import_file(user: User) -> bytes:
     """Return the request that imports a large file."""
-    return http("POST", "/movies/import", person, movies_file(service.ROWS))
+    return http("POST", "/movies/import", user, movies_file(service.ROWS))
 
 
-def export(_url: str, world: World) -> bytes:
+def export(_url: str, accounts: Accounts) -> bytes:
     """Return the request that exports the large collection."""
-    return http("GET", "/movies/export?format=ndjson", world.heavy)
+    return http("GET", "/movies/export?format=ndjson", accounts.heavy)
 
 
 NEIGHBOURS: dict[str, Neighbours] = {
-    "none": Slow(lambda url, world: b"", count=0),
+    "none": Slow(lambda url, accounts: b"", count=0),
     "logins": busy(32, SCENARIOS["login"][1]),
-    "exports": busy(8, lambda world, lane: repeat(export("", world))),
-    "images": busy(8, lambda world, lane: map(add_image, repeat(world.neighbours[lane]), count())),
-    "slow-headers": Slow(lambda url, world: HEADER, sends=1),
-    "slow-bodies": Slow(lambda url, world: body("/movies", world), sends=1),
+    "exports": busy(8, lambda accounts, index: repeat(export("", accounts))),
+    "images": busy(
+        8, lambda accounts, index: map(add_image, repeat(accounts.neighbours[index]), count())
+    ),
+    "slow-headers": Slow(lambda url, accounts: HEADER, sends=1),
+    "slow-bodies": Slow(lambda url, accounts: body("/movies", accounts), sends=1),
     "slow-uploads": Slow(upload, sends=1),
-    "slow-imports": Slow(lambda url, world: body("/movies/import", world), sends=1),
+    "slow-imports": Slow(lambda url, accounts: body("/movies/import", accounts), sends=1),
     "slow-image-readers": Slow(image, reads=1000),
     "slow-export-readers": Slow(export, reads=1000),
     "stuck-image-readers": Slow(image),
     "stuck-export-readers": Slow(export),
-    "idle": Slow(lambda url, world: b"", count=1000),
-    # The last, since the database is larger afterwards
-    "imports": busy(8, lambda world, lane: repeat(import_file(world.neighbours[lane]))),
+    "idle": Slow(lambda url, accounts: b"", count=1000),
+    # Last, because it enlarges the database
+    "imports": busy(8, lambda accounts, index: repeat(import_file(accounts.neighbours[index]))),
 }
 
 
-def run_neighbours(name: str, url: str, world: World, seconds: float) -> Counter[str]:
-    """Run the neighbours, in a process of their own."""
+def run_neighbours(name: str, url: str, accounts: Accounts, seconds: float) -> Counter[str]:
+    """Run the neighbours, in a separate process."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return NEIGHBOURS[name](url, world, seconds)
+    return NEIGHBOURS[name](url, accounts, seconds)
 
 
 async def time_requests(url: str, requests: list[bytes], seconds: float) -> list[load.Result]:
@@ -168,11 +170,11 @@ async def time_requests(url: str, requests: list[bytes], seconds: float) -> list
 
 
 def measure(
-    name: str, url: str, world: World, seconds: float, apart: Executor
+    name: str, url: str, accounts: Accounts, seconds: float, pool: Executor
 ) -> tuple[list[load.Result], Counter[str]]:
-    """Time another user's GET /movies and GET /health beside the neighbours."""
-    done = apart.submit(run_neighbours, name, url, world, seconds + WARM_UP)
-    requests = [http("GET", "/movies", world.people[0]), http("GET", "/health")]
+    """Time a user's GET /movies and GET /health while the neighbours run."""
+    neighbours = pool.submit(run_neighbours, name, url, accounts, seconds + WARM_UP)
+    requests = [http("GET", "/movies", accounts.users[0]), http("GET", "/health")]
     time.sleep(WARM_UP)
     results = asyncio.run(time_requests(url, requests, seconds))
-    return results, done.result()
+    return results, neighbours.result()

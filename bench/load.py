@@ -1,4 +1,4 @@
-"""A load generator: connections that send their next request when they have their response."""
+"""A load generator: each connection sends its next request after the response."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-PATIENCE = 60  # seconds that a response may take
-BROKEN = (OSError, asyncio.IncompleteReadError)  # a TimeoutError is an OSError
+TIMEOUT = 60  # seconds to wait for a response
+CONNECTION_ERRORS = (OSError, asyncio.IncompleteReadError)  # a TimeoutError is an OSError
 
 
 @dataclass
 class Result:
-    """The seconds of each response, and how many had each status; 0 is a lost connection."""
+    """The time of each response in seconds and the responses by status; 0 is a lost connection."""
 
     seconds: float = 0
     times: list[float] = field(default_factory=list)
@@ -21,12 +21,12 @@ class Result:
     examples: dict[int, str] = field(default_factory=dict)
 
     async def record(self, client: "Client", data: bytes) -> None:
-        """Send a request, and count its response."""
+        """Send a request and count its response."""
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 status, body = await client.request(data)
-        except BROKEN as error:
+        except CONNECTION_ERRORS as error:
             client.close()
             status, body = 0, repr(error).encode()
         self.times.append(time.perf_counter() - started)
@@ -34,7 +34,7 @@ class Result:
         self.examples.setdefault(status, body[:300].decode(errors="replace"))
 
     def ms(self, share: float) -> float:
-        """Return the time in milliseconds that this share of the responses took at most."""
+        """Return a percentile of the times in milliseconds; `share` is between 0 and 1."""
         times = sorted(self.times) or [float("nan")]
         return times[min(int(len(times) * share), len(times) - 1)] * 1000
 
@@ -43,16 +43,16 @@ class Client:
     """A keep-alive HTTP/1.1 connection, opened again when the server has closed it."""
 
     def __init__(self, url: str) -> None:
-        """Remember the address; the first request connects."""
+        """Store the address; the first request connects."""
         self.host, self.port = urlsplit(url).hostname, urlsplit(url).port
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(self, data: bytes) -> tuple[int, bytes]:
-        """Send a request, and return status and body of its response."""
+        """Send a request and return the status and body of its response."""
         if self.streams is not None:
             try:
                 return await self._exchange(data)
-            except BROKEN as error:
+            except CONNECTION_ERRORS as error:
                 self.close()
                 if getattr(error, "partial", b""):
                     raise
@@ -86,8 +86,8 @@ class Client:
             self.streams = None
 
 
-def ask(url: str, data: bytes) -> tuple[int, bytes]:
-    """Send one request on a connection of its own; return status and body of its response."""
+def fetch(url: str, data: bytes) -> tuple[int, bytes]:
+    """Send a request on a new connection; return the status and body of its response."""
 
     async def send() -> tuple[int, bytes]:
         client = Client(url)
@@ -99,16 +99,16 @@ def ask(url: str, data: bytes) -> tuple[int, bytes]:
     return asyncio.run(send())
 
 
-async def play(url: str, scripts: Sequence[Iterator[bytes]], seconds: float) -> Result:
-    """Play the requests of each script on a connection of its own for some seconds."""
+async def run_scripts(url: str, scripts: Sequence[Iterator[bytes]], seconds: float) -> Result:
+    """Send the requests of each script on its own connection for some seconds."""
     result, started = Result(), time.perf_counter()
 
-    async def lane(script: Iterator[bytes]) -> None:
+    async def run(script: Iterator[bytes]) -> None:
         client = Client(url)
         while time.perf_counter() - started < seconds:
             await result.record(client, next(script))
         client.close()
 
-    await asyncio.gather(*map(lane, scripts))
+    await asyncio.gather(*map(run, scripts))
     result.seconds = time.perf_counter() - started
     return result

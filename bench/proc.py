@@ -1,4 +1,4 @@
-"""What processes cost, read from /proc: CPU time and resident memory."""
+"""CPU time and resident memory of processes, read from /proc."""
 
 import os
 from collections import defaultdict
@@ -26,7 +26,7 @@ def tree(pid: int) -> list[int]:
         if path.name.isdecimal() and (fields := _stat(int(path.name))):
             below[int(fields[PARENT])].append(int(path.name))
     found = [pid]
-    for each in found:  # grows as it goes
+    for each in found:  # grows during the loop
         found += below[each]
     return found
 

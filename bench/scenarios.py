@@ -1,4 +1,4 @@
-"""The requests of each scenario, for many people in turn or for the one with a large collection."""
+"""The requests of each scenario, for many users in turn or for one with a large collection."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from itertools import count, cycle, repeat
 
 from . import load
 
-LANES = 32  # connections
+CLIENTS = 32  # concurrent connections
 PASSWORD = "a password that is hard to guess"
 WORDS = (
     ("Silent", "Broken", "Golden", "Última", "Wild", "Lost", "Élan", "Crimson", "Hidden"),
@@ -19,7 +19,7 @@ COMMON = "night"  # one title in eight
 
 
 @dataclass(frozen=True)
-class Person:
+class User:
     """An account, a session of it, and some of its movies."""
 
     email: str
@@ -28,27 +28,27 @@ class Person:
 
 
 @dataclass(frozen=True)
-class World:
-    """The accounts: small ones, a large one with a cursor deep inside it, and the neighbours."""
+class Accounts:
+    """The accounts: small ones, neighbours and a large one with a cursor deep in its list."""
 
-    people: list[Person]
-    neighbours: list[Person]
-    logins: list[Person]  # used only for logins: an account has a limited number of sessions
-    heavy: Person
+    users: list[User]
+    neighbours: list[User]
+    logins: list[User]  # used only for logins: an account has a limited number of sessions
+    heavy: User
     cursor: str
 
 
-Script = Callable[[World, int], Iterator[bytes]]  # the requests of one of many connections
+Script = Callable[[Accounts, int], Iterator[bytes]]  # the requests of one connection, by its number
 
 
 def http(
-    method: str, path: str, person: Person | None = None, body: object = b"", length: int = 0
+    method: str, path: str, user: User | None = None, body: object = b"", length: int = 0
 ) -> bytes:
-    """Return the bytes of a request; `length` announces a body that is sent later."""
+    """Return the bytes of a request; `length` declares a body that is sent later."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json"]
-    if person is not None:
-        head.append(f"Authorization: Bearer {person.token}")
+    if user is not None:
+        head.append(f"Authorization: Bearer {user.token}")
     if content or length:
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         head += [f"Content-Type: {kind}", f"Content-Length: {len(content) or length}"]
@@ -56,7 +56,7 @@ def http(
 
 
 def movies_file(size: int) -> bytes:
-    """Return so many movies with different titles, as a file for POST /movies/import."""
+    """Return a file for POST /movies/import with that many different movies."""
     rows = []
     for number in range(size):
         first, thing, place = (words[number % len(words)] for words in WORDS)
@@ -66,54 +66,58 @@ def movies_file(size: int) -> bytes:
     return "\n".join(map(json.dumps, rows)).encode()
 
 
-def login(person: Person) -> bytes:
+def login(user: User) -> bytes:
     """Return the request that logs in."""
-    return http("POST", "/auth/login", body={"email": person.email, "password": PASSWORD})
+    return http("POST", "/auth/login", body={"email": user.email, "password": PASSWORD})
 
 
-def everyone(ask: Callable[[Person, int], bytes]) -> Script:
-    """Return a script that asks for each person in turn; each connection starts at another one."""
+def for_each_user(build: Callable[[User, int], bytes]) -> Script:
+    """Return a script with a request of each user in turn; connections start at different users."""
 
-    def script(world: World, lane: int) -> Iterator[bytes]:
-        for number in count(lane * 7):
-            yield ask(world.people[number % len(world.people)], number)
+    def script(accounts: Accounts, index: int) -> Iterator[bytes]:
+        for number in count(index * 7):
+            yield build(accounts.users[number % len(accounts.users)], number)
 
     return script
 
 
-def add(person: Person, number: int) -> bytes:
+def add(user: User, number: int) -> bytes:
     """Return the request that adds a movie."""
     image = "https://images.example.com/1.jpg"
     body = {"title": f"The Night Train No. {number}", "year": "1999", "imageUrl": image}
-    return http("POST", "/movies", person, body)
+    return http("POST", "/movies", user, body)
 
 
-def show(person: Person, number: int) -> bytes:
+def show(user: User, number: int) -> bytes:
     """Return the request for one movie."""
-    return http("GET", f"/movies/{person.movies[number % len(person.movies)]}", person)
+    return http("GET", f"/movies/{user.movies[number % len(user.movies)]}", user)
 
 
 def path(text: str) -> Script:
-    """Return a script that gets a path for each person."""
-    return everyone(lambda person, number: http("GET", text, person))
+    """Return a script that gets a path as each user in turn."""
+    return for_each_user(lambda user, number: http("GET", text, user))
 
 
 SCENARIOS: dict[str, tuple[int, Script]] = {  # the expected status, the requests
     "health": (200, path("/health")),
     "list": (200, path("/movies")),
-    "get": (200, everyone(show)),
-    "create": (201, everyone(add)),
+    "get": (200, for_each_user(show)),
+    "create": (201, for_each_user(add)),
     "search": (200, path(f"/movies?search={COMMON}")),
-    "heavy-list": (200, lambda world, lane: repeat(http("GET", "/movies", world.heavy))),
+    "heavy-list": (200, lambda accounts, index: repeat(http("GET", "/movies", accounts.heavy))),
     "heavy-cursor": (
         200,
-        lambda world, lane: repeat(http("GET", f"/movies?cursor={world.cursor}", world.heavy)),
+        lambda accounts, index: repeat(
+            http("GET", f"/movies?cursor={accounts.cursor}", accounts.heavy)
+        ),
     ),
-    "login": (200, lambda world, lane: cycle(map(login, world.logins))),
+    "login": (200, lambda accounts, index: cycle(map(login, accounts.logins))),
 }
 
 
-def play(url: str, name: str, world: World, seconds: float) -> load.Result:
-    """Play a scenario on all connections."""
+def run_scenario(url: str, name: str, accounts: Accounts, seconds: float) -> load.Result:
+    """Run a scenario on all connections."""
     _, script = SCENARIOS[name]
-    return asyncio.run(load.play(url, [script(world, lane) for lane in range(LANES)], seconds))
+    return asyncio.run(
+        load.run_scripts(url, [script(accounts, index) for index in range(CLIENTS)], seconds)
+    )

@@ -1,4 +1,4 @@
-"""The service under load, started as in production on a PostgreSQL of its own, with data in it."""
+"""The service under test, started as in production on a temporary PostgreSQL with test data."""
 
 import json
 import os
@@ -15,70 +15,70 @@ from typing import Any
 
 from tests.servers import CHECKOUT, free_port, own_postgres, wait_until
 
-from .load import ask
-from .scenarios import PASSWORD, Person, World, http, login, movies_file
+from .load import fetch
+from .scenarios import PASSWORD, Accounts, User, http, login, movies_file
 
 GROUP = 8  # neighbours, and accounts for logins
 ROWS = 100_000
-TOKENS_LAST = 300  # seconds; well below the 15 minutes of an access token
+TOKEN_SECONDS = 300  # seconds; well below the 15 minutes of an access token
 
 
 @dataclass
 class Service:
-    """A running service: where it listens, and the processes to watch."""
+    """A running service: its URL and the processes to measure."""
 
     name: str
     url: str
     environment: dict[str, str]
     server_pid: int
     database_pid: int
-    people: int
-    _world: World | None = None
+    users: int
+    _accounts: Accounts | None = None
     _valid_until: float = 0
 
-    def ask(self, request: bytes) -> Any:
+    def fetch(self, request: bytes) -> Any:
         """Send one request and return the JSON of its response; raise unless it succeeds."""
-        status, body = ask(self.url, request)
+        status, body = fetch(self.url, request)
         if status >= 300:
             raise RuntimeError(f"{request[:80]!r}: {status} {body.decode()}")
         return json.loads(body)
 
     def emails(self) -> list[str]:
-        """Return the accounts small ones, neighbours, those for logins, and the large one."""
-        groups = {"person": self.people, "neighbour": GROUP, "login": GROUP, "heavy": 1}
+        """Return the emails of the small accounts, neighbours, login accounts and the large one."""
+        groups = {"person": self.users, "neighbour": GROUP, "login": GROUP, "heavy": 1}
         return [f"{name}{n}@example.com" for name, size in groups.items() for n in range(size)]
 
     def fill(self, each: int, heavy: int) -> None:
         """Create the accounts and import their movies."""
         for email in self.emails():
             body = {"name": "Bench", "email": email, "password": PASSWORD}
-            token = self.ask(http("POST", "/auth/signup", body=body))["accessToken"]
+            token = self.fetch(http("POST", "/auth/signup", body=body))["accessToken"]
             file = movies_file(heavy if email.startswith("heavy") else each)
-            self.ask(http("POST", "/movies/import", Person(email, token, ()), file))
+            self.fetch(http("POST", "/movies/import", User(email, token, ()), file))
 
-    def world(self) -> World:
-        """Return the accounts with sessions that are valid for long enough."""
-        if self._world is None or time.monotonic() > self._valid_until:
-            *people, heavy = map(self._person, self.emails())
-            total = self.ask(http("GET", "/movies", heavy))["meta"]["total"]
+    def accounts(self) -> Accounts:
+        """Return the accounts, with access tokens that remain valid for long enough."""
+        if self._accounts is None or time.monotonic() > self._valid_until:
+            *users, heavy = map(self._user, self.emails())
+            total = self.fetch(http("GET", "/movies", heavy))["meta"]["total"]
             page = http("GET", f"/movies?page={max(1, total // 25)}", heavy)  # at four fifths
-            cursor = self.ask(page)["meta"]["nextCursor"]
-            groups = people[: self.people], people[-2 * GROUP : -GROUP], people[-GROUP:]
-            self._world = World(*groups, heavy, cursor)
-            self._valid_until = time.monotonic() + TOKENS_LAST
-        return self._world
+            cursor = self.fetch(page)["meta"]["nextCursor"]
+            groups = users[: self.users], users[-2 * GROUP : -GROUP], users[-GROUP:]
+            self._accounts = Accounts(*groups, heavy, cursor)
+            self._valid_until = time.monotonic() + TOKEN_SECONDS
+        return self._accounts
 
-    def _person(self, email: str) -> Person:
-        token = self.ask(login(Person(email, "", ())))["accessToken"]
-        page = self.ask(http("GET", "/movies", Person(email, token, ())))
-        return Person(email, token, tuple(item["id"] for item in page["items"]))
+    def _user(self, email: str) -> User:
+        token = self.fetch(login(User(email, "", ())))["accessToken"]
+        page = self.fetch(http("GET", "/movies", User(email, token, ())))
+        return User(email, token, tuple(item["id"] for item in page["items"]))
 
 
 @contextmanager
 def serve(
-    checkout: Path = CHECKOUT, name: str = "", people: int = 50, each: int = 200, heavy: int = ROWS
+    checkout: Path = CHECKOUT, name: str = "", users: int = 50, each: int = 200, heavy: int = ROWS
 ) -> Iterator[Service]:
-    """Serve a checkout with its gunicorn.conf.py: people with movies each, and one with many."""
+    """Serve a checkout with its gunicorn.conf.py: users with `each` movies, one with `heavy`."""
     bind = f"127.0.0.1:{free_port()}"
     with (
         own_postgres() as server,
@@ -105,7 +105,7 @@ def serve(
         try:
             assert server.process is not None
             pids = process.pid, server.process.pid
-            service = Service(name, f"http://{bind}", environment, *pids, people)
+            service = Service(name, f"http://{bind}", environment, *pids, users)
             wait_until(lambda: _is_serving(service), process, log)
             service.fill(each, heavy)
             yield service
@@ -116,6 +116,6 @@ def serve(
 
 def _is_serving(service: Service) -> bool:
     try:
-        return bool(service.ask(http("GET", "/health")))
+        return bool(service.fetch(http("GET", "/health")))
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""A real browser for the tests: headless Chromium, driven by Selenium."""
+"""Headless Chromium for the tests, driven by Selenium."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from selenium import webdriver
 
 NO_BROWSER = (
-    "There is no Chromium with its ChromeDriver on PATH: install the machine's own package "
+    "Chromium and ChromeDriver are not on PATH: install the system package "
     "(Debian: apt-get install chromium chromium-driver)."
 )
 FLAGS = [
@@ -35,7 +35,7 @@ FLAGS = [
 
 
 def has_browser() -> bool:
-    """Tell whether Chromium and ChromeDriver are installed."""
+    """Return whether Chromium and ChromeDriver are installed."""
     return all(shutil.which(program) for program in ("chromium", "chromedriver"))
 
 
@@ -117,9 +117,9 @@ def chromium(*flags: str) -> Iterator[Browser]:
 
 @dataclass
 class Frontend:
-    """A web server for a frontend's files; what begins with one of `rewrites` it fetches from the API.
+    """A web server for a frontend's files that forwards paths with a prefix in `rewrites` to the API.
 
-    The second is what Next.js calls rewrites: to the browser the API is then of the frontend's own origin.
+    As with the rewrites of Next.js, the browser then sees the API on the frontend's origin.
     """
 
     port: int
@@ -129,7 +129,7 @@ class Frontend:
 
     @property
     def url(self) -> str:
-        """Return the origin: localhost, as a developer types it."""
+        """Return the origin."""
         return f"http://localhost:{self.port}"
 
 
@@ -138,17 +138,17 @@ def serve(frontend: Frontend) -> Iterator[Frontend]:
     """Serve a frontend on loopback while the test runs."""
 
     class Handler(BaseHTTPRequestHandler):
-        """Files, or what the API answers."""
+        """Serves files and forwards requests."""
 
-        def answer(self) -> None:
+        def respond(self) -> None:
             if self.path.startswith(frontend.rewrites or ("\0",)):
-                self.pass_on()
+                self.forward()
                 return
             media_type, text = frontend.files.get(urlsplit(self.path).path, ("text/plain", ""))
             self.reply(200 if text else 404, {"Content-Type": media_type}.items(), text.encode())
 
-        def pass_on(self) -> None:
-            """Ask the API the same thing, under its own name, and hand the answer on."""
+        def forward(self) -> None:
+            """Forward the request to the API and return its response."""
             address = urlsplit(frontend.api)
             connection = http.client.HTTPConnection(
                 address.hostname or "", address.port, timeout=30
@@ -180,7 +180,7 @@ def serve(frontend: Frontend) -> Iterator[Frontend]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815  as http.server has it
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond  # noqa: N815  required by http.server
 
         def log_message(self, *_: Any) -> None:
             """Write no log."""

@@ -1,4 +1,4 @@
-"""The test client: it checks every answer, counts statements and can be somebody."""
+"""The test client, which validates responses and records SQL statements."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .document import Document
 PASSWORD = "correct horse battery"
 ASSETS = ("/docs", "/openapi.json")
 
-# The statements of the last request, of whichever client, as the database gets to see them
+# The statements of the last request of any client, as the database receives them
 recorded: list[str] = []
 _prepared: dict[str, str] = {}
 
 
 class RecordingCursor(psycopg2.extensions.cursor):
-    """Records what is executed; of a prepared statement its text, with the values in it."""
+    """Records executed statements; for a prepared statement, its text with the values."""
 
     def execute(self, statement: str, values: Any = None) -> None:
         """Record and execute."""
@@ -57,9 +57,9 @@ def _record_sqlite(connection: Any, _cursor: Any, statement: str, *_: Any) -> No
 
 
 class Client(FlaskClient):
-    """A client whose requests fail the test that makes them when the answer is not as documented.
+    """A client that fails the test when a response does not match the OpenAPI document.
 
-    `user` and `token` are those of a person; `statements` is the SQL of the last request.
+    `user` and `token` are those of the logged-in user; `statements` is the SQL of the last request.
     """
 
     undocumented: tuple[str, ...] = ASSETS
@@ -83,7 +83,7 @@ class Client(FlaskClient):
 
     @property
     def refresh_token(self) -> str | None:
-        """The refresh cookie in the jar; set it to put back an old one, or None to drop it."""
+        """The refresh cookie; set it to restore an old one, or to None to remove it."""
         cookie = self.get_cookie("refreshToken", path="/auth")
         return cookie.value if cookie else None
 
@@ -95,42 +95,42 @@ class Client(FlaskClient):
             self.set_cookie("refreshToken", value, path="/auth", httponly=True, samesite="Strict")
 
     def sign_up(self, name: str) -> Client:
-        """Become a new user of that name; return the client."""
+        """Sign up as a new user with that name; return the client."""
         email = f"{name.lower()}@example.com"
         response = self.post(
             "/auth/signup", json={"name": name, "email": email, "password": PASSWORD}
         )
-        return self.take(response, 201)
+        return self.use_session(response, 201)
 
     def log_in(self, email: str, **more: Any) -> Client:
-        """Become a user that exists; return the client."""
+        """Log in as an existing user; return the client."""
         response = self.post("/auth/login", json={"email": email, "password": PASSWORD, **more})
-        return self.take(response, 200)
+        return self.use_session(response, 200)
 
-    def take(self, response: TestResponse, status: int = 200) -> Client:
-        """Use the user and the token of an answer from now on."""
+    def use_session(self, response: TestResponse, status: int = 200) -> Client:
+        """Use the user and the token of a login response from now on."""
         assert response.status_code == status, response.text
         assert response.json is not None
         self.user, self.token = response.json["user"], response.json["accessToken"]
         return self
 
     def profile(self) -> dict[str, Any]:
-        """Return what GET /me says but for `usage`: what a login says of the user."""
+        """Return the user of GET /me without `usage`, as a login returns it."""
         response = self.get("/me")
         assert response.status_code == 200, response.text
         return {key: value for key, value in response.json.items() if key != "usage"}  # type: ignore[union-attr]
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        """Make a request and check its answer."""
+        """Send a request and check the response."""
         if "json" in kwargs:
-            # In ASCII, so that what is no valid text can be sent too
+            # In ASCII, so that invalid text can be sent, too
             kwargs["data"] = dumps(kwargs.pop("json"))
             kwargs.setdefault("content_type", "application/json")
         sent = kwargs.get("data", "")
         recorded.clear()
         response = super().open(*args, **kwargs)
         request, body = response.request, response.get_data()
-        self.statements = list(recorded)  # also those of a body that is made while it is read
+        self.statements = list(recorded)  # including those of a streamed body
         response.close()
         if request.path != "/" and not request.path.startswith(self.undocumented):
             self.document.check(
@@ -142,7 +142,7 @@ class Client(FlaskClient):
 
     @property
     def document(self) -> Document:
-        """The document of the app under test, read once."""
+        """The OpenAPI document of the app, loaded once."""
         documents = self.application.extensions
         if "tests.document" not in documents:
             response = FlaskClient(self.application, self.response_wrapper).get("/openapi.json")

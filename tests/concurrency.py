@@ -1,4 +1,4 @@
-"""Requests that are made at the same moment, and what is asked of their answers."""
+"""Helpers for concurrent requests."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from threading import Barrier
 from .servers import HttpResponse
 
 
-def run_together(calls: list[Callable[[], HttpResponse]]) -> list[HttpResponse]:
-    """Make all the calls at the same moment, each in a thread of its own; return their answers."""
+def run_parallel(calls: list[Callable[[], HttpResponse]]) -> list[HttpResponse]:
+    """Run all calls at the same moment, each in its own thread; return their responses."""
     barrier = Barrier(len(calls))
 
-    def wait_and(call: Callable[[], HttpResponse]) -> HttpResponse:
+    def run(call: Callable[[], HttpResponse]) -> HttpResponse:
         barrier.wait(30)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(wait_and, calls))
+        return list(threads.map(run, calls))
 
 
-def wait_for(is_so: Callable[[], bool], seconds: float = 20) -> None:
-    """Return as soon as it is so; fail when it never is."""
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Return as soon as the condition holds; fail after a timeout."""
     end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
+    while not condition():
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
-def statuses(answers: list[HttpResponse]) -> Counter[int]:
-    """Count the answers by status, once each error is known to be in the envelope."""
-    for answer in answers:
-        assert answer.status < 400 or answer.json["error"]["code"]
-    return Counter(answer.status for answer in answers)
+def statuses(responses: list[HttpResponse]) -> Counter[int]:
+    """Count the responses by status; fail if an error has no envelope."""
+    for response in responses:
+        assert response.status < 400 or response.json["error"]["code"]
+    return Counter(response.status for response in responses)
 
 
-def cookie_of(answer: HttpResponse) -> str:
-    """Return the refresh cookie that an answer hands over."""
-    cookie, _, attributes = answer.headers["Set-Cookie"].partition("; ")
+def cookie_of(response: HttpResponse) -> str:
+    """Return the refresh cookie that a response sets."""
+    cookie, _, attributes = response.headers["Set-Cookie"].partition("; ")
     assert "Max-Age=0" not in attributes
     return cookie

@@ -1,4 +1,4 @@
-"""Fixtures: a fresh database of each kind, the app on it, personas, and the real service."""
+"""Fixtures: databases, apps, personas and the running service."""
 
 from __future__ import annotations
 
@@ -53,16 +53,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# What takes a server, or seconds: `make quick` leaves out every test that asks for one of these
+# Fixtures that start servers or take seconds; `make quick` skips every test that uses one
 SLOW_FIXTURES = {"mailbox", "restartable_server", "running_service", "server", "service"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; let a run that is told to end stop the servers it has started."""
+    """Register the markers; make SIGTERM stop the started servers, too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers", "only_on(kind): the promise exists on this kind of database only"
-    )
+    config.addinivalue_line("markers", "only_on(kind): runs on this kind of database only")
     config.addinivalue_line("markers", "slow: starts servers or takes seconds; not in `make quick`")
 
 
@@ -76,7 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what starts servers; leave out, not skip, the kind that --database does not name."""
+    """Mark slow tests; deselect, not skip, those of the kind that --database excludes."""
     for item in items:
         if isinstance(item, pytest.Function) and SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
@@ -91,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what the collection has allocated from garbage collection, which is much faster."""
+    """Exclude the collected tests from garbage collection, which is much faster."""
     gc.freeze()
 
 
@@ -106,7 +104,7 @@ def _kind_of(item: pytest.Item) -> str | None:
 
 
 class Database:
-    """One migrated database; `engine` is the tests' own way in, beside the app's."""
+    """A migrated database; `engine` is for the tests, separate from the app's."""
 
     def __init__(self, kind: str, url: str) -> None:
         self.kind, self.url = kind, url
@@ -114,7 +112,7 @@ class Database:
 
     @property
     def is_postgresql(self) -> bool:
-        """Tell the kind."""
+        """Return whether this is PostgreSQL."""
         return self.kind == "postgresql"
 
     def execute(self, statement: Any, values: Any = None) -> list[Any]:
@@ -126,14 +124,14 @@ class Database:
             return list(result.all()) if result.returns_rows else []
 
     def clear(self) -> None:
-        """Empty every table of ours."""
+        """Delete all rows of all tables."""
         with self.engine.begin() as connection:
             for table in reversed(db.metadata.sorted_tables):
                 connection.execute(table.delete())
 
 
 def engine_for(url: str) -> Engine:
-    """Return an engine of SQLAlchemy that keeps no connection."""
+    """Return an SQLAlchemy engine that keeps no connections."""
     address = make_url(url)
     if address.get_backend_name() == "postgresql":
         return create_engine(address.set(drivername="postgresql+psycopg2"), poolclass=NullPool)
@@ -141,7 +139,7 @@ def engine_for(url: str) -> Engine:
 
 
 def config_for(url: str, instance: Path, **variables: str) -> Config:
-    """Return the settings of an app under test: the defaults, but cheap to log in to."""
+    """Return test settings: the defaults with cheap password hashes and without rate limits."""
     environment = {
         "DATABASE_URL": url,
         "SECRET_KEY": SECRET_KEY,
@@ -153,22 +151,22 @@ def config_for(url: str, instance: Path, **variables: str) -> Config:
 
 
 def app_for(config: Config) -> Flask:
-    """Return an app whose test client checks what it gets."""
+    """Return an app whose test client validates responses."""
     app = create_app(config)
     app.test_client_class = Client
-    _made.append(app)
+    _apps.append(app)
     return app
 
 
-_made: list[Flask] = []
+_apps: list[Flask] = []
 
 
 @pytest.fixture(autouse=True)
 def _close_connections() -> Iterator[None]:
-    """Leave no connection and no mail of an app that a test has made for itself."""
+    """Close connections and drop pending mail of the apps that the test created."""
     yield
-    while _made:
-        app = _made.pop()
+    while _apps:
+        app = _apps.pop()
         app.extensions["outbox"].is_draining = True  # no further attempts
         app.extensions["outbox"].waiting.clear()
         with app.app_context():
@@ -176,14 +174,14 @@ def _close_connections() -> Iterator[None]:
 
 
 def migrate(app: Flask) -> None:
-    """Bring the database of an app up by the migrations."""
+    """Migrate the database of an app."""
     with app.app_context():
         flask_migrate.upgrade(directory=str(CHECKOUT / "migrations"))
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """A PostgreSQL server to make databases on."""
+    """A PostgreSQL server."""
     with postgres() as server:
         yield server
 
@@ -199,7 +197,7 @@ def restartable_server() -> Iterator[OwnPostgres]:
 def database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    """The migrated database the whole run uses, once of each kind."""
+    """The migrated database of the run, one of each kind."""
     if request.param == "sqlite":
         yield Database("sqlite", f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'movies.db'}")
         return
@@ -210,9 +208,9 @@ def database(
 
 @pytest.fixture(scope="session")
 def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The app of the whole run, its database brought up by the migrations."""
+    """The app of the run, with a migrated database."""
     app = app_for(config_for(database.url, tmp_path_factory.mktemp("instance")))
-    _made.remove(app)  # it outlives its first test
+    _apps.remove(app)  # it is used by the whole run
     migrate(app)
     yield app
     with app.app_context():
@@ -221,7 +219,7 @@ def migrated_app(database: Database, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def cleared_app(migrated_app: Flask, database: Database) -> Flask:
-    """The app of the whole run, its database empty and no mail of an earlier test under way."""
+    """The app of the run, with an empty database and no pending mail."""
     migrated_app.extensions["outbox"].join()
     database.clear()
     return migrated_app
@@ -229,25 +227,25 @@ def cleared_app(migrated_app: Flask, database: Database) -> Flask:
 
 @pytest.fixture
 def app(cleared_app: Flask) -> Flask:
-    """The app on an empty database; a module may put another in its place."""
+    """The app, with an empty database; modules may override it."""
     return cleared_app
 
 
 @pytest.fixture
 def make_app(cleared_app: Flask, database: Database, tmp_path: Path) -> Callable[..., Flask]:
-    """A function that gives one more app on the same database, with other settings."""
+    """A function that creates another app on the same database with other settings."""
     return lambda **variables: app_for(config_for(database.url, tmp_path, **variables))
 
 
 @pytest.fixture
 def make_client(app: Flask) -> Callable[[], Client]:
-    """A function that gives one more client, who is nobody and shares no cookie."""
+    """A function that creates another anonymous client with its own cookies."""
     return lambda: cast(Client, app.test_client())
 
 
 @pytest.fixture
 def client(make_client: Callable[[], Client]) -> Client:
-    """Nobody."""
+    """An anonymous client."""
     return make_client()
 
 
@@ -259,13 +257,13 @@ def alice(make_client: Callable[[], Client]) -> Client:
 
 @pytest.fixture
 def bob(make_client: Callable[[], Client]) -> Client:
-    """Bob, logged in: a stranger to Alice."""
+    """Bob, logged in."""
     return make_client().sign_up("Bob")
 
 
 @pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], Any]], None]:
-    """A function that has a request made, complete, just before the account's views call another."""
+def run_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], Any]], None]:
+    """A function that runs a concurrent request just before an account view calls a function."""
 
     def insert(name: str, act: Callable[[], Any]) -> None:
         target = f"movies_api.account.views.{name}"
@@ -273,7 +271,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], An
 
         def act_first(*values: Any) -> Any:
             monkeypatch.setattr(target, real)
-            with ThreadPoolExecutor(1) as threads:  # a thread has no part in the transaction
+            with ThreadPoolExecutor(1) as threads:  # a thread does not share the transaction
                 threads.submit(act).result()
             return real(*values)
 
@@ -286,7 +284,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], An
 def empty_database(
     database: Database, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Database]:
-    """One more database of the same kind, without any table."""
+    """Another database of the same kind, without tables."""
     if not database.is_postgresql:
         yield Database("sqlite", f"sqlite:///{tmp_path / 'empty.db'}")
         return
@@ -297,7 +295,7 @@ def empty_database(
 
 @pytest.fixture
 def stream() -> Iterator[StringIO]:
-    """What the service writes to its log, as JSON lines."""
+    """The log of the service, as JSON lines."""
     stream = StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
@@ -309,26 +307,26 @@ def stream() -> Iterator[StringIO]:
 
 @pytest.fixture
 def lines(app: Flask, stream: StringIO) -> Callable[[], list[dict[str, Any]]]:
-    """A function that returns the lines so far, parsed."""
+    """A function that returns the parsed log lines so far."""
     return lambda: [json.loads(line) for line in stream.getvalue().split("\n") if line]
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    """A real mail server."""
+    """A mail server."""
     with mail_server() as mailbox:
         yield mailbox
 
 
 @pytest.fixture
 def mailing_app(make_app: Callable[..., Flask], mailbox: Mailbox) -> Flask:
-    """An app that sends its mail there."""
+    """An app that sends mail to `mailbox`."""
     return make_app(SMTP_URL=mailbox.url, **MAIL)
 
 
 @pytest.fixture
 def files(app: Flask) -> Callable[[], list[str]]:
-    """A function that names the files in the folder of pictures, which is empty at first."""
+    """A function that lists the files in the image folder, which is empty at first."""
     folder = app.extensions["movies_api"].image_dir
     for path in folder.glob("*"):
         path.unlink()
@@ -336,24 +334,24 @@ def files(app: Flask) -> Callable[[], list[str]]:
 
 
 class Clock:
-    """The time as the app sees it: the real one, put forward."""
+    """The app's clock, which tests can advance."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
 
     def advance(self, **time: float) -> None:
-        """Let time pass: `days=`, `minutes=` and so on."""
+        """Advance the clock by `days=`, `minutes=` and so on."""
         self.ahead += timedelta(**time)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """A clock that the test puts forward, for rows, for signed tokens and in the database."""
+    """A clock that the test can advance, for rows, signed tokens and in the database."""
     clock = Clock()
     real = itsdangerous.TimestampSigner.get_timestamp
 
     class Shifted(datetime):
-        """The datetime of movies_api.db, which tells the time to all of the package."""
+        """Replaces the datetime of movies_api.db, the only clock of the package."""
 
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
@@ -380,12 +378,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 @pytest.fixture(scope="session")
 def running_service(migrated_app: Flask, database: Database) -> Iterator[Service]:
-    """The real service, two processes, on the database of the run."""
+    """The service with two workers, on the database of the run."""
     with gunicorn(database.url, workers=2) as service:
         yield service
 
 
 @pytest.fixture
 def service(app: Flask, running_service: Service) -> Service:
-    """The real service on an empty database."""
+    """The running service, with an empty database."""
     return running_service

@@ -45,7 +45,7 @@ CODES = {
     500: {"INTERNAL_ERROR"},
     503: {"SERVICE_UNAVAILABLE"},
 }
-BELONGS_TO = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+REQUIRED_HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
 INTERNALS = re.compile(r"Traceback|sqlalchemy|psycopg2|sqlite3|\bSELECT\b.+\bFROM\b|site-packages")
 DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
@@ -111,8 +111,8 @@ class Document:
             return
         if headers.get("Content-Type") != "application/json":
             raise DriftError("an error that is not JSON")
-        if status in BELONGS_TO and not headers.get(BELONGS_TO[status]):
-            raise DriftError(f"no {BELONGS_TO[status]}")
+        if status in REQUIRED_HEADERS and not headers.get(REQUIRED_HEADERS[status]):
+            raise DriftError(f"no {REQUIRED_HEADERS[status]}")
         if method == "HEAD":
             return
         error = _parsed(body)

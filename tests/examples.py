@@ -1,4 +1,4 @@
-"""The examples of README.md and docs/, so that tests can run them."""
+"""Code examples of README.md and docs/ for the tests to run."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ STATED_URL = "localhost:3001"
 
 @dataclass(frozen=True)
 class Example:
-    """A block of code: its page, the language it names, and its text."""
+    """A code block: its page, its language and its text."""
 
     page: str
     language: str
     text: str
 
     def __str__(self) -> str:
-        """Name it in the output of pytest."""
+        """Return the test ID."""
         return f"{self.page}-{self.text.splitlines()[0][:30]}"
 
 
 def read(page: str) -> str:
-    """Return a page."""
+    """Return the text of a page."""
     return (CHECKOUT / page).read_text(encoding="utf-8")
 
 
 def examples(language: str = "", page: str = "") -> list[Example]:
-    """List the blocks of a language and a page, or of all."""
+    """List the code blocks of a language and a page, or of all."""
     found = [
         Example(each, block[2], textwrap.dedent(block[3]))
         for each in PAGES

@@ -1,4 +1,4 @@
-"""Constants and functions that many tests share."""
+"""Constants and helpers that many tests share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from .client import PASSWORD
 
 ANN = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
 
-NEW = "an even better battery"
+NEW_PASSWORD = "an even better battery"
 
 ALIEN = {"title": "Alien", "year": "1979", "imageUrl": "https://example.com/alien.jpg"}
 
 FORMATS = ["json", "csv", "ndjson"]
 
 
-def titles(person: Any) -> list[str]:
-    """List the titles of somebody's movies, newest first."""
-    return [movie["title"] for movie in person.get("/movies/export").json]
+def titles(client: Any) -> list[str]:
+    """List the titles of the client's movies, newest first."""
+    return [movie["title"] for movie in client.get("/movies/export").json]
 
 
 def log_in(client, password):

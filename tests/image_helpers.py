@@ -1,4 +1,4 @@
-"""Pictures for the tests, made when they are needed, and ways to send them."""
+"""Helpers that create and upload images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_image(
     mode: str = "RGB",
     **options: Any,
 ) -> bytes:
-    """Return a file of one colour."""
+    """Return an image file of one colour."""
     out = BytesIO()
     Image.new("RGB" if mode != "RGBA" else mode, size, colour).convert(mode).save(
         out, name, **options
@@ -35,7 +35,7 @@ def make_image(
 def make_animation(
     name: str = "GIF", count: int = 3, size: tuple[int, int] = (20, 10), **options: Any
 ) -> bytes:
-    """Return a file with several frames, a tenth of a second each."""
+    """Return an animated image file with 100 ms per frame."""
     frames = [Image.new("RGB", size, (80 * number % 256, 0, 90)) for number in range(count)]
     out = BytesIO()
     options = {"loop": 0, **options}
@@ -44,25 +44,25 @@ def make_animation(
 
 
 def data_url(data: bytes, media_type: str = "image/png") -> str:
-    """Return what a FileReader makes of a file."""
+    """Return a file as a data URL, like FileReader.readAsDataURL."""
     return f"data:{media_type};base64,{b64encode(data).decode()}"
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Return the picture in a file."""
+    """Decode an image file."""
     image = Image.open(BytesIO(data))
     image.load()
     return image
 
 
-def request_upload(person: Any, data: bytes, media_type: str = "image/png") -> dict[str, Any]:
-    """Return a permission to upload the file."""
-    response = person.post("/images", json={"contentType": media_type, "size": len(data)})
+def request_upload(client: Any, data: bytes, media_type: str = "image/png") -> dict[str, Any]:
+    """Request an upload URL for the file and return the response body."""
+    response = client.post("/images", json={"contentType": media_type, "size": len(data)})
     assert response.status_code == 201, response.text
-    answer: dict[str, Any] = response.json
-    return answer
+    upload: dict[str, Any] = response.json
+    return upload
 
 
 def path_of(url: str) -> str:
-    """Return the part of a URL that the test client asks for."""
+    """Return a URL without its origin."""
     return url.removeprefix("http://localhost")

@@ -1,4 +1,4 @@
-"""Collections too large to be added one by one, and ways to send files."""
+"""Helpers that create large collections and import files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from movies_api.models import movies
 
-NASTY = [
+TRICKY = [
     "=1+1",
     "'=1+1",
     "''=1+1",
@@ -38,7 +38,7 @@ NASTY = [
 
 
 def fill(database: Any, owner: str, count: int, image_url: str | None = None) -> None:
-    """Give the owner so many movies, Movie 1 the oldest of them."""
+    """Insert `count` movies of the owner; Movie 1 is the oldest."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     rows = [
         {
@@ -56,12 +56,12 @@ def fill(database: Any, owner: str, count: int, image_url: str | None = None) ->
     database.execute(insert(movies), rows)
 
 
-def import_file(person: Any, file: bytes | str, query: str = "", **options: Any) -> Any:
-    """Send a file to be imported, as the raw body."""
+def import_file(client: Any, file: bytes | str, query: str = "", **options: Any) -> Any:
+    """Import a file, sent as the raw body."""
     data = file.encode() if isinstance(file, str) else file
-    return person.post(f"/movies/import{query}", data=data, **options)
+    return client.post(f"/movies/import{query}", data=data, **options)
 
 
 def form_file(name: str, data: bytes, field: str = "file") -> dict[str, Any]:
-    """Return the form that a page sends with a file in it."""
+    """Return the options of a multipart request with a file."""
     return {"data": {field: (BytesIO(data), name)}, "content_type": "multipart/form-data"}

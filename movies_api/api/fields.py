@@ -76,8 +76,10 @@ class QuerySchema(RequestSchema):
     @lru_cache(maxsize=256)  # noqa: B019  one instance per route, never freed
     def _read(self, pairs: frozenset[tuple[str, str]]) -> dict[str, Any]:
         # An empty parameter is the same as none, because that is what forms send
-        known = {field.data_key or name for name, field in self.load_fields.items()}
-        given = {name: value for name, value in pairs if value.strip() or name not in known}
+        optional = {
+            field.data_key or name for name, field in self.load_fields.items() if not field.required
+        }
+        given = {name: value for name, value in pairs if value.strip() or name not in optional}
         values: dict[str, Any] = super().load(given)
         return values
 

@@ -6,7 +6,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from ..api.errors import Message
+from ..api.errors import FieldCode, Message
 from ..api.fields import (
     QuerySchema,
     RequestSchema,
@@ -28,7 +28,7 @@ class Email(Text):
     def __init__(self, **kwargs: Any) -> None:
         """Set the maximum length of RFC 5321."""
         super().__init__(min=3, max=254, **kwargs)
-        self.metadata = {"format": "email", **self.metadata}
+        self.metadata = {"format": "idn-email", **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -39,7 +39,8 @@ class Email(Text):
                 text, check_deliverability=False, allow_smtputf8=False, strict=True
             )
         except EmailNotValidError as error:
-            raise ValidationError(str(error)) from error
+            code: FieldCode = "too_long" if "too long" in str(error) else "invalid"
+            raise ValidationError(Message(str(error), code)) from error
         if "=?" in found.local_part:  # mail programs would decode it as another address
             raise ValidationError("The part before the @-sign must not contain =?.")
         return f"{found.local_part.lower()}@{found.domain}"
@@ -198,7 +199,7 @@ class UserSchema(ResponseSchema):
 
     id = fields.UUID(required=True, metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
     name = fields.String(required=True, metadata={"example": ANN["name"]})
-    email = fields.Email(required=True, metadata={"example": ANN["email"]})
+    email = fields.String(required=True, metadata={"format": "idn-email", "example": ANN["email"]})
     role = fields.String(required=True, validate=validate.OneOf(["user", "admin"]))
     preferences = fields.Nested(PreferencesSchema, required=True)
     created_at = fields.DateTime(

@@ -24,7 +24,7 @@ of_user = click.option("--user", "email", required=True, help="Email address of 
 @click.option(
     "--on-duplicate", type=click.Choice(["skip", "allow", "error", "update"]), default="skip"
 )
-def import_movies(file: IO[bytes], email: str, **options: Any) -> None:
+def import_from_file(file: IO[bytes], email: str, **options: Any) -> None:
     """Import movies from FILE, like POST /movies/import, and print the report."""
     owner, size = load_user(email).id, file.seek(0, SEEK_END)
     bar: Any = click.progressbar(
@@ -57,7 +57,7 @@ def _print_report(report: dict[str, Any]) -> None:
 @click.argument("file", type=click.File("wb"), default="-")
 @of_user
 @click.option("--format", "file_format", type=click.Choice([*FORMATS]), default="json")
-def export_movies(file: IO[bytes], email: str, file_format: str) -> None:
+def export_to_file(file: IO[bytes], email: str, file_format: str) -> None:
     """Export all movies to FILE, or to the standard output."""
     owner = load_user(email)
     with current_app.test_request_context():

@@ -139,7 +139,9 @@ class ParsedFile:
             return
         row.id, row.at = values.pop("_id", None), intern(str(values.pop("_at", ""))[:32])
         note = values.pop("_note", None)
-        row.fields = SCHEMA.load(values)
+        loaded = SCHEMA.load(values)
+        # Small dicts: there may be 150,000
+        row.fields = {name: value for name, value in loaded.items() if value is not None}
         if note:
             row.note(note)
         if year := row.fields.get("year"):

@@ -1,6 +1,7 @@
 """Cursors: signed positions in a list; the signature detects altered ones."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +16,7 @@ from .pagination import FILTERS
 
 def cursor_from_position(query: dict[str, Any], position: list[Any]) -> str:
     """Return a cursor for the rows after a position in the list of a query."""
-    value = base64_encode(orjson.dumps([_list_hash(query), position]))
+    value = base64_encode(orjson.dumps([_list_hash(_list_of(query)), position]))
     return cursor_signer(current_config().secret_keys).sign(value).decode()
 
 
@@ -28,7 +29,7 @@ def position_from_cursor(query: dict[str, Any], cursor: str) -> list[Any] | None
     except (BadData, UnicodeEncodeError):
         return None
     list_hash, position = orjson.loads(value)
-    if list_hash != _list_hash(query):
+    if list_hash != _list_hash(_list_of(query)):
         return None
     for number, (name, _) in enumerate(query["sort"]):
         if name.endswith("At"):
@@ -38,6 +39,10 @@ def position_from_cursor(query: dict[str, Any], cursor: str) -> list[Any] | None
     return list(position)
 
 
-def _list_hash(query: dict[str, Any]) -> str:
-    values = [query[name] for name in ("sort", *FILTERS)]
+def _list_of(query: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple([query[name] for name in ("sort", *FILTERS)])
+
+
+@lru_cache(maxsize=256)
+def _list_hash(values: tuple[Any, ...]) -> str:
     return sha256(orjson.dumps(values)).hexdigest()[:16]

@@ -115,7 +115,7 @@ def is_filtered(query: dict[str, Any]) -> bool:
 def _shape_and_params(
     owner: Row[Any], query: dict[str, Any], after: Sequence[Any] | None
 ) -> tuple[Shape, dict[str, Any]]:
-    words = search_words(query["search"] or "")
+    words = search_words(query["search"]) if query["search"] else []
     has_years = any(query[name] for name in ("year", "year_from", "year_to"))
     has_ratings, watched = bool(query["rating_from"] or query["rating_to"]), query["watched"]
     values: dict[str, Any] = {"owner": owner.id}

@@ -88,7 +88,7 @@ def split_article(title: str) -> tuple[list[str], str]:
     """Return the leading article in lower case, in a list that may be empty, and the rest."""
     text = OPENING.sub("", unicodedata.normalize("NFC", title))
     article = ARTICLE.match(text)
-    return ([article[0].strip().lower()], text[article.end() :]) if article else ([], text)
+    return ([article[0].strip().lower()], text[article.end() :]) if article else ([], title)
 
 
 def _number_key(found: re.Match[str]) -> str:

@@ -3,36 +3,36 @@
 import pytest
 
 from ..client import PASSWORD
-from ..helpers import NEW, log_in
+from ..helpers import NEW_PASSWORD, log_in
 
 
-def change(client, current=PASSWORD, new=NEW):
+def change(client, current=PASSWORD, new=NEW_PASSWORD):
     """Change the password."""
     return client.put("/me/password", json={"currentPassword": current, "newPassword": new})
 
 
-def test_counts_from_then_on(alice, client):
+def test_password_change_takes_effect(alice, client):
     response = change(alice)
 
     assert response.status_code == 204
     assert response.data == b""
     assert log_in(client, PASSWORD) == 401
-    assert log_in(client, NEW) == 200
+    assert log_in(client, NEW_PASSWORD) == 200
 
 
-def test_ends_every_other_session_and_token_and_keeps_this_one(alice, make_client):
-    phone, script = make_client().log_in("alice@example.com"), make_client()
-    script.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
+def test_password_change_ends_other_sessions_and_api_tokens(alice, make_client):
+    phone, token_client = make_client().log_in("alice@example.com"), make_client()
+    token_client.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
 
     assert change(alice).status_code == 204
 
     assert alice.get("/me").status_code == alice.post("/auth/refresh").status_code == 200
     assert phone.get("/me").json["error"]["code"] == "INVALID_TOKEN"
     assert phone.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
-    assert script.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    assert token_client.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_leaves_others_alone(alice, bob):
+def test_password_change_keeps_sessions_of_other_users(alice, bob):
     assert change(alice).status_code == 204
 
     assert bob.get("/me").status_code == 200
@@ -41,10 +41,10 @@ def test_leaves_others_alone(alice, bob):
 @pytest.mark.parametrize(
     ("current", "new", "field"),
     [
-        ("wrong password", NEW, "currentPassword"),
-        (f" {PASSWORD}", NEW, "currentPassword"),
-        ("", NEW, "currentPassword"),
-        (None, NEW, "currentPassword"),
+        ("wrong password", NEW_PASSWORD, "currentPassword"),
+        (f" {PASSWORD}", NEW_PASSWORD, "currentPassword"),
+        ("", NEW_PASSWORD, "currentPassword"),
+        (None, NEW_PASSWORD, "currentPassword"),
         (PASSWORD, "short", "newPassword"),
         (PASSWORD, "e\u0301" * 7, "newPassword"),
         (PASSWORD, "\ufdfa", "newPassword"),
@@ -55,7 +55,7 @@ def test_leaves_others_alone(alice, bob):
         (PASSWORD, None, "newPassword"),
     ],
 )
-def test_names_the_field_that_is_wrong_and_changes_nothing(alice, make_client, current, new, field):
+def test_invalid_password_change_returns_400(alice, make_client, current, new, field):
     phone = make_client().log_in("alice@example.com")
 
     response = change(alice, current, new)
@@ -67,36 +67,36 @@ def test_names_the_field_that_is_wrong_and_changes_nothing(alice, make_client, c
     assert log_in(make_client(), PASSWORD) == 200
 
 
-def test_a_common_password_is_told_so(alice):
+def test_common_password_is_reported_as_common(alice):
     details = change(alice, new="password123").json["error"]["details"]
 
     assert "common" in details["newPassword"][0]
 
 
-def test_never_trims(alice, client):
-    assert change(alice, new=f"  {NEW} ").status_code == 204
+def test_new_password_is_not_trimmed(alice, client):
+    assert change(alice, new=f"  {NEW_PASSWORD} ").status_code == 204
 
-    assert log_in(client, NEW) == 401
-    assert log_in(client, f"  {NEW} ") == 200
+    assert log_in(client, NEW_PASSWORD) == 401
+    assert log_in(client, f"  {NEW_PASSWORD} ") == 200
 
 
-def test_one_letter_written_in_two_ways_is_one(alice, client):
+def test_new_password_is_unicode_normalized(alice, client):
     assert change(alice, new="caf\u00e9 cr\u00e8me au lait").status_code == 204
 
     assert log_in(client, "cafe\u0301 cre\u0300me au lait") == 200
 
 
-def test_a_script_may_not(alice, make_client):
-    script = make_client()
-    script.token = alice.post("/auth/tokens", json={"name": "x"}).json["token"]
+def test_password_change_with_api_token_returns_403(alice, make_client):
+    token_client = make_client()
+    token_client.token = alice.post("/auth/tokens", json={"name": "x"}).json["token"]
 
-    assert change(script).json["error"]["code"] == "FORBIDDEN"
+    assert change(token_client).json["error"]["code"] == "FORBIDDEN"
     assert log_in(make_client(), PASSWORD) == 200
 
 
-def test_an_account_that_goes_meanwhile_changes_no_password(alice, make_client, meanwhile):
+def test_password_change_of_deleted_account_returns_401(alice, make_client, run_before):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("set_password_hash", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    run_before("set_password_hash", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = change(phone)
 

@@ -5,10 +5,10 @@ import pytest
 from ..client import PASSWORD
 
 
-def test_takes_movies_sessions_and_tokens_along(alice, bob, make_client, database):
-    elsewhere = make_client().log_in("alice@example.com")
-    script = make_client()
-    script.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
+def test_account_deletion_deletes_movies_sessions_and_api_tokens(alice, bob, make_client, database):
+    phone = make_client().log_in("alice@example.com")
+    token_client = make_client()
+    token_client.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
     for client in (alice, alice, bob):
         assert client.post("/movies", json={"title": "Alien"}).status_code == 201
 
@@ -16,16 +16,16 @@ def test_takes_movies_sessions_and_tokens_along(alice, bob, make_client, databas
 
     assert response.status_code == 204
     assert response.data == b""
-    for client in (alice, elsewhere, script):
+    for client in (alice, phone, token_client):
         assert client.get("/me").json["error"]["code"] == "INVALID_TOKEN"
-    for client in (alice, elsewhere):
+    for client in (alice, phone):
         assert client.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
     assert database.execute("SELECT name, movie_count FROM users") == [("Bob", 1)]
     assert database.execute("SELECT count(*) FROM sessions") == [(1,)]
     assert database.execute("SELECT count(*) FROM movies") == [(1,)]
 
 
-def test_frees_the_email(alice, make_client):
+def test_deleted_account_frees_its_email(alice, make_client):
     assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
 
     again = make_client().sign_up("Alice")
@@ -43,7 +43,7 @@ def test_frees_the_email(alice, make_client):
         ({"password": PASSWORD, "sure": True}, "sure"),
     ],
 )
-def test_asks_for_the_password(alice, body, field):
+def test_account_deletion_without_valid_password_returns_400(alice, body, field):
     response = alice.delete("/me", json=body)
 
     assert response.status_code == 400
@@ -52,7 +52,7 @@ def test_asks_for_the_password(alice, body, field):
     assert alice.get("/me").status_code == 200
 
 
-def test_a_script_may_not(alice):
+def test_account_deletion_with_api_token_returns_403(alice):
     token, alice.token = alice.token, alice.post("/auth/tokens", json={"name": "x"}).json["token"]
 
     response = alice.delete("/me", json={"password": PASSWORD})
@@ -63,11 +63,11 @@ def test_a_script_may_not(alice):
     assert alice.get("/me").status_code == 200
 
 
-def test_the_password_before_does_not_end_the_account(alice, make_client, meanwhile):
+def test_old_password_does_not_delete_account(alice, make_client, run_before):
     phone = make_client().log_in("alice@example.com")
     movie = alice.post("/movies", json={"title": "Alien"}).json
     body = {"currentPassword": PASSWORD, "newPassword": "an even better battery"}
-    meanwhile("delete_account_data", lambda: alice.put("/me/password", json=body))
+    run_before("delete_account_data", lambda: alice.put("/me/password", json=body))
 
     response = phone.delete("/me", json={"password": PASSWORD})
 
@@ -77,9 +77,9 @@ def test_the_password_before_does_not_end_the_account(alice, make_client, meanwh
     assert alice.get("/movies").json["items"] == [movie]
 
 
-def test_an_account_goes_once(alice, make_client, meanwhile):
+def test_second_account_deletion_returns_401(alice, make_client, run_before):
     phone = make_client().log_in("alice@example.com")
-    meanwhile("delete_account_data", lambda: alice.delete("/me", json={"password": PASSWORD}))
+    run_before("delete_account_data", lambda: alice.delete("/me", json={"password": PASSWORD}))
 
     response = phone.delete("/me", json={"password": PASSWORD})
 

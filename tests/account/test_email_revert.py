@@ -1,61 +1,61 @@
-"""POST /auth/email-revert: what the old address can do about a change of email."""
+"""POST /auth/email-revert: undo an email change from the old address."""
 
 import re
 
 import pytest
 
 from ..client import PASSWORD
-from ..helpers import NEW, log_in
-from .test_reset_password import confirm, is_stale, token_in
+from ..helpers import NEW_PASSWORD, log_in
+from .test_reset_password import confirm, is_token_rejected, token_in
 
 THIEF = "thief@example.com"
 
 
 @pytest.fixture
 def alice(mailing_app):
-    """Alice, where mail can be sent."""
+    """Alice, with a mail server."""
     return mailing_app.test_client().sign_up("Alice")
 
 
 @pytest.fixture
 def client(mailing_app):
-    """Nobody, where mail can be sent."""
+    """An anonymous client, with a mail server."""
     return mailing_app.test_client()
 
 
 @pytest.fixture
 def thief(alice, client):
-    """One who has Alice's password."""
+    """A client with Alice's password."""
     return alice.application.test_client().log_in("alice@example.com")
 
 
-def move(person, email=THIEF, password=PASSWORD):
+def change_email(user, email=THIEF, password=PASSWORD):
     """Change the email."""
     body = {"email": email, "currentPassword": password}
-    response = person.patch("/me", json=body)
+    response = user.patch("/me", json=body)
     assert response.status_code == 200
     return response
 
 
 @pytest.fixture
 def token(thief, mailbox):
-    """The token of the mail to Alice's address after the thief has changed the email."""
-    move(thief)
+    """The revert token mailed to Alice after the thief's email change."""
+    change_email(thief)
     return token_in(mailbox.next()[1])
 
 
 def revert(client, token):
-    """Use the token."""
+    """Revert the email change."""
     return client.post("/auth/email-revert", json={"token": token})
 
 
 def sign_up(client, email):
-    """Return the answer to a signup."""
+    """Return the response to a signup."""
     return client.post("/auth/signup", json={"name": "Bob", "email": email, "password": PASSWORD})
 
 
-def test_the_mail_links_to_the_frontend(thief, mailbox):
-    move(thief)
+def test_email_change_mails_revert_link(thief, mailbox):
+    change_email(thief)
 
     recipients, mail = mailbox.next()
     assert recipients == ["alice@example.com"]
@@ -64,16 +64,16 @@ def test_the_mail_links_to_the_frontend(thief, mailbox):
     assert THIEF not in mail.as_string()
 
 
-def test_gives_the_account_back(alice, thief, token, client, mailbox):
-    script = alice.application.test_client()
-    script.token = thief.post("/auth/tokens", json={"name": "Backdoor"}).json["token"]
+def test_revert_restores_the_account(alice, thief, token, client, mailbox):
+    token_client = alice.application.test_client()
+    token_client.token = thief.post("/auth/tokens", json={"name": "Backdoor"}).json["token"]
 
     response = revert(client, token)
 
     assert response.status_code == 204
     assert response.data == b""
-    for person in (alice, thief, script):
-        assert person.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    for user in (alice, thief, token_client):
+        assert user.get("/me").json["error"]["code"] == "INVALID_TOKEN"
     assert thief.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
     for email in ("alice@example.com", THIEF):
         body = {"email": email, "password": PASSWORD}
@@ -81,26 +81,24 @@ def test_gives_the_account_back(alice, thief, token, client, mailbox):
     recipients, mail = mailbox.next()
     assert recipients == ["alice@example.com"]
     assert confirm(client, token_in(mail)).status_code == 204
-    assert log_in(client, NEW) == 200
+    assert log_in(client, NEW_PASSWORD) == 200
 
 
-def test_survives_later_changes_of_email_and_password(thief, token, client, mailbox):
-    body = {"currentPassword": PASSWORD, "newPassword": NEW}
+def test_revert_token_survives_later_changes(thief, token, client, mailbox):
+    body = {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}
     assert thief.put("/me/password", json=body).status_code == 204
     mailbox.next()
-    move(thief, "thief2@example.com", NEW)
+    change_email(thief, "thief2@example.com", NEW_PASSWORD)
     later = token_in(mailbox.next()[1])
 
     assert revert(client, token).status_code == 204
 
     assert mailbox.next()[0] == ["alice@example.com"]
-    assert is_stale(revert(client, later))
+    assert is_token_rejected(revert(client, later))
 
 
-def test_a_later_change_that_is_reverted_first_leaves_the_earlier_to_revert(
-    thief, token, client, mailbox
-):
-    move(thief, "thief2@example.com")
+def test_changes_can_be_reverted_in_reverse_order(thief, token, client, mailbox):
+    change_email(thief, "thief2@example.com")
     later = token_in(mailbox.next()[1])
     assert revert(client, later).status_code == 204
     assert mailbox.next()[0] == [THIEF]
@@ -109,42 +107,42 @@ def test_a_later_change_that_is_reverted_first_leaves_the_earlier_to_revert(
     assert mailbox.next()[0] == ["alice@example.com"]
 
 
-def test_works_once(token, client, mailbox):
+def test_revert_token_works_once(token, client, mailbox):
     assert revert(client, token).status_code == 204
     mailbox.next()
 
-    assert is_stale(revert(client, token))
+    assert is_token_rejected(revert(client, token))
 
 
 @pytest.mark.parametrize(("days", "status"), [(6.99, 204), (7.01, 400)])
-def test_works_for_a_week(token, client, clock, days, status):
+def test_revert_token_expires_after_7_days(token, client, clock, days, status):
     clock.advance(days=days)
 
     response = revert(client, token)
 
     assert response.status_code == status
-    assert status == 204 or is_stale(response)
+    assert status == 204 or is_token_rejected(response)
 
 
-def test_dies_with_the_account(thief, token, client):
+def test_account_deletion_invalidates_revert_token(thief, token, client):
     assert thief.delete("/me", json={"password": PASSWORD}).status_code == 204
 
-    assert is_stale(revert(client, token))
+    assert is_token_rejected(revert(client, token))
 
 
-def test_rejects_what_is_no_token(thief, token, client, mailbox):
+def test_invalid_revert_token_is_rejected(thief, token, client, mailbox):
     reset = client.post("/auth/password-reset", json={"email": THIEF})
     assert reset.status_code == 202
     others = [token_in(mailbox.next()[1]), thief.token, thief.refresh_token]
     altered = ("A" if token[0] != "A" else "B") + token[1:]
 
-    for made_up in (*others, altered, token[:-1], "x", "a.b.c", "", "0" * 1000):
-        assert is_stale(revert(client, made_up))
-    assert is_stale(confirm(client, token))
+    for forged in (*others, altered, token[:-1], "x", "a.b.c", "", "0" * 1000):
+        assert is_token_rejected(revert(client, forged))
+    assert is_token_rejected(confirm(client, token))
     assert thief.get("/me").status_code == 200
 
 
-def test_nobody_else_gets_the_old_address_meanwhile(token, client, clock, mailing_app):
+def test_old_email_is_reserved_for_7_days(token, client, clock, mailing_app):
     bob = mailing_app.test_client().sign_up("Bob")
     taken = sign_up(client, THIEF).json
 
@@ -155,16 +153,16 @@ def test_nobody_else_gets_the_old_address_meanwhile(token, client, clock, mailin
     assert sign_up(client, "alice@example.com").status_code == 201
 
 
-def test_one_may_go_back_oneself(alice, client, mailbox):
-    move(alice, "alicia@example.com")
+def test_user_can_change_back_to_the_old_email(alice, client, mailbox):
+    change_email(alice, "alicia@example.com")
     token = token_in(mailbox.next()[1])
 
-    assert move(alice, "alice@example.com").json["email"] == "alice@example.com"
+    assert change_email(alice, "alice@example.com").json["email"] == "alice@example.com"
     assert mailbox.next()[0] == ["alicia@example.com"]
     assert revert(client, token).status_code == 204
 
 
-def test_leaves_others_alone(token, client, mailing_app):
+def test_revert_keeps_sessions_of_other_users(token, client, mailing_app):
     bob = mailing_app.test_client().sign_up("Bob")
 
     assert revert(client, token).status_code == 204
@@ -172,28 +170,26 @@ def test_leaves_others_alone(token, client, mailing_app):
     assert bob.get("/me").status_code == 200
 
 
-def test_rows_that_are_too_old_go(thief, token, clock, database):
+def test_email_change_purges_expired_rows(thief, token, clock, database):
     clock.advance(days=7, minutes=1)
     bob = thief.application.test_client().sign_up("Bob")
 
-    move(bob, "bobby@example.com")
+    change_email(bob, "bobby@example.com")
 
     assert database.execute("SELECT email FROM email_changes") == [("bob@example.com",)]
 
 
-def test_an_address_that_has_just_become_free_is_left_to_its_new_owner(
-    token, client, monkeypatch, clock
-):
-    """Two servers whose clocks differ: one lets the address go, the other still reverts to it."""
+def test_revert_to_reassigned_email_is_rejected(token, client, monkeypatch, clock):
+    """With clock skew, one server releases the email that another would still restore."""
     clock.advance(days=8)
     assert sign_up(client, "alice@example.com").status_code == 201
     clock.advance(days=-2)
 
-    assert is_stale(revert(client, token))
+    assert is_token_rejected(revert(client, token))
 
 
-def test_of_two_changes_at_once_one_is_made(alice, thief, meanwhile):
-    meanwhile("change_email", lambda: move(thief))
+def test_one_of_concurrent_email_changes_succeeds(alice, thief, run_before):
+    run_before("change_email", lambda: change_email(thief))
 
     response = alice.patch("/me", json={"email": "alicia@example.com", "currentPassword": PASSWORD})
 
@@ -202,12 +198,12 @@ def test_of_two_changes_at_once_one_is_made(alice, thief, meanwhile):
 
 
 @pytest.mark.parametrize("is_forgotten", [False, True])
-def test_a_change_of_password_is_told_by_mail(alice, client, mailbox, is_forgotten):
+def test_password_change_sends_notification(alice, client, mailbox, is_forgotten):
     if is_forgotten:
         client.post("/auth/password-reset", json={"email": "alice@example.com"})
         assert confirm(client, token_in(mailbox.next()[1])).status_code == 204
     else:
-        body = {"currentPassword": PASSWORD, "newPassword": NEW}
+        body = {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}
         assert alice.put("/me/password", json=body).status_code == 204
 
     recipients, mail = mailbox.next()
@@ -216,7 +212,7 @@ def test_a_change_of_password_is_told_by_mail(alice, client, mailbox, is_forgott
     assert "://" not in mail.get_content()
 
 
-def test_changes_of_password_send_no_flood_of_mail(make_app, mailbox):
+def test_password_change_notifications_are_limited(make_app, mailbox):
     app = make_app(SMTP_URL=mailbox.url, FRONTEND_URL="https://x.example", RATELIMIT_ENABLED="true")
     alice = app.test_client().sign_up("Alice")
     body = {"currentPassword": PASSWORD, "newPassword": PASSWORD}

@@ -11,13 +11,13 @@ def promote(app, client):
     return client
 
 
-def today(clock):
-    """Return the day of the app's clock, and those before, as the answer writes them."""
+def last_30_days(clock):
+    """Return the last 30 days of the app's clock in ISO format."""
     last = (datetime.now(UTC) + clock.ahead).date()
     return [(last - timedelta(days=ago)).isoformat() for ago in reversed(range(30))]
 
 
-def test_is_for_admins(alice, app, client):
+def test_admin_stats_requires_admin_role(alice, app, client):
     response = alice.get("/admin/stats")
     assert response.status_code == 403
     assert response.json["error"]["code"] == "FORBIDDEN"
@@ -27,7 +27,7 @@ def test_is_for_admins(alice, app, client):
     assert alice.get("/me").json["role"] == "admin"
 
 
-def test_counts_what_there_is_and_what_came_on_each_day(alice, app, clock, make_client):
+def test_admin_stats_counts_totals_and_daily_creates(alice, app, clock, make_client):
     for title in ("Alien", "Brazil"):
         alice.post("/movies", json={"title": title})
     clock.advance(days=2)
@@ -42,7 +42,7 @@ def test_counts_what_there_is_and_what_came_on_each_day(alice, app, clock, make_
         "movies": 3,
         "activeSessions": 2,
     }
-    assert [day["date"] for day in stats["days"]] == today(clock)
+    assert [day["date"] for day in stats["days"]] == last_30_days(clock)
     assert [(day["signups"], day["creates"]) for day in stats["days"]] == [
         *[(0, 0)] * 27,
         (1, 2),
@@ -51,9 +51,7 @@ def test_counts_what_there_is_and_what_came_on_each_day(alice, app, clock, make_
     ]
 
 
-def test_forgets_what_is_older_than_30_days_and_sessions_that_have_run_out(
-    alice, app, clock, make_client
-):
+def test_admin_stats_excludes_old_days_and_expired_sessions(alice, app, clock, make_client):
     alice.post("/movies", json={"title": "Alien"})
     clock.advance(days=30)
     bob = promote(app, make_client().sign_up("Bob"))
@@ -65,7 +63,7 @@ def test_forgets_what_is_older_than_30_days_and_sessions_that_have_run_out(
     assert sum(day["creates"] for day in stats["days"]) == 0
 
 
-def test_costs_four_statements(alice, app):
+def test_admin_stats_takes_four_statements(alice, app):
     promote(app, alice).get("/admin/stats")
 
     assert len(alice.statements) == 4

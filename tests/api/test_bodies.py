@@ -1,4 +1,4 @@
-"""Bodies that are cut off, compressed or too large: nothing changes, and the message says why."""
+"""Truncated, compressed and oversized request bodies are rejected and change nothing."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ BODIES = {
     "lines of JSON": ("/movies/import", b'{"title": "A"}\n{"title": "B"}\n', "text/plain"),
     "JSON": ("/movies", MOVIE, "application/json"),
 }
-MARKED = {"wsgi.input_terminated": True}  # as gunicorn and waitress mark what they hand over
+TERMINATED = {"wsgi.input_terminated": True}  # as gunicorn and waitress set it
 
 
-def send_form(person, file, query=""):
-    """Send a file as a form does; the test client's own form leaves a large file open."""
+def send_form(client, file, query=""):
+    """Send a file as multipart/form-data; the test client's own form leaves a large file open."""
     body = HEADERS + file + b"\r\n--x--\r\n"
     kind = "multipart/form-data; boundary=x"
-    return person.post(f"/movies/import{query}", data=body, content_type=kind)
+    return client.post(f"/movies/import{query}", data=body, content_type=kind)
 
 
-def cut(body, announced, *, is_marked):
-    """Return the options of a request whose Content-Length promises more than comes."""
-    marks = {**(MARKED if is_marked else {}), "CONTENT_LENGTH": str(announced)}
-    return {"input_stream": BytesIO(body), "environ_overrides": marks}
+def truncated(body, declared, *, is_terminated):
+    """Return the options of a request whose body is shorter than its Content-Length."""
+    environ = {**(TERMINATED if is_terminated else {}), "CONTENT_LENGTH": str(declared)}
+    return {"input_stream": BytesIO(body), "environ_overrides": environ}
 
 
-@pytest.mark.parametrize("is_marked", [True, False])
+@pytest.mark.parametrize("is_terminated", [True, False])
 @pytest.mark.parametrize("kind", BODIES)
-def test_body_shorter_than_announced_changes_nothing(alice, kind, is_marked):
+def test_truncated_body_returns_400_and_changes_nothing(alice, kind, is_terminated):
     path, body, media_type = BODIES[kind]
-    # Also one that is whole by itself, where a line or an object has come to its end
-    for announced in (len(body) + 1, len(body) + 70_000):
+    # Also a body that ends with a complete line or object
+    for declared in (len(body) + 1, len(body) + 70_000):
         response = alice.post(
-            path, content_type=media_type, **cut(body, announced, is_marked=is_marked)
+            path, content_type=media_type, **truncated(body, declared, is_terminated=is_terminated)
         )
 
         assert response.status_code == 400
@@ -66,23 +66,23 @@ def test_body_shorter_than_announced_changes_nothing(alice, kind, is_marked):
     assert titles(alice) == []
 
 
-@pytest.mark.parametrize("is_marked", [True, False])
-def test_upload_shorter_than_announced_is_not_kept(alice, client, files, is_marked):
+@pytest.mark.parametrize("is_terminated", [True, False])
+def test_truncated_upload_returns_400_and_is_not_stored(alice, client, files, is_terminated):
     data = make_image()
-    permission = request_upload(alice, data)
-    cut_off = cut(data[:-20], len(data), is_marked=is_marked)
+    upload = request_upload(alice, data)
+    body = truncated(data[:-20], len(data), is_terminated=is_terminated)
 
-    response = client.put(path_of(permission["uploadUrl"]), content_type="image/png", **cut_off)
+    response = client.put(path_of(upload["uploadUrl"]), content_type="image/png", **body)
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["body"]
     assert files() == []
-    assert client.put(path_of(permission["uploadUrl"]), data=data).status_code == 201
+    assert client.put(path_of(upload["uploadUrl"]), data=data).status_code == 201
 
 
 @pytest.mark.parametrize("kind", BODIES)
 @pytest.mark.parametrize("is_chunked", [True, False])
-def test_connection_that_breaks_off_changes_nothing(app, alice, kind, is_chunked):
+def test_aborted_connection_changes_nothing(app, alice, kind, is_chunked):
     path, body, media_type = BODIES[kind]
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -97,20 +97,20 @@ def test_connection_that_breaks_off_changes_nothing(app, alice, kind, is_chunked
         with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
             client.sendall(head.encode() + sent)
             client.shutdown(socket.SHUT_WR)
-            answer = client.makefile("rb").read()
+            response = client.makefile("rb").read()
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
-    assert b" 400 " in answer.partition(b"\r\n")[0]
-    assert b"cut off" in answer
+    assert b" 400 " in response.partition(b"\r\n")[0]
+    assert b"cut off" in response
     assert titles(alice) == []
 
 
-def test_form_of_many_megabytes_is_imported(alice):
-    films = b"".join(b"Movie %06d,1979,%s\n" % (number, b" " * 308) for number in range(100_000))
-    file = b"title,year,imageUrl\n" + films
+def test_form_of_32_megabytes_is_imported(alice):
+    movies = b"".join(b"Movie %06d,1979,%s\n" % (number, b" " * 308) for number in range(100_000))
+    file = b"title,year,imageUrl\n" + movies
     assert 31 << 20 < len(file) < 32 << 20
 
     response = send_form(alice, file, "?dryRun=true")
@@ -121,16 +121,16 @@ def test_form_of_many_megabytes_is_imported(alice):
 
 @pytest.mark.parametrize("size", [65_000, 240_000, 3 << 20])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r", b"\n\n\r\n--"])
-def test_form_is_taken_whatever_its_lines_end_in(alice, size, line_end):
+def test_form_accepts_any_line_ending(alice, size, line_end):
     file = b"title\nAlien\n" + b'"' + line_end * (size // len(line_end)) + b'"'
-    # What a row holds is not the point here: it came as a whole
-    whole, in_form = (
+    # The content of the rows does not matter here, only that all of it arrives
+    whole, form = (
         import_file(alice, file, "?dryRun=true"),
         send_form(alice, file, "?dryRun=true"),
     )
 
-    assert in_form.status_code == whole.status_code
-    assert in_form.json == whole.json
+    assert form.status_code == whole.status_code
+    assert form.json == whole.json
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_form_is_taken_whatever_its_lines_end_in(alice, size, line_end):
     ],
     ids=["no file name", "large text", "large field", "large header", "no disposition"],
 )
-def test_form_without_a_file_says_what_to_send(alice, part):
+def test_form_without_file_names_the_expected_field(alice, part):
     response = alice.post(
         "/movies/import",
         data=b"--x\r\n" + part + b"\r\n--x--\r\n",
@@ -158,13 +158,13 @@ def test_form_without_a_file_says_what_to_send(alice, part):
 
 
 @pytest.mark.parametrize("is_chunked", [True, False])
-def test_too_large_a_body_names_the_limit(alice, make_app, is_chunked):
-    person = make_app(IMPORT_MAX_BYTES="2000").test_client()
-    person.token = alice.token
+def test_oversized_body_returns_413_with_limit(alice, make_app, is_chunked):
+    client = make_app(IMPORT_MAX_BYTES="2000").test_client()
+    client.token = alice.token
 
     def sent(body):
         return (
-            {"input_stream": BytesIO(body), "environ_overrides": MARKED}
+            {"input_stream": BytesIO(body), "environ_overrides": TERMINATED}
             if is_chunked
             else {"data": body}
         )
@@ -174,35 +174,35 @@ def test_too_large_a_body_names_the_limit(alice, make_app, is_chunked):
     for size in (400, 4_000, 40_000):
         body = MULTIPART.replace(b"Alien\n", b"Alien\n" * size)
         for response in (
-            person.post("/movies/import", **sent(b"title\n" * size)),
-            person.post("/movies/import", **sent(body), **multipart),
+            client.post("/movies/import", **sent(b"title\n" * size)),
+            client.post("/movies/import", **sent(body), **multipart),
         ):
             assert response.status_code == 413
             assert response.json["error"]["message"] == message
-    is_json = {"content_type": "application/json"}
+    json_type = {"content_type": "application/json"}
     for response, limit in (
-        (person.post("/auth/login", **sent(b" " * 70_000), **is_json), "65536"),
-        (person.post("/movies", **sent(b" " * 70_000), **is_json), "65536"),
-        (person.post("/movies", **sent(b" " * (15 << 20)), **is_json), "14046553"),
+        (client.post("/auth/login", **sent(b" " * 70_000), **json_type), "65536"),
+        (client.post("/movies", **sent(b" " * 70_000), **json_type), "65536"),
+        (client.post("/movies", **sent(b" " * (15 << 20)), **json_type), "14046553"),
     ):
         assert response.status_code == 413
         assert limit in response.json["error"]["message"]
 
 
-def test_too_large_an_image_names_the_limit(alice, client):
+def test_oversized_image_returns_413_with_limit(alice, client):
     url = data_url(bytes((10 << 20) + 1))
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": url})
     assert (response.status_code, "10485760" in response.text) == (413, True)
 
-    permission = request_upload(alice, make_image())
-    response = client.put(path_of(permission["uploadUrl"]), data=make_image() + b"x")
+    upload = request_upload(alice, make_image())
+    response = client.put(path_of(upload["uploadUrl"]), data=make_image() + b"x")
     assert (response.status_code, str(len(make_image())) in response.text) == (413, True)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP", "identity, gzip", "x"])
 def test_compressed_body_returns_415(alice, client, encoding):
     data = make_image()
-    permission = request_upload(alice, data)
+    upload = request_upload(alice, data)
     more = {"headers": {"Content-Encoding": encoding}}
     movie = alice.post("/movies", json={"title": "Alien"}).json
 
@@ -211,7 +211,7 @@ def test_compressed_body_returns_415(alice, client, encoding):
         alice.patch(f"/movies/{movie['id']}", json={"title": "Brazil"}, **more),
         alice.post("/movies/import", data=FILE, **more),
         alice.post("/auth/logout", **more),
-        client.put(path_of(permission["uploadUrl"]), data=data, **more),
+        client.put(path_of(upload["uploadUrl"]), data=data, **more),
         client.post("/auth/login", json={}, **more),
     ):
         assert response.status_code == 415
@@ -220,7 +220,7 @@ def test_compressed_body_returns_415(alice, client, encoding):
     assert titles(alice) == ["Alien"]
 
 
-def test_identity_is_no_compression(alice):
+def test_identity_encoding_is_accepted(alice):
     for encoding in ("identity", " Identity ", ""):
         more = {"headers": {"Content-Encoding": encoding}}
         assert alice.post("/movies", json={"title": "Alien"}, **more).status_code == 201

@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, true, and readable without any other host."""
+"""The OpenAPI document is valid and complete, and its page loads no external resources."""
 
 import gzip
 import re
@@ -15,12 +15,12 @@ CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
 
 @pytest.fixture
 def content(client):
-    """The document as it is served."""
+    """The served OpenAPI document."""
     return client.get("/openapi.json").json
 
 
 def schemas_in(node, path=""):
-    """Give every (path, schema with properties) of the document."""
+    """Yield every (path, schema with properties) of the document."""
     if isinstance(node, dict):
         if isinstance(node.get("properties"), dict):
             yield path, node
@@ -45,13 +45,13 @@ def contents_in(client):
                 yield f"{start}/content/{pointer_of(kind)}", media
 
 
-def test_is_of_version_3_1(content):
+def test_openapi_version_is_3_1(content):
     assert content["openapi"].startswith("3.1")
     assert content["info"]["title"]
     assert content["info"]["version"]
 
 
-def test_describes_every_route_of_the_contract(client):
+def test_document_describes_required_routes(client):
     described = {f"{method} {path}" for method, path, _ in client.document.operations()}
 
     assert {re.sub(r"\{.+\}", "{id}", route) for route in described} >= {
@@ -71,7 +71,7 @@ def test_describes_every_route_of_the_contract(client):
     }
 
 
-def test_describes_every_route_there_is(app, client):
+def test_document_describes_every_route(app, client):
     described = {f"{method} {path}" for method, path, _ in client.document.operations()}
 
     for rule in app.url_map.iter_rules():
@@ -81,7 +81,7 @@ def test_describes_every_route_there_is(app, client):
                 assert f"{method} {path}" in described
 
 
-def test_tells_of_every_operation_what_it_does(client):
+def test_every_operation_has_summary_tags_and_descriptions(client):
     for method, path, operation in client.document.operations():
         assert (method, path, bool(operation.get("summary"))) == (method, path, True)
         assert operation.get("tags"), (method, path)
@@ -89,14 +89,14 @@ def test_tells_of_every_operation_what_it_does(client):
             assert "$ref" in response or response.get("description"), (method, path, status)
 
 
-def test_names_operations_so_that_clients_can_be_generated(client):
+def test_operation_ids_are_unique(client):
     names = [operation.get("operationId") for _, _, operation in client.document.operations()]
 
     assert all(names)
     assert len(names) == len(set(names))
 
 
-def test_tells_of_the_errors_that_any_operation_can_answer(client):
+def test_every_operation_documents_its_common_errors(client):
     for method, path, operation in client.document.operations():
         statuses = set(operation["responses"])
         assert statuses >= {"500"}, (method, path)
@@ -110,25 +110,25 @@ def test_tells_of_the_errors_that_any_operation_can_answer(client):
             assert statuses >= {"412"}, (method, path)
 
 
-def test_names_wire_fields_in_camel_case(content):
+def test_field_names_are_camel_case(content):
     names = {name for _, schema in schemas_in(content) for name in schema["properties"]}
 
     assert len(names) > 15
     assert [name for name in names if not CAMEL.fullmatch(name)] == []
 
 
-def test_is_made_of_valid_schemas(content):
+def test_schemas_are_valid(content):
     for _, schema in schemas_in(content):
         meta.validate(schema)
 
 
-def test_names_schemas_without_repeats(content):
+def test_schema_names_have_no_generated_suffixes(content):
     assert [
         name for name in content["components"]["schemas"] if re.search(r"\d$|Schema$|Partial", name)
     ] == []
 
 
-def test_gives_examples_of_every_body_and_they_are_valid(client):
+def test_every_body_has_valid_examples(client):
     document = client.document
     for place, media in contents_in(client):
         if media["schema"].get("format") == "binary":
@@ -207,7 +207,7 @@ def test_lists_the_media_types_and_widths_of_images(content):
 
 
 def example_of(document, schema):
-    """Build an example of a schema out of those of its properties, as the page does."""
+    """Build an example of a schema from its properties, as Swagger UI does."""
     if "$ref" in schema:
         return example_of(
             document, document.content["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
@@ -230,7 +230,7 @@ def example_of(document, schema):
     )
 
 
-def test_the_page_works_without_any_other_host(client):
+def test_docs_page_loads_no_external_resources(client):
     page = client.get("/docs")
 
     assert page.status_code == 200
@@ -277,7 +277,7 @@ def test_json_ends_with_a_newline(client):
     assert client.get("/nothing").data.endswith(b"}}\n")
 
 
-def test_the_page_may_load_only_what_we_serve(client):
+def test_docs_page_csp_allows_only_own_origin(client):
     policy = dict(
         part.split(maxsplit=1)
         for part in client.get("/docs").headers["Content-Security-Policy"].split("; ")
@@ -290,13 +290,13 @@ def test_the_page_may_load_only_what_we_serve(client):
     assert "<script>" not in client.get("/docs").text
 
 
-# --- the checker itself, by which all the other tests hold the answers against the document
+# --- the checker that compares the responses of all other tests with the document
 
 HEADERS = Headers({"X-Request-ID": "x", "Content-Type": "application/json"})
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "body", "says"),
+    ("method", "path", "status", "body", "message"),
     [
         ("GET", "/health", 200, b'{"status": "ok", "more": 1}', "Additional properties"),
         ("GET", "/health", 200, b"{}", "required"),
@@ -323,18 +323,18 @@ HEADERS = Headers({"X-Request-ID": "x", "Content-Type": "application/json"})
         ("DELETE", "/movies/1", 204, b"{}", "a body where none"),
     ],
 )
-def test_a_drift_is_found(client, method, path, status, body, says):
-    with pytest.raises(DriftError, match=says):
+def test_checker_detects_drift(client, method, path, status, body, message):
+    with pytest.raises(DriftError, match=message):
         client.document.check(method, path, status, HEADERS, body)
 
 
-def test_a_time_that_is_not_utc_is_found(alice):
+def test_checker_rejects_time_that_is_not_utc(alice):
     body = alice.get("/me").data.replace(b'Z"', b'+01:00"')
 
     with pytest.raises(DriftError, match="date-time"):
         alice.document.check("GET", "/me", 200, HEADERS, body)
 
 
-def test_what_is_documented_passes(client):
+def test_checker_accepts_documented_response(client):
     assert isinstance(client.document, Document)
     client.document.check("GET", "/health", 200, HEADERS, b'{"status": "ok"}')

@@ -1,4 +1,4 @@
-"""Errors: one envelope for all of them, whoever raised them."""
+"""All errors use the same envelope, whatever raised them."""
 
 from importlib import import_module
 
@@ -14,7 +14,7 @@ DEEP = "[" * 20_000
     ["/nothing", "/movies/", "/auth", "/auth/", "/docs/nothing", "/docs/../wsgi.py", "/%00"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_an_unknown_address_is_404(client, method, path):
+def test_unknown_path_returns_404(client, method, path):
     response = client.open(path, method=method)
 
     assert response.status_code == 404
@@ -32,7 +32,7 @@ def test_an_unknown_address_is_404(client, method, path):
         ("BREW", "/movies", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
     ],
 )
-def test_a_method_that_is_not_taken_is_405_and_says_which_are(client, method, path, allowed):
+def test_unsupported_method_returns_405_with_allow_header(client, method, path, allowed):
     response = client.open(path, method=method)
 
     assert response.status_code == 405
@@ -54,7 +54,7 @@ def test_a_method_that_is_not_taken_is_405_and_says_which_are(client, method, pa
         DEEP,
     ],
 )
-def test_a_body_that_is_not_json_says_so(alice, body):
+def test_malformed_json_returns_400(alice, body):
     response = alice.post("/movies", data=body, content_type="application/json")
 
     assert response.status_code == 400
@@ -71,7 +71,7 @@ def test_a_body_that_is_not_json_says_so(alice, body):
         "{}".encode("utf-16"),
     ],
 )
-def test_a_body_that_is_not_utf8_says_so(alice, body):
+def test_body_that_is_not_utf8_returns_400(alice, body):
     response = alice.post("/movies", data=body, content_type="application/json")
 
     assert response.status_code == 400
@@ -82,7 +82,7 @@ def test_a_body_that_is_not_utf8_says_so(alice, body):
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/movies"), ("PATCH", "/movies/1"), ("POST", "/auth/login")]
 )
-def test_a_body_that_is_no_object_says_so(alice, method, path, body):
+def test_body_that_is_not_an_object_returns_400(alice, method, path, body):
     response = alice.open(path, method=method, json=body)
 
     assert response.status_code == 400
@@ -101,7 +101,7 @@ def test_a_body_that_is_no_object_says_so(alice, method, path, body):
         "x",
     ],
 )
-def test_a_body_of_another_type_is_415(alice, path, content_type):
+def test_other_media_type_returns_415(alice, path, content_type):
     response = alice.post(path, data='{"title": "Alien"}', content_type=content_type)
 
     assert response.status_code == 415
@@ -109,7 +109,7 @@ def test_a_body_of_another_type_is_415(alice, path, content_type):
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
-def test_where_there_is_no_body_a_key_is_named(alice, path):
+def test_unknown_field_on_bodyless_endpoint_returns_400(alice, path):
     response = alice.post(path, json={"scope": "all", "colour": "red"})
 
     assert response.status_code == 400
@@ -130,7 +130,7 @@ def test_where_there_is_no_body_a_key_is_named(alice, path):
         (" " * 100_000, "application/json", 413, "PAYLOAD_TOO_LARGE"),
     ],
 )
-def test_where_there_is_no_body_another_than_json_is_rejected_as_elsewhere(
+def test_invalid_body_on_bodyless_endpoint_is_rejected(
     alice, path, body, content_type, status, code
 ):
     response = alice.post(path, data=body, content_type=content_type)
@@ -142,12 +142,12 @@ def test_where_there_is_no_body_another_than_json_is_rejected_as_elsewhere(
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
-def test_where_there_is_no_body_an_empty_one_passes(alice, path, content_type):
+def test_empty_body_on_bodyless_endpoint_is_accepted(alice, path, content_type):
     assert alice.post(path, data="", content_type=content_type).status_code in (200, 204)
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
-def test_where_there_is_no_body_an_empty_object_passes(alice, path):
+def test_empty_object_on_bodyless_endpoint_is_accepted(alice, path):
     assert alice.post(path, json={}).status_code in (200, 204)
 
 
@@ -155,7 +155,7 @@ def test_where_there_is_no_body_an_empty_object_passes(alice, path):
     "content_type",
     ["application/json; charset=utf-8", "Application/JSON", "application/json;charset=UTF-8"],
 )
-def test_json_may_name_its_encoding(alice, content_type):
+def test_json_content_type_may_include_charset(alice, content_type):
     response = alice.post("/movies", data='{"title": "Alien"}', content_type=content_type)
 
     assert response.status_code == 201
@@ -169,7 +169,7 @@ def test_json_may_name_its_encoding(alice, content_type):
         ("POST", "/auth/login"),
     ],
 )
-def test_a_body_that_is_too_large_is_413(app, alice, method, path):
+def test_oversized_json_body_returns_413(app, alice, method, path):
     body = '{"title": "' + "x" * app.config["MAX_CONTENT_LENGTH"] + '"}'
 
     response = alice.open(path, method=method, data=body, content_type="application/json")
@@ -178,7 +178,7 @@ def test_a_body_that_is_too_large_is_413(app, alice, method, path):
     assert response.json["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
-def test_a_body_of_just_the_size_that_is_allowed_is_read(app, alice):
+def test_body_of_maximum_size_is_accepted(app, alice):
     body = '{"contentType": "image/png", "size": 1}'
     body += " " * (app.config["MAX_CONTENT_LENGTH"] - len(body))
 
@@ -188,7 +188,7 @@ def test_a_body_of_just_the_size_that_is_allowed_is_read(app, alice):
     )
 
 
-def test_a_fault_of_ours_is_500_and_tells_only_the_request_id(alice, monkeypatch):
+def test_internal_error_returns_500_with_only_the_request_id(alice, monkeypatch):
     def fail(*_):
         raise RuntimeError("SELECT secret FROM insides")
 
@@ -207,24 +207,24 @@ def test_a_fault_of_ours_is_500_and_tells_only_the_request_id(alice, monkeypatch
     params=["sqlite:///{}/movies.db", "postgresql://nobody@127.0.0.1:1/nothing"],
     ids=["sqlite", "postgresql"],
 )
-def stranded(request, tmp_path):
-    """A client of an app whose database is away."""
+def offline(request, tmp_path):
+    """A client of an app whose database is unavailable."""
     (folder := tmp_path / "gone").mkdir()
     app = app_for(config_for(request.param.format(folder), tmp_path))
     folder.rmdir()
     return app.test_client()
 
 
-def test_a_database_that_is_away_is_503_and_says_when_to_come_back(stranded):
+def test_unavailable_database_returns_503_with_retry_after(offline):
     login = {"email": "alice@example.com", "password": "correct horse battery"}
 
-    for response in (stranded.post("/auth/login", json=login), stranded.get("/ready")):
+    for response in (offline.post("/auth/login", json=login), offline.get("/ready")):
         assert response.status_code == 503
         assert response.json["error"]["code"] == "SERVICE_UNAVAILABLE"
         assert int(response.headers["Retry-After"]) > 0
 
 
-def test_a_database_that_was_never_migrated_says_so(empty_database, tmp_path):
+def test_unmigrated_database_returns_503_with_instructions(empty_database, tmp_path):
     client = app_for(config_for(empty_database.url, tmp_path)).test_client()
     login = {"email": "alice@example.com", "password": "correct horse battery"}
 
@@ -234,14 +234,14 @@ def test_a_database_that_was_never_migrated_says_so(empty_database, tmp_path):
         assert "flask --app wsgi db upgrade" in response.json["error"]["message"]
 
 
-def test_what_needs_no_database_goes_on_without_it(stranded):
-    assert stranded.get("/health").json == {"status": "ok"}
-    assert stranded.get("/openapi.json").status_code == 200
-    assert stranded.get("/movies").status_code == 401
-    assert stranded.post("/auth/login", json={}).status_code == 400
+def test_requests_without_database_access_succeed_during_outage(offline):
+    assert offline.get("/health").json == {"status": "ok"}
+    assert offline.get("/openapi.json").status_code == 200
+    assert offline.get("/movies").status_code == 401
+    assert offline.post("/auth/login", json={}).status_code == 400
 
 
-def test_a_database_that_forgets_its_connections_is_met_with_new_ones(alice, database):
+def test_terminated_database_connections_are_replaced(alice, database):
     if database.is_postgresql:
         database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -1,6 +1,6 @@
-"""Requests mutated at random: whatever is sent, an answer as documented, and never a 5xx.
+"""Randomly mutated requests get documented responses and never a 5xx.
 
-`FUZZ_SEED=7 pytest tests/api/test_fuzz.py` repeats a run; the seed is printed when one fails.
+`FUZZ_SEED=7 pytest tests/api/test_fuzz.py` repeats a run; a failure prints its seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..client import PASSWORD
 pytestmark = pytest.mark.slow
 
 SEED = int(os.environ.get("FUZZ_SEED") or secrets.randbelow(2**32))
-IN_PROCESS, ON_THE_WIRE, A_LIFE = 5000, 300, 250
+REQUESTS, HTTP_REQUESTS, REQUESTS_PER_USER = 5000, 300, 250
 
 TEXTS = [
     "", " ", "\0", "\x07\x1b[31m", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffd", "\ud800", "\udfff\ud800", "\U0010ffff",
@@ -39,7 +39,7 @@ VALUES: list[Any] = [
     None, True, False, 0, -1, 1.5, 1e308, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 10**40, [], {}, [[]], [None], {"": ""},
     {"title": {"title": "x"}}, ["Alien"] * 9,
 ]  # fmt: skip
-NAMES = [
+FIELDS = [
     "title",
     "year",
     "imageUrl",
@@ -93,18 +93,18 @@ MEDIA_TYPES = [
     "multipart/form-data", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json, text/plain",
 ]  # fmt: skip
 
-FILM = b'{"title": "Alien", "year": "1979", "imageUrl": "https://example.com/a.jpg"}'
-FILM_TABLE = b'title,year,imageUrl\r\nAlien,1979,\r\n"\'=1, 2",,https://example.com/a.jpg\r\n'
+MOVIE = b'{"title": "Alien", "year": "1979", "imageUrl": "https://example.com/a.jpg"}'
+MOVIE_CSV = b'title,year,imageUrl\r\nAlien,1979,\r\n"\'=1, 2",,https://example.com/a.jpg\r\n'
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
-FILM_FORM = (
+MOVIE_FORM = (
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--x--\r\n'
-    % FILM
+    % MOVIE
 )
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A request before it is sent; `target` is what stands in the request line."""
+    """An unsent request; `target` is its request target."""
 
     method: str
     target: bytes
@@ -112,7 +112,7 @@ class Draft:
     body: bytes = b""
 
     def environ(self) -> dict[str, Any]:
-        """Return it as the server would hand it to the app."""
+        """Return the WSGI environ."""
         path, _, query = self.target.partition(b"?")
         environ = create_environ(method=self.method, input_stream=None, data=self.body)
         environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1")
@@ -123,7 +123,7 @@ class Draft:
         return environ
 
     def wire(self) -> bytes:
-        """Return its bytes."""
+        """Return the bytes to send."""
         lines = [
             f"{self.method} ".encode() + self.target + b" HTTP/1.1",
             b"Host: localhost",
@@ -135,21 +135,21 @@ class Draft:
 
 
 class Mutator:
-    """Gives drafts that are nearly right."""
+    """Generates requests that are nearly valid."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
 
     def drafts(self, examples: list[Draft]) -> Iterator[Draft]:
-        """Give drafts without end, each changed in one to four places."""
+        """Yield an endless series of drafts, each with one to four changes."""
         while True:
-            draft = self.chance.choice(examples)
-            for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3, 4])):
+            draft = self.rng.choice(examples)
+            for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3, 4])):
                 draft = self.change(draft)
             yield draft
 
     def change(self, draft: Draft) -> Draft:
-        """Return the draft with one thing changed."""
+        """Return the draft with one random change."""
         changes: list[Callable[[Draft], Draft]] = [
             self.method,
             self.path,
@@ -159,19 +159,21 @@ class Mutator:
             self.header,
         ]
         changes += (
-            [self.value, self.value, self.value, self.spoilt] if draft.body else [self.foreign_body]
+            [self.value, self.value, self.value, self.corrupt]
+            if draft.body
+            else [self.unexpected_body]
         )
-        return self.chance.choice(changes)(draft)
+        return self.rng.choice(changes)(draft)
 
     def method(self, draft: Draft) -> Draft:
-        return replace(draft, method=self.chance.choice(METHODS))
+        return replace(draft, method=self.rng.choice(METHODS))
 
     def path(self, draft: Draft) -> Draft:
         path, _, query = draft.target.partition(b"?")
         parts = path.split(b"/")
-        spot = self.chance.randrange(1, len(parts))
-        parts[spot] = self.chance.choice(
-            [self.escaped(self.text()), b"", b"..", parts[spot] * 2, parts[spot] + b"%20"]
+        spot = self.rng.randrange(1, len(parts))
+        parts[spot] = self.rng.choice(
+            [self.escape(self.text()), b"", b"..", parts[spot] * 2, parts[spot] + b"%20"]
         )
         return replace(
             draft, target=b"/" + b"/".join(parts).lstrip(b"/") + (b"?" + query if query else b"")
@@ -180,42 +182,38 @@ class Mutator:
     def query(self, draft: Draft) -> Draft:
         path, _, query = draft.target.partition(b"?")
         pairs = query.split(b"&") if query else []
-        name = self.chance.choice(PARAMETERS) if self.chance.random() < 0.9 else self.text()
-        pair = self.escaped(name) + b"=" + self.escaped(str(self.any_value()))
-        pairs.insert(
-            self.chance.randint(0, len(pairs)), self.chance.choice([pair, pair, pair, *pairs])
-        )
+        name = self.rng.choice(PARAMETERS) if self.rng.random() < 0.9 else self.text()
+        pair = self.escape(name) + b"=" + self.escape(str(self.any_value()))
+        pairs.insert(self.rng.randint(0, len(pairs)), self.rng.choice([pair, pair, pair, *pairs]))
         return replace(draft, target=path + b"?" + b"&".join(pairs))
 
     def header(self, draft: Draft) -> Draft:
-        name = self.chance.choice(HEADERS)
-        value = self.chance.choice(MEDIA_TYPES) if name == "Content-Type" else self.text()
-        if name in draft.headers and self.chance.random() < 0.5:
-            value = self.spoilt_bytes(draft.headers[name].encode("latin-1")).decode("latin-1")
-        return replace(draft, headers={**draft.headers, name: self.line(value)})
+        name = self.rng.choice(HEADERS)
+        value = self.rng.choice(MEDIA_TYPES) if name == "Content-Type" else self.text()
+        if name in draft.headers and self.rng.random() < 0.5:
+            value = self.corrupt_bytes(draft.headers[name].encode("latin-1")).decode("latin-1")
+        return replace(draft, headers={**draft.headers, name: self.header_value(value)})
 
     def value(self, draft: Draft) -> Draft:
-        """Replace or add a key of the body, or wrap the body up."""
+        """Replace or add a field of the body, or wrap the body."""
         try:
             body = json.loads(draft.body)
         except (ValueError, RecursionError):
-            return self.spoilt(draft)
-        if not isinstance(body, dict) or self.chance.random() < 0.05:
+            return self.corrupt(draft)
+        if not isinstance(body, dict) or self.rng.random() < 0.05:
             return replace(
                 draft,
-                body=json.dumps(
-                    self.chance.choice([[body], body or "x", self.nested(body)])
-                ).encode(),
+                body=json.dumps(self.rng.choice([[body], body or "x", self.nest(body)])).encode(),
             )
-        name = self.chance.choice([*body, *NAMES]) if self.chance.random() < 0.9 else self.text()
+        name = self.rng.choice([*body, *FIELDS]) if self.rng.random() < 0.9 else self.text()
         body[name] = self.any_value()
         return replace(draft, body=json.dumps(body).encode())
 
-    def spoilt(self, draft: Draft) -> Draft:
-        return replace(draft, body=self.spoilt_bytes(draft.body))
+    def corrupt(self, draft: Draft) -> Draft:
+        return replace(draft, body=self.corrupt_bytes(draft.body))
 
-    def foreign_body(self, draft: Draft) -> Draft:
-        body = self.chance.choice(
+    def unexpected_body(self, draft: Draft) -> Draft:
+        body = self.rng.choice(
             [
                 b"{}",
                 b"[]",
@@ -230,56 +228,56 @@ class Mutator:
         return replace(draft, body=body)
 
     def any_value(self) -> Any:
-        """Return some JSON value."""
-        if self.chance.random() < 0.6:
+        """Return a random JSON value."""
+        if self.rng.random() < 0.6:
             return self.text()
         return (
-            self.nested(self.chance.choice(VALUES))
-            if self.chance.random() < 0.1
-            else self.chance.choice(VALUES)
+            self.nest(self.rng.choice(VALUES))
+            if self.rng.random() < 0.1
+            else self.rng.choice(VALUES)
         )
 
-    def nested(self, value: Any) -> Any:
-        """Return the value deep inside of something."""
-        for _ in range(self.chance.choice([1, 10, 300])):
-            value = [value] if self.chance.random() < 0.5 else {"title": value}
+    def nest(self, value: Any) -> Any:
+        """Return the value nested in arrays and objects."""
+        for _ in range(self.rng.choice([1, 10, 300])):
+            value = [value] if self.rng.random() < 0.5 else {"title": value}
         return value
 
     def text(self) -> str:
-        """Return some text that somebody once forgot."""
-        if self.chance.random() < 0.3:
+        """Return text that often causes errors."""
+        if self.rng.random() < 0.3:
             return "".join(
-                chr(self.chance.randrange(sys_max))
-                for sys_max in [0x250, 0x3000, 0x110000]
+                chr(self.rng.randrange(limit))
+                for limit in [0x250, 0x3000, 0x110000]
                 for _ in range(3)
             )
-        return "".join(self.chance.choices(TEXTS, k=self.chance.choice([1, 1, 1, 2])))
+        return "".join(self.rng.choices(TEXTS, k=self.rng.choice([1, 1, 1, 2])))
 
-    def spoilt_bytes(self, data: bytes) -> bytes:
-        """Return the bytes with some lost, doubled, turned or added."""
-        start = self.chance.randint(0, len(data))
-        end = min(len(data), start + self.chance.choice([1, 1, 4, 40]))
-        middle = self.chance.choice(
+    def corrupt_bytes(self, data: bytes) -> bytes:
+        """Return the bytes with some removed, repeated, flipped or added."""
+        start = self.rng.randint(0, len(data))
+        end = min(len(data), start + self.rng.choice([1, 1, 4, 40]))
+        middle = self.rng.choice(
             [
                 b"",
                 data[start:end] * 2,
-                bytes(byte ^ 1 << self.chance.randrange(8) for byte in data[start:end]),
-                self.chance.randbytes(4),
+                bytes(byte ^ 1 << self.rng.randrange(8) for byte in data[start:end]),
+                self.rng.randbytes(4),
                 self.text().encode(errors="surrogatepass"),
             ]
         )
         return data[:start] + middle + data[end:]
 
-    def escaped(self, text: str) -> bytes:
-        """Return the text for a URL: mostly escaped, else as raw as a request line can bear."""
+    def escape(self, text: str) -> bytes:
+        """Return the text for a URL: usually escaped, otherwise as raw as a request line allows."""
         data = text.encode(errors="surrogatepass")
-        if self.chance.random() < 0.9:
+        if self.rng.random() < 0.9:
             return quote_from_bytes(data, safe="").encode()
         return bytes(byte for byte in data if byte > 32 and byte not in b"#\x7f")[:2000]
 
     @staticmethod
-    def line(text: str) -> str:
-        """Return the text as a header can bear it: UTF-8 bytes, read as latin-1, in one line."""
+    def header_value(text: str) -> str:
+        """Return the text as a valid header value: UTF-8 bytes, decoded as latin-1, on one line."""
         data = text.encode(errors="surrogatepass")
         return (
             bytes(byte for byte in data if byte >= 32 and byte != 127)[:2000]
@@ -288,38 +286,40 @@ class Mutator:
         )
 
 
-def examples_of(name: str, grant: dict[str, Any], cookie: str, movie: int) -> list[Draft]:
-    """Return requests that are right."""
-    bearer = {"Authorization": f"Bearer {grant['accessToken']}"}
-    held = {"Cookie": f"refreshToken={cookie}", "Origin": "http://localhost:3000"}
-    typed = {"Content-Type": "application/json"}
+def valid_requests(name: str, signup: dict[str, Any], cookie: str, movie: int) -> list[Draft]:
+    """Return valid requests of a user."""
+    bearer = {"Authorization": f"Bearer {signup['accessToken']}"}
+    cookies = {"Cookie": f"refreshToken={cookie}", "Origin": "http://localhost:3000"}
+    json_type = {"Content-Type": "application/json"}
     edit = {"title": "Aliens", "year": "1986", "imageUrl": "https://example.com/a.jpg"}
     email = f"{name}@example.com"
 
-    def sending(method: str, path: str, body: dict[str, Any], **headers: str) -> Draft:
-        return Draft(method, path.encode(), {**typed, **headers}, json.dumps(body).encode())
+    def json_request(method: str, path: str, body: dict[str, Any], **headers: str) -> Draft:
+        return Draft(method, path.encode(), {**json_type, **headers}, json.dumps(body).encode())
 
     return [
-        sending(
+        json_request(
             "POST", "/auth/signup", {"name": name, "email": f"new-{email}", "password": PASSWORD}
         ),
-        sending("POST", "/auth/login", {"email": email, "password": PASSWORD, "remember": True}),
-        Draft("POST", b"/auth/refresh", held),
-        Draft("POST", b"/auth/logout?scope=others", {**bearer, **held}),
+        json_request(
+            "POST", "/auth/login", {"email": email, "password": PASSWORD, "remember": True}
+        ),
+        Draft("POST", b"/auth/refresh", cookies),
+        Draft("POST", b"/auth/logout?scope=others", {**bearer, **cookies}),
         Draft("GET", b"/me", bearer),
         Draft("GET", b"/movies", bearer),
         Draft("GET", b"/movies?page=1&limit=20&search=alien&year=1979&sort=-title,year", bearer),
         Draft("GET", b"/movies?yearFrom=1970&yearTo=1999&cursor=", bearer),
         Draft("GET", b"/movies/%d" % movie, {**bearer, "If-None-Match": '"7"'}),
-        sending("POST", "/movies", edit, **bearer),
-        sending("PUT", f"/movies/{movie}", edit, **bearer),
-        sending("PATCH", f"/movies/{movie}", {"title": "x"}, **bearer, **{"If-Match": '"1"'}),
+        json_request("POST", "/movies", edit, **bearer),
+        json_request("PUT", f"/movies/{movie}", edit, **bearer),
+        json_request("PATCH", f"/movies/{movie}", {"title": "x"}, **bearer, **{"If-Match": '"1"'}),
         Draft("DELETE", b"/movies/%d" % (movie + 1), {**bearer, "If-Match": "*"}),
         Draft("GET", b"/movies/export?format=csv", bearer),
-        Draft("POST", b"/movies/import?onDuplicate=skip", bearer, FILM_TABLE),
-        Draft("POST", b"/movies/import?dryRun=true", bearer, b"[%b,\n%b]" % (FILM, FILM)),
-        Draft("POST", b"/movies/import", bearer, FILM + b"\n" + FILM),
-        Draft("POST", b"/movies/import", {**bearer, **FORM}, FILM_FORM),
+        Draft("POST", b"/movies/import?onDuplicate=skip", bearer, MOVIE_CSV),
+        Draft("POST", b"/movies/import?dryRun=true", bearer, b"[%b,\n%b]" % (MOVIE, MOVIE)),
+        Draft("POST", b"/movies/import", bearer, MOVIE + b"\n" + MOVIE),
+        Draft("POST", b"/movies/import", {**bearer, **FORM}, MOVIE_FORM),
         Draft("GET", b"/health", {}),
         Draft("GET", b"/ready", {}),
         Draft("GET", b"/docs", {}),
@@ -331,34 +331,34 @@ def examples_of(name: str, grant: dict[str, Any], cookie: str, movie: int) -> li
     ]
 
 
-def examples_of_a_new_life(post: Callable[..., Any], number: int) -> list[Draft]:
-    """Return requests that are right for somebody who is new: mutations end sessions and lose cookies."""
+def new_user_requests(post: Callable[..., Any], number: int) -> list[Draft]:
+    """Sign up a user and return valid requests; mutations end sessions and lose cookies."""
     name = f"person{number}"
     signed_up = post(
         "/auth/signup", {"name": name, "email": f"{name}@example.com", "password": PASSWORD}, None
     )
-    grant = signed_up.json
+    signup = signed_up.json
     cookie = signed_up.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
     movie, _ = (
-        post("/movies", {"title": title}, grant["accessToken"]).json["id"]
+        post("/movies", {"title": title}, signup["accessToken"]).json["id"]
         for title in ("Alien", "Solaris")
     )
-    return examples_of(name, grant, cookie, movie)
+    return valid_requests(name, signup, cookie, movie)
 
 
 @pytest.fixture
-def _counts_stay_true(database):
-    """After the storm each person's count is that of their movies."""
+def _check_movie_counts(database):
+    """A check that each user's movie count is still correct."""
     yield
     counted = "select count(*) from movies where owner_id = users.id"
     assert database.execute(f"select email from users where movie_count <> ({counted})") == []
 
 
-@pytest.mark.usefixtures("_counts_stay_true")
-def test_answers_whatever_is_sent(app, caplog):
+@pytest.mark.usefixtures("_check_movie_counts")
+def test_mutated_requests_get_documented_responses(app, caplog):
     caplog.set_level(
         logging.ERROR, "movies_api"
-    )  # thousands of lines about requests would bury the one that matters
+    )  # thousands of request logs would hide the relevant one
     client = app.test_client(use_cookies=False)
     mutator = Mutator(random.Random(SEED))
 
@@ -367,19 +367,19 @@ def test_answers_whatever_is_sent(app, caplog):
             path, json=body, headers={"Authorization": f"Bearer {token}"} if token else {}
         )
 
-    for number in range(IN_PROCESS):
-        if number % A_LIFE == 0:
-            drafts = mutator.drafts(examples_of_a_new_life(post, number))
+    for number in range(REQUESTS):
+        if number % REQUESTS_PER_USER == 0:
+            drafts = mutator.drafts(new_user_requests(post, number))
         draft = next(drafts)
         try:
             response = client.open(data=draft.body, environ_overrides=draft.environ())
             assert response.status_code < 500
-        except Exception as fault:  # noqa: BLE001  whatever it is, the seed comes with it
-            pytest.fail(f"FUZZ_SEED={SEED}, request {number}: {draft}\n{fault!r}")
+        except Exception as error:  # noqa: BLE001  report the seed with any error
+            pytest.fail(f"FUZZ_SEED={SEED}, request {number}: {draft}\n{error!r}")
 
 
-def answer_to(service, data: bytes) -> tuple[int, http.client.HTTPMessage, bytes] | None:
-    """Send bytes on a connection of their own; return the answer, or None when there was none."""
+def send_bytes(service, data: bytes) -> tuple[int, http.client.HTTPMessage, bytes] | None:
+    """Send bytes on a new connection; return the response, or None if there is none."""
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(data)
@@ -394,34 +394,32 @@ def answer_to(service, data: bytes) -> tuple[int, http.client.HTTPMessage, bytes
             return None
 
 
-@pytest.mark.usefixtures("_counts_stay_true")
-def test_the_running_service_answers_whatever_is_sent(service):
+@pytest.mark.usefixtures("_check_movie_counts")
+def test_mutated_requests_over_http_get_documented_responses(service):
     mutator = Mutator(random.Random(SEED))
     drafts = mutator.drafts(
-        examples_of_a_new_life(
-            lambda path, body, token: service.request("POST", path, body, token), 0
-        )
+        new_user_requests(lambda path, body, token: service.request("POST", path, body, token), 0)
     )
     before = service.request("GET", "/health")
 
-    for number in range(ON_THE_WIRE):
+    for number in range(HTTP_REQUESTS):
         data = next(drafts).wire()
-        is_spoilt = number % 4 == 0
-        if is_spoilt:
-            data = mutator.spoilt_bytes(data[:200]) + data[200:]
-        answer = answer_to(service, data)
-        about = f"FUZZ_SEED={SEED}, request {number}: {data!r}\n{answer}"
-        # what is no request gets no answer, or the HTTP server's own
-        assert answer or is_spoilt, about
-        if answer:
-            status, headers, body = answer
-            assert status < 500, about
+        is_corrupt = number % 4 == 0
+        if is_corrupt:
+            data = mutator.corrupt_bytes(data[:200]) + data[200:]
+        response = send_bytes(service, data)
+        context = f"FUZZ_SEED={SEED}, request {number}: {data!r}\n{response}"
+        # an invalid request gets no response, or one from the HTTP server
+        assert response or is_corrupt, context
+        if response:
+            status, headers, body = response
+            assert status < 500, context
             assert (
                 status < 400
                 or "X-Request-ID" not in headers
                 or not body
                 or "error" in json.loads(body)
-            ), about
+            ), context
 
     assert before.status == service.request("GET", "/health").status == 200
     assert "Traceback" not in service.log

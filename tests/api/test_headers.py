@@ -1,4 +1,4 @@
-"""Headers of every answer: CORS, the request id, and what keeps browsers from harm."""
+"""Headers of every response: CORS, request ID and browser security."""
 
 from unittest.mock import patch
 
@@ -9,19 +9,19 @@ from movies_api.api.errors import abort_rate_limited
 
 from ..conftest import app_for, config_for
 
-OURS = "http://localhost:3000"
+FRONTEND = "http://localhost:3000"
 READABLE = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
 
-# What ends a request by 429, 500 or 503
-FAULTS = {
+# Errors that make a request return 429, 500 or 503
+ERRORS = {
     "429": lambda *_: abort_rate_limited(7),
-    "500": RuntimeError("a fault of ours"),
-    "503": OperationalError("SELECT", {}, OSError("the database is away")),
+    "500": RuntimeError("an internal error"),
+    "503": OperationalError("SELECT", {}, OSError("the database is unavailable")),
 }
 
 
-def ask(client, kind, **headers):
-    """Make a request that is answered in one of several ways."""
+def send(client, kind, **headers):
+    """Send a request that returns the given status."""
     path, method = {
         "200": ("/health", "GET"),
         "401": ("/movies", "GET"),
@@ -31,31 +31,31 @@ def ask(client, kind, **headers):
         "413": ("/auth/login", "POST"),
         "415": ("/auth/login", "POST"),
         "304": ("/health", "GET"),
-        **dict.fromkeys(FAULTS, ("/auth/password-reset/confirm", "POST")),
+        **dict.fromkeys(ERRORS, ("/auth/password-reset/confirm", "POST")),
     }[kind]
     if kind == "304":
         headers["If-None-Match"] = client.get(path).headers["ETag"]
     reset = {"json": {"token": "x", "newPassword": "correct horse battery"}}
     body = {
-        **dict.fromkeys(FAULTS, reset),
+        **dict.fromkeys(ERRORS, reset),
         "400": {"json": {}},
         "413": {"data": "x" * 10**6, "content_type": "application/json"},
         "415": {"data": "x", "content_type": "text/plain"},
     }
-    with patch("movies_api.account.views.hit", side_effect=FAULTS.get(kind)):
+    with patch("movies_api.account.views.hit", side_effect=ERRORS.get(kind)):
         response = client.open(path, method=method, headers=headers, **body.get(kind, {}))
     assert response.status_code == int(kind)
     return response
 
 
-KINDS = ["200", "304", "400", "401", "404", "405", "413", "415", *FAULTS]
+KINDS = ["200", "304", "400", "401", "404", "405", "413", "415", *ERRORS]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_of_ours_may_read_every_answer(client, kind):
-    headers = ask(client, kind, Origin=OURS).headers
+def test_allowed_origin_can_read_every_response(client, kind):
+    headers = send(client, kind, Origin=FRONTEND).headers
 
-    assert headers["Access-Control-Allow-Origin"] == OURS
+    assert headers["Access-Control-Allow-Origin"] == FRONTEND
     assert headers["Access-Control-Allow-Credentials"] == "true"
     assert {
         name.strip() for name in headers["Access-Control-Expose-Headers"].split(",")
@@ -72,10 +72,10 @@ def test_a_page_of_ours_may_read_every_answer(client, kind):
         "http://localhost:30000",
     ],
 )
-def test_a_page_of_somebody_else_may_read_none(client, kind, origin):
-    assert ask(client, kind, Origin=origin).headers.get("Access-Control-Allow-Origin") in (
+def test_other_origin_cannot_read_any_response(client, kind, origin):
+    assert send(client, kind, Origin=origin).headers.get("Access-Control-Allow-Origin") in (
         None,
-        OURS,
+        FRONTEND,
     )
 
 
@@ -88,16 +88,16 @@ def test_a_page_of_somebody_else_may_read_none(client, kind, origin):
         ("POST", "/auth/refresh"),
     ],
 )
-def test_a_page_of_ours_may_ask_beforehand(client, method, path):
+def test_preflight_from_allowed_origin_succeeds(client, method, path):
     wanted = {
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "authorization,content-type,if-match",
     }
 
-    response = client.options(path, headers={"Origin": OURS, **wanted})
+    response = client.options(path, headers={"Origin": FRONTEND, **wanted})
 
     assert response.status_code in (200, 204)
-    assert response.headers["Access-Control-Allow-Origin"] == OURS
+    assert response.headers["Access-Control-Allow-Origin"] == FRONTEND
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
     assert method in response.headers["Access-Control-Allow-Methods"]
     assert (
@@ -107,7 +107,7 @@ def test_a_page_of_ours_may_ask_beforehand(client, method, path):
     assert int(response.headers["Access-Control-Max-Age"]) >= 600
 
 
-def test_a_page_of_somebody_else_is_rejected_beforehand(client):
+def test_preflight_from_other_origin_is_rejected(client):
     wanted = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
 
     assert (
@@ -116,7 +116,7 @@ def test_a_page_of_somebody_else_is_rejected_beforehand(client):
     )
 
 
-def test_several_origins_may_be_allowed(app, database, tmp_path):
+def test_cors_allows_several_configured_origins(app, database, tmp_path):
     both = ["https://one.example", "https://two.example:8443"]
     client = app_for(config_for(database.url, tmp_path, CORS_ORIGIN=",".join(both))).test_client()
 
@@ -125,7 +125,8 @@ def test_several_origins_may_be_allowed(app, database, tmp_path):
         assert response.headers["Access-Control-Allow-Origin"] == origin
         assert "Origin" in response.headers["Vary"]
     assert (
-        "Access-Control-Allow-Origin" not in client.get("/health", headers={"Origin": OURS}).headers
+        "Access-Control-Allow-Origin"
+        not in client.get("/health", headers={"Origin": FRONTEND}).headers
     )
 
 
@@ -169,27 +170,27 @@ def test_a_page_of_the_service_itself_may_use_the_cookie(make_app, base):
     assert response.json["error"]["code"] == "MISSING_TOKEN"
 
 
-@pytest.mark.parametrize("given", ["abc", "req-1.2_3", "0" * 32, "x" * 64])
+@pytest.mark.parametrize("sent", ["abc", "req-1.2_3", "0" * 32, "x" * 64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_callers_request_id_comes_back(client, kind, given):
-    assert ask(client, kind, **{"X-Request-ID": given}).headers["X-Request-ID"] == given
+def test_valid_request_id_is_returned(client, kind, sent):
+    assert send(client, kind, **{"X-Request-ID": sent}).headers["X-Request-ID"] == sent
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 1000, "ä", "<script>", '"}', "a\tb", "é" * 10])
-def test_a_request_id_that_is_not_sane_is_replaced(client, given):
-    response = client.get("/health", headers={"X-Request-ID": given})
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 1000, "ä", "<script>", '"}', "a\tb", "é" * 10])
+def test_invalid_request_id_is_replaced(client, sent):
+    response = client.get("/health", headers={"X-Request-ID": sent})
 
-    assert response.headers["X-Request-ID"] not in ("", given)
+    assert response.headers["X-Request-ID"] not in ("", sent)
     assert response.headers["X-Request-ID"].isascii()
 
 
-def test_every_request_has_an_id_of_its_own(client):
+def test_generated_request_ids_are_unique(client):
     assert len({client.get("/health").headers["X-Request-ID"] for _ in range(20)}) == 20
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_answer_can_be_framed_sniffed_or_run(client, kind):
-    headers = ask(client, kind).headers
+def test_every_response_has_security_headers(client, kind):
+    headers = send(client, kind).headers
 
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
@@ -197,7 +198,7 @@ def test_no_answer_can_be_framed_sniffed_or_run(client, kind):
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
-def test_browsers_are_told_to_stay_with_https_only_over_https(client):
+def test_hsts_header_is_sent_only_over_https(client):
     assert "Strict-Transport-Security" not in client.get("/health").headers
     assert (
         "Strict-Transport-Security"
@@ -205,9 +206,9 @@ def test_browsers_are_told_to_stay_with_https_only_over_https(client):
     )
 
 
-@pytest.mark.parametrize(("hops", "is_believed"), [("0", False), ("1", True)])
-def test_only_as_many_proxies_are_believed_as_are_stated(
-    app, database, tmp_path, hops, is_believed
+@pytest.mark.parametrize(("hops", "is_trusted"), [("0", False), ("1", True)])
+def test_forwarded_headers_are_trusted_only_with_proxy_hops(
+    app, database, tmp_path, hops, is_trusted
 ):
     client = app_for(config_for(database.url, tmp_path, PROXY_HOPS=hops)).test_client()
     ann = {"name": "Ann", "email": "ann@example.com", "password": "correct horse battery"}
@@ -219,10 +220,10 @@ def test_only_as_many_proxies_are_believed_as_are_stated(
     )
 
     assert response.status_code == 201
-    assert ("; Secure" in response.headers["Set-Cookie"]) is is_believed
+    assert ("; Secure" in response.headers["Set-Cookie"]) is is_trusted
 
 
-def test_a_forwarded_host_is_never_believed(app, database, tmp_path):
+def test_forwarded_host_is_never_trusted(app, database, tmp_path):
     client = (
         app_for(config_for(database.url, tmp_path, PROXY_HOPS="1")).test_client().sign_up("Alice")
     )

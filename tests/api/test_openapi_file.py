@@ -1,4 +1,4 @@
-"""docs/openapi.yml as a frontend developer takes it: valid, current, with examples that are true."""
+"""docs/openapi.yml is valid and current, and its examples match the service."""
 
 import os
 import subprocess
@@ -13,46 +13,46 @@ from ..servers import CHECKOUT
 
 @pytest.fixture
 def content(client):
-    """The document as it is served."""
+    """The served OpenAPI document."""
     return client.get("/openapi.json").json
 
 
-def test_is_a_valid_document(content):
+def test_openapi_document_is_valid(content):
     schemathesis.openapi.from_dict(content).validate()
 
 
-def test_the_file_is_what_the_command_writes(tmp_path):
+def test_openapi_file_is_current(tmp_path):
     written = tmp_path / "openapi.yml"
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "openapi", str(written)]
     environment = {"PATH": os.environ["PATH"], "INSTANCE_DIR": str(tmp_path)}
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
     )
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert written.read_text() == (CHECKOUT / "docs" / "openapi.yml").read_text(), (
         "run `flask --app wsgi openapi`"
     )
 
 
-def test_every_parameter_is_explained(client):
+def test_every_parameter_has_a_description(client):
     for method, path, operation in client.document.operations():
         for parameter in operation.get("parameters", []):
             assert parameter.get("description"), (method, path, parameter["name"])
 
 
-def test_only_what_changes_a_movie_takes_if_match(client):
-    takes = {
+def test_only_movie_changes_accept_if_match(client):
+    accepting = {
         f"{method} {path}"
         for method, path, operation in client.document.operations()
         if "If-Match" in {parameter["name"] for parameter in operation.get("parameters", [])}
     }
 
-    assert takes == {f"{method} /movies/{{movie_id}}" for method in ("PUT", "PATCH", "DELETE")}
+    assert accepting == {f"{method} /movies/{{movie_id}}" for method in ("PUT", "PATCH", "DELETE")}
 
 
 def request_example(content, method, path):
-    """Compose the example of a body from those of its fields, as Swagger UI shows it."""
+    """Return the example of a request body, built from its fields as Swagger UI does."""
     reference = content["paths"][path][method]["requestBody"]["content"]["application/json"][
         "schema"
     ]["$ref"]
@@ -64,11 +64,11 @@ def request_example(content, method, path):
     }
 
 
-def test_the_examples_of_requests_work_as_they_stand(content, client):
-    client.take(
+def test_request_examples_are_accepted(content, client):
+    client.use_session(
         client.post("/auth/signup", json=request_example(content, "post", "/auth/signup")), 201
     )
-    client.take(
+    client.use_session(
         client.post("/auth/login", json=request_example(content, "post", "/auth/login")), 200
     )
     added = client.post("/movies", json=request_example(content, "post", "/movies"))
@@ -80,14 +80,14 @@ def test_the_examples_of_requests_work_as_they_stand(content, client):
         assert changed.json == {**changed.json, **sent}
 
 
-def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob, clock):
+def test_error_examples_match_responses(content, client, alice, bob, clock):
     own = alice.post("/movies", json={"title": "Alien"}).headers["Location"]
     foreign = bob.post("/movies", json={"title": "Brazil"}).headers["Location"]
     shown = path_of(alice.patch(own, json={"imageUrl": data_url(make_image())}).json["imageUrl"])
-    permitted = path_of(request_upload(alice, make_image())["uploadUrl"])
+    upload_path = path_of(request_upload(alice, make_image())["uploadUrl"])
     signup = {"name": "Alice", "email": alice.user["email"], "password": "correct horse battery"}
     stale = {"If-Match": '"9"'}
-    answers = [
+    responses = [
         alice.get("/movies?colour=red"),
         alice.post("/movies", json=[]),
         alice.post("/movies", data="title=Alien", content_type="text/plain"),
@@ -95,7 +95,7 @@ def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob
         client.get(f"/images/{'0' * 64}"),
         client.get(shown, headers={"Range": "bytes=99999-"}),
         client.put(f"/images/{'0' * 32}?permission=x", data=b"x"),
-        client.put(permitted, data=b"x", content_type="image/gif"),
+        client.put(upload_path, data=b"x", content_type="image/gif"),
         alice.get("/movies/999999"),
         alice.get(foreign),
         alice.patch(own, json={"title": "Aliens"}, headers=stale),
@@ -114,12 +114,12 @@ def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob
         bob.get("/admin/stats"),
     ]
     bob.token = bob.post("/auth/tokens", json={"name": "Backup"}).json["token"]
-    answers.append(bob.post("/auth/tokens", json={"name": "Another"}))
+    responses.append(bob.post("/auth/tokens", json={"name": "Another"}))
     client.refresh_token = "x"
-    answers.append(client.post("/auth/refresh"))
+    responses.append(client.post("/auth/refresh"))
     clock.advance(minutes=16)
-    answers.append(alice.get("/me"))
-    given = [answer.json for answer in answers]
+    responses.append(alice.get("/me"))
+    returned = [response.json for response in responses]
 
     responses = [*content["components"]["responses"].values()]
     for _, _, operation in client.document.operations():
@@ -130,12 +130,12 @@ def test_the_examples_of_errors_are_what_is_answered(content, client, alice, bob
         for media in response.get("content", {}).values()
         for example in media.get("examples", {}).values()
     ]
-    never_given = [example for example in documented if example not in given]
-    assert {example["error"]["code"] for example in never_given} == {
+    never_returned = [example for example in documented if example not in returned]
+    assert {example["error"]["code"] for example in never_returned} == {
         "INTERNAL_ERROR",
         "QUOTA_EXCEEDED",
         "RATE_LIMITED",
         "SERVICE_UNAVAILABLE",
         "SMTP_URL_NOT_SET",
     }
-    assert [answer for answer in given if answer not in documented] == []
+    assert [response for response in returned if response not in documented] == []

@@ -1,4 +1,4 @@
-"""The bench measures what it says: responses with another status would be worthless figures."""
+"""The bench gets the expected statuses; measuring other responses would be worthless."""
 
 import asyncio
 from itertools import islice
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def service():
-    with serve(people=2, each=21, heavy=41) as running:
+    with serve(users=2, each=21, heavy=41) as running:
         yield running
 
 
@@ -22,24 +22,24 @@ def service():
 def test_scenario_gets_the_response_it_expects(service, name):
     status, script = SCENARIOS[name]
 
-    for request in islice(script(service.world(), 0), 3):
-        assert load.ask(service.url, request)[0] == status
+    for request in islice(script(service.accounts(), 0), 3):
+        assert load.fetch(service.url, request)[0] == status
 
 
 @pytest.mark.parametrize("name", crowd.NEIGHBOURS)
 def test_neighbours_reach_the_service(service, name, monkeypatch):
     monkeypatch.setattr(crowd.service, "ROWS", 30)
-    world, seconds = service.world(), 5 if name == "idle" else 0.5
+    accounts, seconds = service.accounts(), 5 if name == "idle" else 0.5
 
-    met = crowd.NEIGHBOURS[name](service.url, world, seconds)
+    met = crowd.NEIGHBOURS[name](service.url, accounts, seconds)
 
     assert met.keys() <= {"200", "201", "503", "connected"}
     assert met or name == "none"
 
 
 def test_crowd_is_timed(service):
-    world = service.world()
-    request = http("GET", "/movies", world.people[0])
+    accounts = service.accounts()
+    request = http("GET", "/movies", accounts.users[0])
 
     [result] = asyncio.run(crowd.time_requests(service.url, [request], 0.3))
 

@@ -1,4 +1,4 @@
-"""The README's client in a real Chromium, on pages of the origins that matter; and the page /docs."""
+"""The README's client and the page /docs in a real Chromium."""
 
 import json
 import socket
@@ -28,8 +28,8 @@ def browser():
 
 
 @pytest.fixture(autouse=True)
-def fresh(browser):
-    """Forget every cookie, and what was seen, before a test."""
+def clear_browser(browser):
+    """Clear cookies, console and requests before each test."""
     browser.clear_cookies()
     browser.open("about:blank")
     browser.console()
@@ -38,7 +38,7 @@ def fresh(browser):
 
 @pytest.fixture(scope="module")
 def port():
-    """3000, whose origin is allowed by default; another port when a developer's own frontend is there."""
+    """Port 3000, whose origin is allowed by default, or a free port if 3000 is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,8 +48,8 @@ def port():
     return 3000
 
 
-def by_name(service):
-    """Return the service as a browser of a developer addresses it: a site is told by its name."""
+def on_localhost(service):
+    """Return the service addressed as localhost: browsers compare sites by host name."""
     return replace(service, url=service.url.replace("127.0.0.1", "localhost"))
 
 
@@ -58,7 +58,7 @@ def running_api(migrated_app, database, port):
     """The real service, which allows the frontend's origin."""
     allowed = {} if port == 3000 else {"CORS_ORIGIN": f"http://localhost:{port}"}
     with gunicorn(database.url, **allowed) as service:
-        yield by_name(service)
+        yield on_localhost(service)
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def api(app, running_api):
     return running_api
 
 
-def frontend(port, found_at, **more):
-    """Return a frontend made of the README's client, which finds the API at that address."""
-    stated, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
-    assert stated in code
-    code = code.replace(stated, f"const API = {json.dumps(found_at)};")
+def frontend(port, api_url, **more):
+    """Return a frontend with the README's client for the API at `api_url`."""
+    default, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
+    assert default in code
+    code = code.replace(default, f"const API = {json.dumps(api_url)};")
     return Frontend(
         port, {"/": ("text/html", PAGE), "/lib/api.js": ("text/javascript", code)}, **more
     )
@@ -79,18 +79,18 @@ def frontend(port, found_at, **more):
 
 @pytest.fixture
 def page(browser, api, port):
-    """The browser, showing a page of the frontend's origin."""
-    with serve(frontend(port, api.url)) as ours:
-        browser.open(ours.url)
+    """The browser on a page of the frontend."""
+    with serve(frontend(port, api.url)) as site:
+        browser.open(site.url)
         yield browser
 
 
 @pytest.fixture
-def seen(api):
-    """A function that returns the statuses the service has logged for a kind of request in this test."""
+def statuses(api):
+    """A function that returns the statuses that this test has logged for a method and path."""
     before = len(api.log)
 
-    def seen(method, path):
+    def statuses(method, path):
         lines = [json.loads(line) for line in api.log[before:].split("\n") if line]
         return [
             line["status"]
@@ -98,10 +98,10 @@ def seen(api):
             if (line.get("method"), line.get("path")) == (method, path)
         ]
 
-    return seen
+    return statuses
 
 
-def test_a_page_does_all_that_a_person_does(page, seen):
+def test_readme_client_covers_login_and_movies(page, statuses):
     user = page.run("return client.signUp(args[0])", ANN)
     assert user["email"] == ANN["email"]
     page.run("await client.logOut()")
@@ -126,11 +126,11 @@ def test_a_page_does_all_that_a_person_does(page, seen):
     page.run("await client.logOut()")
     with pytest.raises(ScriptError, match="You are not logged in"):
         page.run("return client.api('GET', '/me')")
-    assert seen("OPTIONS", path), "the browser asked before it sent PATCH and DELETE"
-    assert seen("POST", "/auth/refresh") == [200, 401]
+    assert statuses("OPTIONS", path), "no preflight request before PATCH and DELETE"
+    assert statuses("POST", "/auth/refresh") == [200, 401]
 
 
-def test_the_cookie_is_out_of_reach_of_scripts(page, api):
+def test_refresh_cookie_is_not_readable_by_scripts(page, api):
     page.run("await client.signUp(args[0])", ANN)
     page.open(f"{api.url}/auth/none")
 
@@ -144,7 +144,7 @@ def test_the_cookie_is_out_of_reach_of_scripts(page, api):
     assert page.run("return document.cookie") == ""
 
 
-def test_a_page_may_read_the_headers_that_matter(page, api):
+def test_response_headers_are_exposed_to_pages(page, api):
     page.run("await client.signUp(args[0])", ANN)
     headers = page.run(
         """
@@ -163,38 +163,39 @@ def test_a_page_may_read_the_headers_that_matter(page, api):
     assert all(headers), headers
 
 
-def test_a_reload_logs_in_again_by_the_cookie(page, seen):
+def test_reload_restores_login_from_cookie(page, statuses):
     user = page.run("return client.signUp(args[0])", ANN)
     page.reload()
 
     assert page.run("return client.api('GET', '/me')")["id"] == user["id"]
-    assert seen("GET", "/me") == [401, 200]
-    assert seen("POST", "/auth/refresh") == [200]
+    assert statuses("GET", "/me") == [401, 200]
+    assert statuses("POST", "/auth/refresh") == [200]
 
 
-def test_calls_that_meet_an_old_token_share_one_refresh(page, seen, clock, make_client):
+def test_concurrent_calls_with_expired_token_share_one_refresh(page, statuses, clock, make_client):
     user = page.run("return client.signUp(args[0])", ANN)
     clock.advance(hours=-1)
     old = make_client().log_in(ANN["email"]).token
-    # The client believes that it got this token from its login
+    # Make the client use this token
     page.run(
         """
         const real = window.fetch;
-        window.fetch = async () => Response.json({ user: {}, accessToken: args[0] });
+        window.fetch = async () => Response.json({ user: args[1], accessToken: args[0] });
         await client.logIn({});
         window.fetch = real;
         """,
         old,
+        user,
     )
 
-    answers = page.run("return Promise.all([1, 2, 3].map(() => client.api('GET', '/me')))")
+    responses = page.run("return Promise.all([1, 2, 3].map(() => client.api('GET', '/me')))")
 
-    assert [answer["id"] for answer in answers] == [user["id"]] * 3
-    assert sorted(seen("GET", "/me")) == [200, 200, 200, 401, 401, 401]
-    assert seen("POST", "/auth/refresh") == [200]
+    assert [response["id"] for response in responses] == [user["id"]] * 3
+    assert sorted(statuses("GET", "/me")) == [200, 200, 200, 401, 401, 401]
+    assert statuses("POST", "/auth/refresh") == [200]
 
 
-def test_an_error_has_a_message_for_the_person(page):
+def test_client_error_has_readable_message(page):
     page.run("await client.signUp(args[0])", ANN)
 
     error = page.run(
@@ -210,9 +211,9 @@ def test_an_error_has_a_message_for_the_person(page):
     }
 
 
-def test_a_page_of_an_origin_that_is_not_allowed_gets_nothing(browser, api, database):
-    with serve(frontend(free_port(), api.url)) as theirs:
-        browser.open(theirs.url)
+def test_page_of_disallowed_origin_is_blocked(browser, api, database):
+    with serve(frontend(free_port(), api.url)) as site:
+        browser.open(site.url)
 
         with pytest.raises(ScriptError, match="Failed to fetch"):
             browser.run("await client.signUp(args[0])", ANN)
@@ -221,11 +222,11 @@ def test_a_page_of_an_origin_that_is_not_allowed_gets_nothing(browser, api, data
     assert database.execute("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_a_page_of_another_site_is_allowed_but_keeps_no_cookie(browser, app, database, port):
+def test_cross_site_page_is_allowed_without_cookie(browser, app, database, port):
     other = f"http://127.0.0.1:{port}"
     with (
         gunicorn(database.url, workers=1, CORS_ORIGIN=other) as service,
-        serve(frontend(port, by_name(service).url)),
+        serve(frontend(port, on_localhost(service).url)),
     ):
         browser.open(other)
 
@@ -251,7 +252,7 @@ def test_rewrites_make_the_cookie_first_party(browser, app, database, port):
         assert '"OPTIONS"' not in service.log
 
 
-def test_the_docs_page_shows_every_operation_and_asks_no_other_host(browser, api):
+def test_docs_page_shows_all_operations_without_external_requests(browser, api):
     browser.open(f"{api.url}/docs")
     shown = browser.run(
         UNTIL + "await until(() => document.querySelector('.opblock'));"
@@ -276,7 +277,7 @@ def test_the_docs_page_shows_every_operation_and_asks_no_other_host(browser, api
     assert browser.console() == []
 
 
-def test_who_logs_in_on_the_docs_page_is_authorised(browser, api):
+def test_docs_page_is_authorized_after_login(browser, api):
     api.request("POST", "/auth/signup", ANN)
     browser.open(f"{api.url}/docs")
     status = browser.run(

@@ -1,4 +1,4 @@
-"""Settings: read in one place, every fault told at once."""
+"""Settings: read in one place, all errors reported together."""
 
 import re
 import subprocess
@@ -20,18 +20,18 @@ def read(tmp_path):
 
 
 @pytest.fixture
-def faults(read):
+def errors(read):
     """A function that returns the lines of the error that the given variables raise."""
 
-    def faults(**variables):
+    def errors(**variables):
         with pytest.raises(ConfigError) as raised:
             read(**variables)
         return str(raised.value).splitlines()
 
-    return faults
+    return errors
 
 
-def test_nothing_set_is_embedded_mode(read, tmp_path):
+def test_default_is_embedded_mode(read, tmp_path):
     config = read()
 
     assert config.is_embedded
@@ -41,7 +41,7 @@ def test_nothing_set_is_embedded_mode(read, tmp_path):
     assert config.cookie_samesite == "Strict"
 
 
-def test_passwords_cost_what_owasp_asks(read):
+def test_default_argon2_settings_follow_owasp(read):
     config = read()
 
     assert (config.argon2_memory_kib, config.argon2_time_cost, config.argon2_parallelism) == (
@@ -51,23 +51,23 @@ def test_passwords_cost_what_owasp_asks(read):
     )
 
 
-def test_a_secret_is_made_once_and_kept_to_oneself(read, tmp_path):
+def test_secret_key_is_generated_once_with_mode_0600(read, tmp_path):
     [secret] = read().secret_keys
 
-    [kept] = [path for path in tmp_path.iterdir() if path.is_file()]
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert kept.read_text().strip() == secret
+    [stored] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert stored.stat().st_mode & 0o777 == 0o600
+    assert stored.read_text().strip() == secret
     assert len(secret) >= 32
     assert read().secret_keys == (secret,)
 
 
-def test_a_secret_that_is_given_is_not_written_down(read, tmp_path):
+def test_configured_secret_key_is_not_written(read, tmp_path):
     assert read(SECRET_KEY=SECRET_KEY).secret_keys == (SECRET_KEY,)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_needs_a_secret(faults):
-    lines = faults(DATABASE_URL=SERVER)
+def test_postgresql_requires_secret_key(errors):
+    lines = errors(DATABASE_URL=SERVER)
 
     assert [line for line in lines if "SECRET_KEY" in line]
     assert "s3cr3t-pw" not in "\n".join(lines)
@@ -77,15 +77,15 @@ def test_a_server_needs_a_secret(faults):
     "key",
     ["short", "x" * 64, "changeme" * 8, "abc" * 20, f"{SECRET_KEY},short", f"{SECRET_KEY},", ","],
 )
-def test_a_weak_secret_is_rejected_and_not_shown(faults, key):
-    lines = faults(DATABASE_URL=SERVER, SECRET_KEY=key)
+def test_weak_secret_key_is_rejected_and_not_shown(errors, key):
+    lines = errors(DATABASE_URL=SERVER, SECRET_KEY=key)
 
     assert [line for line in lines if "SECRET_KEY" in line]
     assert SECRET_KEY not in "\n".join(lines)
     assert key not in "\n".join(lines) or len(key) < 3
 
 
-def test_keys_are_a_list_newest_first(read):
+def test_secret_key_accepts_a_list(read):
     older = "older-0f3c9b1d7e5a4286b8d2c6f4a1e09753"
 
     assert read(DATABASE_URL=SERVER, SECRET_KEY=f"{SECRET_KEY}, {older}").secret_keys == (
@@ -95,7 +95,7 @@ def test_keys_are_a_list_newest_first(read):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_a_url_of_any_platform_names_its_driver(read, scheme):
+def test_database_url_scheme_is_normalized(read, scheme):
     url = SERVER.replace("postgresql", scheme)
 
     assert read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY).database_url == SERVER.replace(
@@ -107,8 +107,8 @@ def test_a_url_of_any_platform_names_its_driver(read, scheme):
     "url",
     ["nonsense", "mysql://ann:s3cr3t-pw@db/movies", "://", "postgresql//ann:s3cr3t-pw@db/movies", "postgresql://ann:s3cr3t-pw@db:99999/movies", "postgresql://ann:s3cr3t-pw@db:x/movies", "sqlite://", "sqlite:///file::memory:?uri=true", "sqlite:////nowhere/to/be/found.db"],
 )  # fmt: skip
-def test_a_url_of_another_kind_is_rejected_and_not_shown(faults, url):
-    lines = faults(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
+def test_unsupported_database_url_is_rejected_and_not_shown(errors, url):
+    lines = errors(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
 
     assert [line for line in lines if "DATABASE_URL" in line]
     assert "s3cr3t-pw" not in "\n".join(lines)
@@ -119,16 +119,16 @@ def test_a_url_of_another_kind_is_rejected_and_not_shown(faults, url):
     ["p@ss-w0rd", "p@ss/w0rd", "p/ss-w0rd", "p#ss-w0rd", "p?ss-w0rd", "p?s=s@w0rd", "p[ss-w0rd", "12/w0rd", "p%ss-w0rd", "w0rd%", "p:@ss-w0rd", "@w0rd"],
 )  # fmt: skip
 @pytest.mark.parametrize("end", ["", ":5432", "/movies", ":5432/movies?sslmode=require"])
-def test_a_password_with_an_unescaped_character_is_rejected_and_not_shown(faults, password, end):
-    [_, line] = faults(DATABASE_URL=f"postgres://ann:{password}@db{end}", SECRET_KEY=SECRET_KEY)
+def test_unescaped_database_password_is_rejected_and_not_shown(errors, password, end):
+    [_, line] = errors(DATABASE_URL=f"postgres://ann:{password}@db{end}", SECRET_KEY=SECRET_KEY)
 
     assert line.startswith("DATABASE_URL=(not shown): percent-encode")
     assert "w0rd" not in line
     assert "ss-" not in line
 
 
-def test_a_user_with_an_unescaped_character_is_rejected(faults):
-    [_, line] = faults(DATABASE_URL="postgres://a/nn:secret@db/movies", SECRET_KEY=SECRET_KEY)
+def test_unescaped_database_user_is_rejected(errors):
+    [_, line] = errors(DATABASE_URL="postgres://a/nn:secret@db/movies", SECRET_KEY=SECRET_KEY)
 
     assert "percent-encode" in line
     assert "secret" not in line
@@ -153,14 +153,14 @@ def test_a_user_with_an_unescaped_character_is_rejected(faults):
         "postgresql://ann:secret@db/movies?options=-csearch_path%3Dmovies&application_name=movies@web",
     ],
 )
-def test_a_valid_url_is_taken(read, url):
+def test_valid_database_url_is_accepted(read, url):
     config = read(DATABASE_URL=url, SECRET_KEY=SECRET_KEY)
 
     assert config.database_url == url.replace("postgresql", "postgresql+psycopg2", 1)
 
 
 @pytest.mark.parametrize("name", ["a@b#c%d.db", "[movies].db"])
-def test_the_path_of_an_sqlite_file_is_taken_as_it_is(read, tmp_path, name):
+def test_special_characters_in_sqlite_path_are_accepted(read, tmp_path, name):
     assert read(DATABASE_URL=f"sqlite:///{tmp_path}/{name}").is_embedded
 
 
@@ -247,8 +247,8 @@ def test_a_frontend_may_have_a_path(read):
         ("MAIL_FROM", "ann@example.com, bob@example.com"),
     ],
 )
-def test_a_fault_names_variable_value_and_cure(faults, variable, value):
-    [line] = [line for line in faults(**{variable: value}) if variable in line]
+def test_config_error_names_variable_value_and_fix(errors, variable, value):
+    [line] = [line for line in errors(**{variable: value}) if variable in line]
 
     assert value.rpartition(",")[2] in line
     assert re.search(r"\b(must|list)\b", line, re.IGNORECASE)
@@ -259,43 +259,43 @@ def test_a_fault_names_variable_value_and_cure(faults, variable, value):
     "url",
     ["nonsense", "http://ann:s3cr3t-pw@host", "{}://", "{}://ann:s3cr3t-pw@host:x", "{}://ann:s3cr3t-pw@host:0", "{}://ann:s3cr3t-pw/@host"],
 )  # fmt: skip
-def test_a_server_that_cannot_be_meant_is_rejected_and_not_shown(faults, variable, url):
-    lines = faults(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
+def test_malformed_server_url_is_rejected_and_not_shown(errors, variable, url):
+    lines = errors(**{variable: url.format(variable[:-4].lower()), "FRONTEND_URL": "http://x"})
 
     [line] = [line for line in lines if variable in line]
     assert "must be a URL" in line
     assert "s3cr3t-pw" not in line
 
 
-def test_a_server_that_cannot_be_read_needs_a_secret_too(faults):
-    lines = faults(DATABASE_URL="mysql://ann@db/movies")
+def test_invalid_database_url_requires_secret_key_too(errors):
+    lines = errors(DATABASE_URL="mysql://ann@db/movies")
 
     assert [line for line in lines if line.startswith("DATABASE_URL=")]
     assert [line for line in lines if line.startswith("SECRET_KEY is missing")]
 
 
 @pytest.mark.parametrize("key", ["", SECRET_KEY])
-def test_a_folder_that_cannot_be_written_to_is_rejected(faults, tmp_path, key):
+def test_unwritable_instance_dir_is_rejected(errors, tmp_path, key):
     (tmp_path / "file").write_text("in the way")
 
-    [line] = faults(INSTANCE_DIR=str(tmp_path / "file"), SECRET_KEY=key)[1:]
+    [line] = errors(INSTANCE_DIR=str(tmp_path / "file"), SECRET_KEY=key)[1:]
 
     assert line.startswith(f"INSTANCE_DIR='{tmp_path}/file': must be a writable directory")
 
 
 @pytest.mark.parametrize("variable", ["S3_REGION", "S3_ENDPOINT_URL"])
-def test_what_is_said_of_no_bucket_is_rejected(faults, variable):
-    assert [line for line in faults(**{variable: "https://x"}) if line.startswith("S3_BUCKET")]
+def test_s3_settings_require_bucket(errors, variable):
+    assert [line for line in errors(**{variable: "https://x"}) if line.startswith("S3_BUCKET")]
 
 
-def test_who_can_mail_says_where_the_frontend_is(faults, read):
-    assert [line for line in faults(SMTP_URL="smtp://host") if "FRONTEND_URL" in line]
+def test_smtp_url_requires_frontend_url(errors, read):
+    assert [line for line in errors(SMTP_URL="smtp://host") if "FRONTEND_URL" in line]
     assert read(SMTP_URL="smtp://host", FRONTEND_URL="https://app.example.com").smtp_url
 
 
-def test_all_faults_are_told_at_once(faults):
+def test_all_config_errors_are_reported_together(errors):
     text = "\n".join(
-        faults(
+        errors(
             DATABASE_URL=SERVER, CORS_ORIGIN="*", PROXY_HOPS="x", LOG_LEVEL="y", COOKIE_SAMESITE="z"
         )
     )
@@ -304,30 +304,30 @@ def test_all_faults_are_told_at_once(faults):
         assert variable in text
 
 
-def test_a_variable_that_is_empty_is_not_set(read):
+def test_empty_variable_equals_unset(read):
     assert read(PROXY_HOPS="", CORS_ORIGIN=" ", DATABASE_URL="").is_embedded
 
 
-def test_an_origin_is_written_as_browsers_send_it(read):
+def test_cors_origin_is_normalized(read):
     config = read(CORS_ORIGIN="https://App.Example.com/, http://localhost:3000")
 
     assert config.cors_origins == ("https://app.example.com", "http://localhost:3000")
 
 
-def test_shows_no_secret_when_printed(read):
+def test_config_repr_hides_secrets(read):
     config = read(DATABASE_URL=SERVER, SECRET_KEY=SECRET_KEY)
 
     assert SECRET_KEY not in repr(config)
     assert "s3cr3t-pw" not in repr(config)
 
 
-def test_cannot_be_changed(read):
+def test_config_is_immutable(read):
     with pytest.raises(AttributeError):
         read().proxy_hops = 2
 
 
 @pytest.mark.parametrize("variable", ["THREADS", "PORT"])
-def test_a_number_of_the_server_is_checked_as_well(variable, tmp_path):
+def test_invalid_gunicorn_setting_is_rejected(variable, tmp_path):
     started = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"],
         cwd=CHECKOUT,
@@ -342,7 +342,7 @@ def test_a_number_of_the_server_is_checked_as_well(variable, tmp_path):
     assert "Traceback" not in started.stderr
 
 
-def test_nothing_else_reads_the_environment():
+def test_only_config_reads_the_environment():
     sources = [path for path in (CHECKOUT / "movies_api").rglob("*.py") if path.name != "config.py"]
 
     assert sources
@@ -350,7 +350,7 @@ def test_nothing_else_reads_the_environment():
 
 
 @pytest.mark.slow
-def test_processes_that_start_together_share_the_secret(tmp_path):
+def test_concurrent_processes_share_the_generated_secret(tmp_path):
     code = "from movies_api.config import Config; print(*Config.from_environ({'INSTANCE_DIR': %r}).secret_keys)"
     command = [sys.executable, "-c", code % str(tmp_path)]
 
@@ -384,13 +384,13 @@ def test_a_secret_can_be_in_a_file(read, tmp_path, variable, value, field):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff", SECRET_KEY.encode()])
-def test_a_secret_of_an_unusable_file_is_rejected(faults, tmp_path, content):
+def test_a_secret_of_an_unusable_file_is_rejected(errors, tmp_path, content):
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
     also = {"SECRET_KEY": SECRET_KEY} if content == SECRET_KEY.encode() else {}
 
-    lines = faults(DATABASE_URL=SERVER, SECRET_KEY_FILE=str(path), **also)
+    lines = errors(DATABASE_URL=SERVER, SECRET_KEY_FILE=str(path), **also)
 
     assert any("SECRET_KEY_FILE" in line for line in lines)
     assert SECRET_KEY not in "\n".join(lines)

@@ -63,7 +63,7 @@ def accepts(tmp_path):
     return check
 
 
-def test_nginx_accepts_its_configuration(accepts, tmp_path):
+def test_nginx_example_is_valid(accepts, tmp_path):
     head = f"error_log {tmp_path}/error.log; pid {tmp_path}/pid; events {{}}"
     is_accepted, message = accepts(
         "nginx.conf",

@@ -1,4 +1,4 @@
-"""README.md and docs/: what they show runs, what they list exists, what is generated is current."""
+"""README.md and docs/: examples run, listed names exist, generated parts are current."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ needs_node = pytest.mark.skipif(
 
 
 def steps_of(page):
-    """Give (command, stated output) of a page: a comment after a command, or a text block."""
+    """Give (command, wanted output) of a page: a comment after a command, or a text block."""
     # zsh does not take comments at its prompt: the tour of the README has none to paste
     output = re.compile(r"```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     text = output.sub(lambda found: re.sub("(?m)^", "# ", found[1].rstrip()) + "\n```", read(page))
@@ -42,19 +42,19 @@ def steps_of(page):
             continue
         for part in re.split(r"\n{2,}", textwrap.dedent(block[3]).strip()):
             lines = part.splitlines()
-            stated = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-            yield "\n".join(line for line in lines if not line.startswith("# ")), "\n".join(stated)
+            wanted = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+            yield "\n".join(line for line in lines if not line.startswith("# ")), "\n".join(wanted)
 
 
-def pattern_of(stated):
-    """Return the pattern of a stated output, in which an ellipsis stands for anything."""
-    return ".*".join(re.escape(part) for part in stated.split("…"))
+def pattern_of(wanted):
+    """Return a regular expression for an expected output; an ellipsis matches anything."""
+    return ".*".join(re.escape(part) for part in wanted.split("…"))
 
 
 def run_shell(commands, service, folder):
     """Run commands in one shell against the service; return the output of each."""
     script = "\nprintf '\\0'\n".join(commands).replace(STATED_URL, service.url[len("http://") :])
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
         capture_output=True,
@@ -62,22 +62,22 @@ def run_shell(commands, service, folder):
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.replace(service.url[len("http://") :], STATED_URL).split("\0")
+    assert result.returncode == 0, result.stderr
+    return result.stdout.replace(service.url[len("http://") :], STATED_URL).split("\0")
 
 
 @pytest.mark.parametrize("page", SHELL_PAGES)
-def test_shell_examples_print_what_they_state(service, tmp_path, page):
+def test_shell_examples_print_expected_output(service, tmp_path, page):
     readme = [] if page == "README.md" else list(steps_of("README.md"))
     steps = list(steps_of(page))
 
     outputs = run_shell([command for command, _ in readme + steps], service, tmp_path)
 
-    for (command, stated), output in zip(steps, outputs[len(readme) :], strict=True):
-        assert re.fullmatch(pattern_of(stated), output.strip()), f"{command}\n{output}"
+    for (command, wanted), output in zip(steps, outputs[len(readme) :], strict=True):
+        assert re.fullmatch(pattern_of(wanted), output.strip()), f"{command}\n{output}"
 
 
-def test_every_example_names_a_language_that_is_tested():
+def test_example_languages_are_tested():
     tested = {"bash", "sh", "js", "python", "json", "env", "ini", "sql", "text"}
 
     assert {each.language for each in examples()} <= tested
@@ -89,13 +89,13 @@ def test_every_example_names_a_language_that_is_tested():
         "// lib/images.js",
         "// lib/share.js",
         "// next.config.js",
-        "// next.config.js, beside the rewrites",
+        "// lib/image-loader.js",
         'import { api, logIn, refresh } from "./lib/api.js";',
     }
 
 
 @pytest.mark.parametrize("example", examples("sh"), ids=str)
-def test_commands_for_terminals_can_be_parsed(example):
+def test_sh_examples_can_be_parsed(example):
     subprocess.run(["bash", "-n", "-c", example.text], check=True, timeout=10)
 
 
@@ -104,7 +104,7 @@ def test_python_examples_can_be_parsed(example):
     ast.parse(example.text)
 
 
-def test_the_recipes_for_a_route_and_a_setting_work(tmp_path):
+def test_route_and_setting_recipes_work(tmp_path):
     for folder in ("movies_api", "migrations"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
     *_, statement, view, setting = [
@@ -141,7 +141,7 @@ print(statuses, title, app.extensions["movies_api"].max_tags)
         "MAX_TAGS": "7",
         "LOG_LEVEL": "ERROR",
     }
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env=environment,
@@ -150,39 +150,39 @@ print(statuses, title, app.extensions["movies_api"].max_tags)
         timeout=60,
         check=False,
     )
-    assert done.stdout.endswith("[404, 401] Alien 7\n"), done.stderr
+    assert result.stdout.endswith("[404, 401] Alien 7\n"), result.stderr
 
 
-def test_the_script_in_python_prints_the_collection(service, tmp_path):
+def test_python_example_prints_the_collection(service, tmp_path):
     token = """curl -s localhost:3001/auth/tokens -H "Authorization: Bearer $TOKEN" \
         -H 'Content-Type: application/json' -d '{"name": "Script"}' """
     commands = [command for command, _ in steps_of("README.md")]
-    answer = json.loads(run_shell([*commands, token], service, tmp_path)[-1])
+    response = json.loads(run_shell([*commands, token], service, tmp_path)[-1])
     (script,) = examples("python", "docs/api.md")
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script.text],
-        env={**os.environ, "API": service.url, "API_TOKEN": answer["token"]},
+        env={**os.environ, "API": service.url, "API_TOKEN": response["token"]},
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     )
 
-    assert done.stdout == "Amélie\t2001\n"
+    assert result.stdout == "Amélie\t2001\n"
 
 
 def node(code, folder):
     """Run a module with node and return what it prints as JSON."""
     (folder / "run.mjs").write_text(code)
-    done = subprocess.run(
+    result = subprocess.run(
         ["node", "run.mjs"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
-# A browser's part of the work: keep the refresh cookie, send it to /auth and nowhere else
+# Emulate a browser: store the refresh cookie and send it to /auth only
 COOKIES = """
 const real = globalThis.fetch;
 let cookie;
@@ -196,7 +196,7 @@ globalThis.fetch = async (url, options) => {
 
 
 @needs_node
-def test_the_client_works_in_node(service, tmp_path):
+def test_client_example_works_in_node(service, tmp_path):
     (tmp_path / "lib").mkdir()
     client = file_example("lib/api.js").replace(f"http://{STATED_URL}", service.url)
     (tmp_path / "lib" / "api.js").write_text(client)
@@ -302,7 +302,7 @@ def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkey
 
 
 @needs_node
-def test_the_settings_page_works_in_node(service, app, tmp_path):
+def test_account_example_works_in_node(service, app, tmp_path):
     (tmp_path / "lib").mkdir()
     for name in ("lib/api.js", "lib/account.js"):
         code = file_example(name).replace(f"http://{STATED_URL}", service.url)
@@ -356,7 +356,7 @@ def test_the_settings_page_works_in_node(service, app, tmp_path):
 
 
 @needs_node
-def test_the_rewrites_keep_the_path_of_the_cookie(tmp_path):
+def test_rewrites_keep_the_cookie_path(tmp_path):
     (tmp_path / "next.config.cjs").write_text(file_example("next.config.js"))
 
     rewrites = node(
@@ -364,20 +364,27 @@ def test_the_rewrites_keep_the_path_of_the_cookie(tmp_path):
         tmp_path,
     )
 
-    assert {rule["source"] for rule in rewrites} >= {"/auth/:path*", "/movies/:path*", "/me/:path*"}
+    assert {rule["source"] for rule in rewrites} == {
+        *("/auth/:path*", "/movies/:path*", "/me/:path*", "/images/:path*"),
+    }
     assert [rule["destination"] for rule in rewrites] == [
         f"http://{STATED_URL}{rule['source']}" for rule in rewrites
     ]
 
 
 @needs_node
-def test_the_client_shows_next_js_where_images_are(tmp_path):
-    code = file_example("next.config.js, beside the rewrites")
-    (tmp_path / "images.mjs").write_text(f"{code}\nconsole.log(JSON.stringify(images));")
+def test_the_image_loader_takes_thumbnails_of_own_images(tmp_path):
+    (tmp_path / "loader.mjs").write_text(file_example("lib/image-loader.js"))
 
-    done = subprocess.run(["node", "images.mjs"], cwd=tmp_path, capture_output=True, check=True)
+    own, other = f"https://api.example.com/images/{'0' * 64}", "https://example.com/alien.jpg"
+    calls = [{"src": src, "width": width} for src in (own, other) for width in (100, 640, 1080)]
+    shown = node(
+        'import load from "./loader.mjs";'
+        f"console.log(JSON.stringify({json.dumps(calls)}.map(load)));",
+        tmp_path,
+    )
 
-    assert json.loads(done.stdout)["remotePatterns"][0]["pathname"] == "/images/**"
+    assert shown == [f"{own}?w=160", f"{own}?w=640", own, other, other, other]
 
 
 @pytest.mark.parametrize("example", examples("json"), ids=str)
@@ -385,14 +392,14 @@ def test_json_examples_can_be_parsed(example):
     json.loads(example.text)
 
 
-def test_the_log_line_shown_has_the_keys_of_a_real_one(alice, lines):
+def test_log_line_example_has_current_keys(alice, lines):
     example, *_ = examples("json", "docs/operations.md")
     alice.get("/movies")
 
     assert lines()[-1].keys() == json.loads(example.text).keys()
 
 
-def test_settings_examples_are_valid_but_for_the_key(tmp_path):
+def test_settings_example_is_valid_except_for_the_key(tmp_path):
     (example,) = examples("env")
     environment = dict(line.split("=", 1) for line in example.text.splitlines())
     environment["INSTANCE_DIR"] = str(tmp_path)
@@ -403,7 +410,7 @@ def test_settings_examples_are_valid_but_for_the_key(tmp_path):
 
 
 @pytest.mark.only_on("postgresql")
-def test_postgresql_accepts_the_statements(database):
+def test_sql_examples_are_valid(database):
     with psycopg2.connect(database.url) as connection:
         cursor = connection.cursor()
         cursor.execute("CREATE ROLE movies")
@@ -413,19 +420,19 @@ def test_postgresql_accepts_the_statements(database):
     connection.close()
 
 
-def test_the_two_commands_of_the_quick_start():
+def test_quick_start_takes_two_commands():
     first = examples("sh", "README.md")[0].text.splitlines()
 
     assert re.fullmatch(r"git clone \S+/movies_api && cd movies_api && make run", first[0])
     assert first[1:] == ["make test"]
 
 
-def test_the_readme_is_short():
+def test_readme_is_short():
     assert len(read("README.md").splitlines()) <= 150
     assert len(read("README.md").encode()) <= 9000
 
 
-def test_the_readme_lists_every_make_target():
+def test_readme_lists_all_make_targets():
     makefile = (CHECKOUT / "Makefile").read_text()
     targets = set(re.findall(r"^\.PHONY: ([a-z]+)", makefile, re.MULTILINE))
 
@@ -435,7 +442,7 @@ def test_the_readme_lists_every_make_target():
     assert set(re.findall(r"(?:`|^|&& |\d )make ([a-z]+)", ALL_TEXT, re.MULTILINE)) <= targets
 
 
-def test_every_flask_command_exists(app):
+def test_documented_flask_commands_exist(app):
     named = set(re.findall(r"flask --app wsgi ([a-z-]+(?: [a-z-]+)?)(?=[ `\n])", ALL_TEXT))
 
     assert len(named) > 6
@@ -449,7 +456,7 @@ def test_every_setting_has_a_description():
     assert [each.variable for each in documented_settings() if not each.text] == []
 
 
-def test_settings_of_the_server_are_documented():
+def test_gunicorn_settings_are_documented():
     server = (CHECKOUT / "gunicorn.conf.py").read_text()
     read_by_server = re.findall(r"environ\.get\([\'\"](\w+)[\'\"]\)(?: or (\d+))", server)
 
@@ -464,39 +471,39 @@ def test_generated_settings_are_current():
     assert page == settings_table(page), advice
 
 
-def test_the_example_of_the_environment_holds_what_compose_needs():
+def test_env_example_contains_compose_variables():
     needed = set(re.findall(r"\$\{([A-Z_]+)", (CHECKOUT / "compose.yaml").read_text()))
 
     assert needed <= set(re.findall(r"^#([A-Z0-9_]+)=", read(".env.example"), re.MULTILINE))
 
 
-def test_the_rate_limits_stated_are_those_there_are():
+def test_documented_rate_limits_are_current():
     section = read("docs/api.md").split("## Rate limits")[1].split("\n## ")[0]
     columns = [re.split(r" *\| *", row) for row in section.splitlines() if row.startswith("| ")][1:]
 
-    def stated(column):
+    def wanted(column):
         cells = [re.match(r"(\d+) per (\d+ )?(hour|minute)", row[column]) for row in columns]
         return sorted((int(cell[1]), cell[3], int(cell[2] or 1)) for cell in cells if cell)
 
-    def there_are(limits):
+    def configured(limits):
         return sorted(
             (item.amount, item.GRANULARITY.name, item.multiples) for item in limits.values()
         )
 
-    assert stated(2) == there_are(PER_NETWORK)
-    assert stated(3) == there_are(PER_ACCOUNT_AND_NETWORK)
-    assert stated(4) == there_are(PER_ACCOUNT)
+    assert wanted(2) == configured(PER_NETWORK)
+    assert wanted(3) == configured(PER_ACCOUNT_AND_NETWORK)
+    assert wanted(4) == configured(PER_ACCOUNT)
 
 
-def test_every_error_is_explained():
+def test_all_error_codes_are_documented():
     rows = re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", read("docs/api.md"), re.MULTILINE)
     codes = {code for _, messages in ERROR_RESPONSES.values() for code in messages} | {
         code for code, _ in CODES.values()
     }
 
-    explained = {code for _, code in rows}
-    assert codes - {"CONFLICT", "NOT_IMPLEMENTED"} <= explained
-    assert explained - codes <= {"QUOTA_EXCEEDED"}
+    documented = {code for _, code in rows}
+    assert codes - {"CONFLICT", "NOT_IMPLEMENTED"} <= documented
+    assert documented - codes <= {"QUOTA_EXCEEDED"}
     assert {int(status) for status, _ in rows} == CODES.keys()
 
 
@@ -511,7 +518,7 @@ def test_every_dependency_has_a_reason():
     assert [name for name in rows if name != "package"] == required
 
 
-def test_the_layout_names_every_module():
+def test_layout_lists_all_modules():
     layout = examples("text", "docs/architecture.md")[0].text
     lines = [line.split(maxsplit=1) for line in layout.splitlines()]
     named = {line[0]: set(re.findall(r"\w+", line[-1])) for line in lines}
@@ -523,7 +530,7 @@ def test_the_layout_names_every_module():
         assert name in named if folder == "movies_api" else path.stem in named[f"{folder}/"], path
 
 
-def test_paths_and_names_in_the_documents_exist():
+def test_documented_paths_and_names_exist():
     for path in re.findall(r"`((?:docs|tests|bench|migrations|movies_api)/[\w./-]+)`", ALL_TEXT):
         assert (CHECKOUT / path).exists(), path
     code = "\n".join(path.read_text() for path in (CHECKOUT / "movies_api").rglob("*.py"))
@@ -538,7 +545,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_links_are_valid(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", read(page))):
         if target.startswith("http"):
             continue
@@ -549,7 +556,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", [*PAGES, ".env.example"])
-def test_documents_are_in_plain_words(page):
+def test_documents_use_plain_language(page):
     words = r"\b(pictures?|anew|refuse[sd]?|whoever|somebody|nobody|away|any more)\b"
 
     assert re.findall(words, read(page), re.IGNORECASE) == []

@@ -14,11 +14,11 @@ from ..helpers import ANN
 
 @pytest.fixture
 def unmigrated(empty_database, tmp_path):
-    """An app whose database is there, and empty."""
+    """An app on an empty database."""
     return app_for(config_for(empty_database.url, tmp_path))
 
 
-def test_the_process_lives(client):
+def test_health_returns_200(client):
     response = client.get("/health")
 
     assert response.status_code == 200
@@ -26,14 +26,14 @@ def test_the_process_lives(client):
     assert client.statements == []
 
 
-def test_the_service_is_ready(client):
+def test_ready_returns_200(client):
     response = client.get("/ready")
 
     assert response.status_code == 200
     assert response.json == {"status": "ok"}
 
 
-def test_a_database_without_tables_is_not_ready_and_says_why(unmigrated):
+def test_unmigrated_database_is_not_ready(unmigrated):
     response = unmigrated.test_client().get("/ready")
 
     assert response.status_code == 503
@@ -41,7 +41,7 @@ def test_a_database_without_tables_is_not_ready_and_says_why(unmigrated):
     assert "igration" in response.json["error"]["message"]
 
 
-def test_becomes_ready_by_migrating(unmigrated):
+def test_migration_makes_the_service_ready(unmigrated):
     client = unmigrated.test_client()
     assert client.get("/ready").status_code == 503
 
@@ -52,7 +52,7 @@ def test_becomes_ready_by_migrating(unmigrated):
 
 @pytest.fixture
 def at_revision(database):
-    """A function that makes the database look as if it were at a revision."""
+    """A function that sets the revision of the database."""
     [(version,)] = database.execute("SELECT version_num FROM alembic_version")
 
     def change(revision):
@@ -62,7 +62,7 @@ def at_revision(database):
     change(version)
 
 
-def test_an_older_database_is_not_ready_and_names_the_command(client, at_revision, monkeypatch):
+def test_outdated_database_is_not_ready_and_names_the_command(client, at_revision, monkeypatch):
     at_revision("0001")
     monkeypatch.setattr("movies_api.health._older_revisions", lambda _: {"0001"})
 
@@ -72,13 +72,13 @@ def test_an_older_database_is_not_ready_and_names_the_command(client, at_revisio
     assert "Run `flask --app wsgi db upgrade`" in response.json["error"]["message"]
 
 
-def test_a_newer_database_is_ready(client, at_revision):
+def test_newer_database_is_ready(client, at_revision):
     at_revision("9999")
 
     assert client.get("/ready").status_code == 200
 
 
-def test_a_revision_table_that_is_empty_is_not_ready(client, database):
+def test_empty_revision_table_is_not_ready(client, database):
     [(version,)] = database.execute("SELECT version_num FROM alembic_version")
     database.execute("DELETE FROM alembic_version")
     try:
@@ -91,7 +91,7 @@ def test_a_revision_table_that_is_empty_is_not_ready(client, database):
 
 @pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("modes", [(0o444, 0o777), (0o444, 0o555), (0o644, 0o555)])
-def test_a_file_that_cannot_be_written_to_is_not_ready(unmigrated, tmp_path, modes):
+def test_read_only_database_file_is_not_ready(unmigrated, tmp_path, modes):
     migrate(unmigrated)
     with unmigrated.app_context():
         db.engine.dispose()
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_written_to_is_not_ready(unmigrated, tmp_path, mod
     file.chmod(modes[0])
     tmp_path.chmod(modes[1])
     user = os.geteuid()
-    if user == 0:  # who may write anywhere
+    if user == 0:  # root ignores file modes
         os.chown(file, 65534, 65534)
         os.chown(tmp_path, 65534, 65534)
         os.seteuid(65534)
@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_written_to_is_not_ready(unmigrated, tmp_path, mod
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_full_disk_is_not_ready(client, monkeypatch):
+def test_full_disk_is_not_ready(client, monkeypatch):
     monkeypatch.setattr("movies_api.health.disk_usage", lambda _: Mock(free=4096))
 
     response = client.get("/ready")
@@ -125,7 +125,7 @@ def test_a_full_disk_is_not_ready(client, monkeypatch):
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_file_that_is_no_database_is_not_ready(unmigrated, tmp_path):
+def test_damaged_database_file_is_not_ready(unmigrated, tmp_path):
     (tmp_path / "empty.db").write_text("This is no database. " * 100)
 
     response = unmigrated.test_client().get("/ready")
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_database_is_not_ready(unmigrated, tmp_path):
 
 
 @pytest.mark.only_on("sqlite")
-def test_another_writer_does_not_delay_readiness(client, database):
+def test_write_lock_does_not_delay_ready(client, database):
     with database.engine.connect() as other:
         other.exec_driver_sql("BEGIN IMMEDIATE")
         started = monotonic()
@@ -147,7 +147,7 @@ def test_another_writer_does_not_delay_readiness(client, database):
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_server_that_takes_no_writes_is_not_ready(database, make_app):
+def test_read_only_server_is_not_ready(database, make_app):
     option = "options=-cdefault_transaction_read_only%3Don"
     app = make_app(DATABASE_URL=f"{database.url}?{option}")
 
@@ -159,7 +159,7 @@ def test_a_server_that_takes_no_writes_is_not_ready(database, make_app):
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready"])
-def test_takes_no_parameters(client, path):
+def test_health_with_parameter_returns_400(client, path):
     response = client.get(f"{path}?verbose=1")
 
     assert response.status_code == 400
@@ -167,7 +167,7 @@ def test_takes_no_parameters(client, path):
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready"])
-def test_head_answers_too(client, path):
+def test_head_of_health_returns_200(client, path):
     response = client.head(path)
 
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""Log lines: one a request, JSON, and never a secret."""
+"""Log lines: one JSON line per request, without secrets."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from ..image_helpers import data_url, make_image
 KEYS = {"time", "level", "message", "requestId", "method", "path", "status", "ms", "userId"}
 
 
-def test_a_request_writes_one_line(alice, lines):
+def test_request_logs_one_line(alice, lines):
     before = len(lines())
 
     response = alice.get("/movies?search=alien")
@@ -41,7 +41,7 @@ def test_a_request_writes_one_line(alice, lines):
         ("POST", "/auth/login", 415),
     ],
 )
-def test_a_request_that_is_rejected_writes_one_too(client, lines, method, path, status):
+def test_rejected_request_logs_one_line(client, lines, method, path, status):
     body = {"data": "x", "content_type": "text/plain"} if status == 415 else {}
 
     response = client.open(path, method=method, **body)
@@ -52,13 +52,13 @@ def test_a_request_that_is_rejected_writes_one_too(client, lines, method, path, 
     assert line["requestId"] == response.headers["X-Request-ID"]
 
 
-def test_a_login_names_the_user_it_is_about(alice, lines):
+def test_login_logs_the_user_id(alice, lines):
     alice.log_in("alice@example.com")
 
     assert lines()[-1]["userId"] == alice.user["id"]
 
 
-def test_a_fault_of_ours_is_told_with_where_it_happened(alice, lines, monkeypatch):
+def test_internal_error_logs_a_traceback(alice, lines, monkeypatch):
     def fail(*_):
         raise RuntimeError("something is broken")
 
@@ -67,15 +67,15 @@ def test_a_fault_of_ours_is_told_with_where_it_happened(alice, lines, monkeypatc
     response = alice.get("/movies")
 
     assert response.status_code == 500
-    told = [
+    logged = [
         line for line in lines() if line["level"] == "ERROR" and "something is broken" in str(line)
     ]
-    assert told
-    assert "Traceback" in json.dumps(told)
-    assert response.headers["X-Request-ID"] in json.dumps(told)
+    assert logged
+    assert "Traceback" in json.dumps(logged)
+    assert response.headers["X-Request-ID"] in json.dumps(logged)
 
 
-def test_nothing_secret_is_ever_written(alice, client, stream, database, monkeypatch):
+def test_log_contains_no_secrets(alice, client, stream, database, monkeypatch):
     secrets = {PASSWORD, "wrong password", "alice@example.com", "ann@example.com", "not an email"}
     secrets |= {alice.token, alice.refresh_token}
     client.post(
@@ -97,12 +97,12 @@ def test_nothing_secret_is_ever_written(alice, client, stream, database, monkeyp
     database.execute("UPDATE alembic_version SET version_num = version_num")
 
     written = stream.getvalue()
-    assert len(written.splitlines()) == 8 + 3  # signup, a login that failed, logout
+    assert len(written.splitlines()) == 8 + 3  # audit: signup, failed login, logout
     assert [secret for secret in secrets if secret in written] == []
 
 
-@pytest.mark.only_on("postgresql")  # SQLite takes a text of any length
-def test_a_fault_in_the_database_shows_no_values(client, stream, monkeypatch):
+@pytest.mark.only_on("postgresql")  # SQLite does not limit text lengths
+def test_database_error_logs_no_values(client, stream, monkeypatch):
     views = import_module("movies_api.auth.views")
     real = views.add_user
     monkeypatch.setattr(
@@ -119,14 +119,14 @@ def test_a_fault_in_the_database_shows_no_values(client, stream, monkeypatch):
     assert "xxx" not in stream.getvalue()
 
 
-def test_a_line_cannot_be_forged(client, lines):
+def test_log_line_cannot_be_forged(client, lines):
     client.get("/a%0a{}%0db%1b[31m", headers={"X-Request-ID": "x", "User-Agent": "y"})
 
     [line] = lines()
     assert line["path"] == "/a\n{}\rb\x1b[31m"
 
 
-def test_the_lines_for_a_terminal_say_the_same():
+def test_text_format_contains_the_same_fields():
     record = logging.LogRecord("movies_api", logging.INFO, "", 0, "request", None, None)
     record.fields = {"method": "GET", "path": "/a\nb", "status": 200}
 

@@ -1,4 +1,4 @@
-"""Mail: it delays nobody, gets through, and says only what we wrote."""
+"""Mail: sent in the background, retried, and safe from injection."""
 
 import asyncio
 import json
@@ -25,23 +25,23 @@ USER = uuid4()
 ATTEMPTS = len(PAUSES) + 1
 
 
-def work_off(app):
-    """Wait until nothing waits to be sent."""
+def wait_for_outbox(app):
+    """Wait until the outbox is empty."""
     app.extensions["outbox"].join()
 
 
 @pytest.fixture
-def patient(monkeypatch):
-    """No pause between tries."""
+def no_pause(monkeypatch):
+    """No pause between attempts."""
     monkeypatch.setattr("movies_api.mail.PAUSES", (0,) * len(PAUSES))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_silent", [True, False])
-def test_a_dead_mail_server_delays_nobody(make_app, is_silent, lines, patient, monkeypatch):
+def test_dead_mail_server_delays_no_response(make_app, is_silent, lines, no_pause, monkeypatch):
     monkeypatch.setattr("movies_api.mail.TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as hole:
-        port = hole.getsockname()[1] if is_silent else free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        port = silent_server.getsockname()[1] if is_silent else free_port()
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}", **MAIL)
         alice = app.test_client().sign_up("Alice")
         started = perf_counter()
@@ -50,20 +50,20 @@ def test_a_dead_mail_server_delays_nobody(make_app, is_silent, lines, patient, m
             assert alice.post("/auth/password-reset", json=RESET).status_code == 202
 
         assert perf_counter() - started < 2
-        work_off(app)
-    told = [line["message"] for line in lines() if "mail" in line["message"]]
-    assert len([text for text in told if text.startswith("mail server")]) == 3 * ATTEMPTS
-    assert told.count(f"mail given up after {ATTEMPTS} attempts") == 3
-    assert "alice@example.com" not in str(told)
+        wait_for_outbox(app)
+    logged = [line["message"] for line in lines() if "mail" in line["message"]]
+    assert len([text for text in logged if text.startswith("mail server")]) == 3 * ATTEMPTS
+    assert logged.count(f"mail given up after {ATTEMPTS} attempts") == 3
+    assert "alice@example.com" not in str(logged)
 
 
-def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patient, monkeypatch):
+def test_failed_mail_is_retried(mailing_app, mailbox, no_pause, monkeypatch):
     alice, real = mailing_app.test_client().sign_up("Alice"), socket.create_connection
-    tries = []
+    attempts = []
 
     def connect(*args, **kwargs):
-        tries.append(args)
-        if len(tries) == 1:
+        attempts.append(args)
+        if len(attempts) == 1:
             raise ConnectionRefusedError
         return real(*args, **kwargs)
 
@@ -71,11 +71,11 @@ def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patie
     assert alice.post("/auth/password-reset", json=RESET).status_code == 202
 
     assert mailbox.next()[0] == ["alice@example.com"]
-    assert len(tries) == 2
+    assert len(attempts) == 2
 
 
 @pytest.mark.parametrize(
-    ("hook", "reply", "tries"),
+    ("hook", "reply", "attempts"),
     [
         ("MAIL", "550 ann@example.com is not a sender", 1),
         ("RCPT", "550 ann@example.com: no such user", 1),
@@ -85,27 +85,29 @@ def test_a_mail_server_that_comes_back_gets_the_mail(mailing_app, mailbox, patie
         ("DATA", "452 full", ATTEMPTS),
     ],
 )
-def test_a_mail_that_is_rejected_for_good_is_given_up_at_once(
-    mailing_app, mailbox, patient, lines, hook, reply, tries
+def test_permanently_rejected_mail_is_not_retried(
+    mailing_app, mailbox, no_pause, lines, hook, reply, attempts
 ):
-    asked = []
+    received = []
 
-    async def refuse(*_):
-        asked.append(hook)
+    async def reject(*_):
+        received.append(hook)
         return reply
 
-    setattr(mailbox, f"handle_{hook}", refuse)
+    setattr(mailbox, f"handle_{hook}", reject)
     with mailing_app.app_context():
         run_in_background(
             "ann@example.com", lambda: send_email(USER, "ann@example.com", "Hello", "Hello")
         )
-    work_off(mailing_app)
+    wait_for_outbox(mailing_app)
 
-    assert len(asked) == tries
-    assert mailbox.given.empty()
-    told = [line["message"] for line in lines() if line["level"] == "ERROR"]
-    assert told == [
-        f"mail rejected: {reply[:3]}" if tries == 1 else f"mail given up after {ATTEMPTS} attempts"
+    assert len(received) == attempts
+    assert mailbox.received.empty()
+    logged = [line["message"] for line in lines() if line["level"] == "ERROR"]
+    assert logged == [
+        f"mail rejected: {reply[:3]}"
+        if attempts == 1
+        else f"mail given up after {ATTEMPTS} attempts"
     ]
     assert {line["userId"] for line in lines()} == {str(USER)}
     assert "ann@" not in str(lines())
@@ -155,7 +157,7 @@ def test_a_domain_that_is_slow_delays_no_other(mailing_app, mailbox):
     assert len({mailbox.next()[0][0] for _ in range(10)}) == 10
 
 
-def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mailbox):
+def test_mail_has_date_and_unique_message_id(mailing_app, mailbox):
     with mailing_app.app_context():
         run_in_background(
             "ann@example.com", lambda: send_email(USER, "ann@example.com", "Hello", "Hello")
@@ -171,7 +173,7 @@ def test_a_mail_says_when_it_was_sent_and_has_a_name_of_its_own(mailing_app, mai
     assert mails[0]["Message-ID"] != mails[1]["Message-ID"]
 
 
-def test_a_fault_in_one_mail_is_logged_and_ends_no_other(mailing_app, mailbox, lines):
+def test_error_in_one_mail_does_not_stop_others(mailing_app, mailbox, lines):
     with mailing_app.app_context():
         run_in_background("ann@example.com", lambda: 1 / 0)
         run_in_background(
@@ -179,11 +181,11 @@ def test_a_fault_in_one_mail_is_logged_and_ends_no_other(mailing_app, mailbox, l
         )
 
     assert mailbox.next()[0] == ["ann@example.com"]
-    work_off(mailing_app)
+    wait_for_outbox(mailing_app)
     assert [line for line in lines() if "ZeroDivisionError" in line.get("exception", "")]
 
 
-def test_more_mails_than_can_wait_are_dropped_and_told(mailing_app, lines, monkeypatch):
+def test_mail_over_queue_limit_is_dropped_and_logged(mailing_app, lines, monkeypatch):
     outbox = mailing_app.extensions["outbox"]
     monkeypatch.setattr("movies_api.mail.MAX_QUEUED", 1)
 
@@ -198,7 +200,7 @@ def test_more_mails_than_can_wait_are_dropped_and_told(mailing_app, lines, monke
     "name",
     ["Ann\r\nBcc: victim@example.com", "Visit https://evil.example now", "=?utf-8?q?Bcc:=20x?="],
 )
-def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
+def test_user_name_does_not_appear_in_mail(mailing_app, mailbox, name):
     client = mailing_app.test_client()
     body = {"name": name, "email": "ann@example.com", "password": PASSWORD}
     if client.post("/auth/signup", json=body).status_code == 400:
@@ -228,14 +230,14 @@ def test_a_name_never_gets_into_a_mail(mailing_app, mailbox, name):
         ("x" * 64 + "@example.com", "x" * 64 + "@example.com"),
     ],
 )
-def test_a_mail_goes_to_the_address_as_it_stands_or_to_nobody(
+def test_mail_is_sent_to_the_exact_address_or_not_at_all(
     mailing_app, mailbox, email, recipient, lines
 ):
     with mailing_app.app_context():
         run_in_background(email, lambda: send_email(USER, email, "Hello", "Hello"))
-    work_off(mailing_app)
+    wait_for_outbox(mailing_app)
 
-    given = [] if mailbox.given.empty() else mailbox.next()[0]
+    given = [] if mailbox.received.empty() else mailbox.next()[0]
     assert given == ([recipient] if recipient else [])
     assert bool(recipient) is not bool(
         [line for line in lines() if line["message"].startswith("mail not sent")]
@@ -244,8 +246,8 @@ def test_a_mail_goes_to_the_address_as_it_stands_or_to_nobody(
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="There is no openssl on PATH.")
 @pytest.mark.parametrize("is_known", [True, False])
-def test_credentials_go_only_through_tls_to_a_server_that_proves_who_it_is(
-    make_app, tmp_path, monkeypatch, patient, is_known, lines
+def test_smtp_credentials_require_verified_tls(
+    make_app, tmp_path, monkeypatch, no_pause, is_known, lines
 ):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
@@ -272,34 +274,34 @@ def test_credentials_go_only_through_tls_to_a_server_that_proves_who_it_is(
             run_in_background(
                 "bob@example.com", lambda: send_email(USER, "bob@example.com", "Hello", "Hello")
             )
-        work_off(app)
+        wait_for_outbox(app)
 
         assert seen == ([(b"ann@example.com", b"p/w", True)] if is_known else [])
-        assert mailbox.given.empty() is not is_known
+        assert mailbox.received.empty() is not is_known
     assert "p/w" not in str(lines())
     assert "p%2Fw" not in str(lines())
 
 
-def test_credentials_are_kept_from_a_server_without_tls(make_app, mailbox, patient, lines):
+def test_smtp_credentials_are_not_sent_without_tls(make_app, mailbox, no_pause, lines):
     app = make_app(SMTP_URL=mailbox.url.replace("//", "//ann:secret@"), **MAIL)
 
     with app.app_context():
         run_in_background(
             "bob@example.com", lambda: send_email(USER, "bob@example.com", "Hello", "Hello")
         )
-    work_off(app)
+    wait_for_outbox(app)
 
-    assert mailbox.given.empty()
+    assert mailbox.received.empty()
     assert [line for line in lines() if "given up" in line["message"]]
 
 
-def test_every_process_sends_and_none_stops_before_it_has(database, app, mailbox):
+def test_workers_send_queued_mail_before_stopping(database, app, mailbox):
     with gunicorn(database.url, workers=2, SMTP_URL=mailbox.url, **MAIL) as service:
         ann = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
         assert service.request("POST", "/auth/signup", ann).status == 201
         for _ in range(8):
-            answer = service.request("POST", "/auth/password-reset", {"email": ann["email"]})
-            assert answer.status == 202
+            response = service.request("POST", "/auth/password-reset", {"email": ann["email"]})
+            assert response.status == 202
 
         assert service.stop() == 0
 
@@ -308,9 +310,9 @@ def test_every_process_sends_and_none_stops_before_it_has(database, app, mailbox
 
 
 @pytest.mark.slow
-def test_a_mail_server_that_is_silent_holds_up_the_end_for_seconds_only(database, app):
-    with socket.create_server(("127.0.0.1", 0)) as hole:
-        url = f"smtp://127.0.0.1:{hole.getsockname()[1]}"
+def test_unresponsive_mail_server_delays_shutdown_only_briefly(database, app):
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        url = f"smtp://127.0.0.1:{silent_server.getsockname()[1]}"
         with gunicorn(database.url, workers=1, SMTP_URL=url, **MAIL) as service:
             ann = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
             assert service.request("POST", "/auth/signup", ann).status == 201
@@ -320,5 +322,5 @@ def test_a_mail_server_that_is_silent_holds_up_the_end_for_seconds_only(database
             assert service.stop() == 0
 
             assert perf_counter() - started < FAREWELL + 6
-            told = [json.loads(line) for line in service.log.split("\n") if line[:1] == "{"]
-            assert [line for line in told if line["message"].startswith("mail dropped")]
+            logged = [json.loads(line) for line in service.log.split("\n") if line[:1] == "{"]
+            assert [line for line in logged if line["message"].startswith("mail dropped")]

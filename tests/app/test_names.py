@@ -1,4 +1,4 @@
-"""Names: no two functions or classes of the package share one."""
+"""Names of functions and classes are unique in the package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from ..servers import CHECKOUT
 
-# One name, one thing. These may stand in several modules, for the reason beside them
+# Names that several modules may define, each with the reason
 ALLOWED: dict[str, str] = {}
 
 
@@ -22,7 +22,7 @@ def test_no_two_definitions_share_a_name():
 
 
 def test_allowed_names_are_shared():
-    """An entry that is no longer needed goes."""
+    """An entry that is no longer needed must be removed."""
     counts = dict.fromkeys(ALLOWED, 0)
     for path in (CHECKOUT / "movies_api").rglob("*.py"):
         for node in ast.parse(path.read_text()).body:

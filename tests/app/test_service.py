@@ -22,7 +22,7 @@ def token(service):
     return service.request("POST", "/auth/signup", ANN).json["accessToken"]
 
 
-def test_serves_the_tour(service):
+def test_movie_and_session_lifecycle(service):
     signup = service.request("POST", "/auth/signup", ANN)
     assert signup.status == 201
     token = signup.json["accessToken"]
@@ -42,7 +42,7 @@ def test_serves_the_tour(service):
     assert service.request("GET", "/me", token=token).status == 401
 
 
-def test_a_session_that_ends_is_over_on_every_process_at_once(service, token):
+def test_logout_applies_to_all_workers_immediately(service, token):
     assert {service.request("GET", "/me", token=token).status for _ in range(20)} == {200}
 
     assert service.request("POST", "/auth/logout", token=token).status == 204
@@ -61,28 +61,28 @@ def test_a_session_that_ends_is_over_on_every_process_at_once(service, token):
         ("/auth/login", {"Origin": "https://evil.example"}, 413),
     ],
 )
-def test_a_refusal_reaches_a_client_that_is_still_sending(service, path, headers, status):
-    """Megabytes, such as a picture sent with an old token: an answer, not a broken connection."""
+def test_client_sending_large_body_receives_error_response(service, path, headers, status):
+    """A large body, e.g. an image sent with an expired token, does not break the connection."""
     body = json.dumps({"title": "x" * 8_000_000}).encode()
 
-    answer = service.request(
+    response = service.request(
         "POST", path, body, headers={"Content-Type": "application/json", **headers}
     )
 
-    assert answer.status == status
-    assert set(answer.json) == {"error"}
+    assert response.status == status
+    assert set(response.json) == {"error"}
 
 
-def test_an_image_that_is_too_large_is_rejected_with_an_answer(service, token):
+def test_oversized_data_url_receives_error_response(service, token):
     body = {"title": "Alien", "imageUrl": "data:image/png;base64," + "A" * 8_000_000}
 
-    answer = service.request("POST", "/movies", body, token)
+    response = service.request("POST", "/movies", body, token)
 
-    assert answer.status in (400, 413)
-    assert set(answer.json) == {"error"}
+    assert response.status in (400, 413)
+    assert set(response.json) == {"error"}
 
 
-def test_writes_json_lines_and_no_secret(service, token):
+def test_service_logs_json_without_secrets(service, token):
     before = len(service.log)
     service.request("POST", "/auth/login", {"email": ANN["email"], "password": "wrong password"})
     service.request("GET", f"/me?token={token}", token=token)
@@ -96,7 +96,7 @@ def test_writes_json_lines_and_no_secret(service, token):
 
 
 def children_of(pid):
-    """List the processes that a process has started."""
+    """List the child processes of a process."""
     return [
         int(stat.parent.name)
         for stat in Path("/proc").glob("[0-9]*/stat")
@@ -105,7 +105,7 @@ def children_of(pid):
 
 
 def parent_in(stat):
-    """Return the parent of a process; 0 when it has gone."""
+    """Return the parent of a process; 0 if the process has ended."""
     try:
         return int(stat.read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -113,7 +113,7 @@ def parent_in(stat):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts processes in /proc")
-def test_runs_as_many_processes_as_it_is_told_and_leaves_none(database, migrated_app):
+def test_configured_workers_run_and_stop(database, migrated_app):
     with gunicorn(database.url, workers=3) as service:
         wait_until(
             lambda: len(children_of(service.process.pid)) == 3, service.process, service.log_file
@@ -128,8 +128,8 @@ def test_runs_as_many_processes_as_it_is_told_and_leaves_none(database, migrated
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_end_by_either_signal_is_no_error_and_nobody_misses_it(how, database, migrated_app):
-    """Told to stop when the first of four processes answers, while the others are being made."""
+def test_signal_during_startup_stops_all_workers(how, database, migrated_app):
+    """The signal arrives when the first of four workers responds, while the others start."""
     with gunicorn(database.url, workers=4) as service:
         service.process.send_signal(how)
 
@@ -137,14 +137,14 @@ def test_an_end_by_either_signal_is_no_error_and_nobody_misses_it(how, database,
         assert "SIGKILL" not in service.log
 
 
-def test_settings_that_cannot_be_used_are_told_without_a_traceback(tmp_path):
-    faults = {
+def test_invalid_settings_are_reported_without_traceback(tmp_path):
+    invalid = {
         "PROXY_HOPS": "x",
         "CORS_ORIGIN": "*",
         "SECRET_KEY": "short",
         "INSTANCE_DIR": str(tmp_path),
     }
-    environment = {"PATH": os.environ.get("PATH", os.defpath), **faults}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), **invalid}
     command = [
         sys.executable,
         "-m",
@@ -156,7 +156,7 @@ def test_settings_that_cannot_be_used_are_told_without_a_traceback(tmp_path):
         "wsgi:app",
     ]
 
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=CHECKOUT,
         env=environment,
@@ -166,7 +166,7 @@ def test_settings_that_cannot_be_used_are_told_without_a_traceback(tmp_path):
         check=False,
     )
 
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr + done.stdout
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr + result.stdout
     for variable in ("PROXY_HOPS", "CORS_ORIGIN", "SECRET_KEY"):
-        assert variable in done.stderr + done.stdout
+        assert variable in result.stderr + result.stdout

@@ -59,7 +59,7 @@ def slow_token(service):
 
 @pytest.fixture
 def assert_others_are_served(service, token):
-    """A function that measures what another user sees meanwhile."""
+    """A function that asserts that another user is served without delay."""
 
     def check():
         for _ in range(10):
@@ -69,7 +69,7 @@ def assert_others_are_served(service, token):
             assert service.request("GET", "/health").status == 200
 
             assert between - started < 1
-            assert time.monotonic() - between < 0.5  # the promise is 0.2; tests share the machine
+            assert time.monotonic() - between < 0.5  # documented: 0.2; tests share the machine
 
     return check
 
@@ -97,7 +97,7 @@ JSON, CSV = "Content-Type: application/json", "Content-Type: text/csv"
     ],
     ids=["header", "body", "chunked body", "import", "chunked import", "upload"],
 )
-def test_slow_senders_delay_nobody(
+def test_slow_senders_do_not_delay_others(
     service, slow_token, assert_others_are_served, path, more, start
 ):
     method = "PUT" if path.startswith("/images") else "POST"
@@ -113,24 +113,24 @@ def test_slow_senders_delay_nobody(
 
 @pytest.fixture
 def large(service, slow_token):
-    """The paths of an image and of an export that no socket's buffer holds."""
+    """The paths of an image and an export that exceed any socket buffer."""
     image = BytesIO()
     Image.frombytes("RGB", (1200, 1000), os.urandom(3600000)).save(image, "PNG")
-    asked = {"contentType": "image/png", "size": image.tell()}
-    upload = service.request("POST", "/images", asked, slow_token).json
-    answer = service.request(
+    wanted = {"contentType": "image/png", "size": image.tell()}
+    upload = service.request("POST", "/images", wanted, slow_token).json
+    response = service.request(
         "PUT",
         urlsplit(upload["uploadUrl"])._replace(scheme="", netloc="").geturl(),
         image.getvalue(),
     )
     rows = "".join(f"Movie {number} {'x' * 200}\n" for number in range(10000))
     service.request("POST", "/movies/import", f"title\n{rows}".encode(), slow_token)
-    return {"image": urlsplit(answer.json["imageUrl"]).path, "export": "/movies/export"}
+    return {"image": urlsplit(response.json["imageUrl"]).path, "export": "/movies/export"}
 
 
 @pytest.mark.parametrize("what", ["image", "export"])
 @pytest.mark.parametrize("reads", [False, True], ids=["not at all", "slowly"])
-def test_slow_readers_delay_nobody(
+def test_slow_readers_do_not_delay_others(
     service, slow_token, large, assert_others_are_served, what, reads
 ):
     with ExitStack() as stack:
@@ -144,7 +144,7 @@ def test_slow_readers_delay_nobody(
         assert_others_are_served()
 
 
-def test_a_thousand_idle_connections_delay_nobody(service, assert_others_are_served):
+def test_idle_connections_do_not_delay_others(service, assert_others_are_served):
     with ExitStack() as connections:
         for _ in range(1000):
             connections.enter_context(connect(service))
@@ -153,7 +153,7 @@ def test_a_thousand_idle_connections_delay_nobody(service, assert_others_are_ser
 
 
 def read_responses(connection, count):
-    """Return the statuses of so many responses, each with a Content-Length or without a body."""
+    """Return the statuses of `count` responses, each with a Content-Length or without a body."""
     received, statuses = b"", []
     while len(statuses) < count:
         while b"\r\n\r\n" not in received:
@@ -168,7 +168,7 @@ def read_responses(connection, count):
     return statuses
 
 
-def test_pipelined_requests_are_all_answered_in_order(service, token):
+def test_pipelined_requests_get_ordered_responses(service, token):
     one = service.request("POST", "/movies", {"title": "Alien"}, token).json["id"]
     requests = [
         head("GET", "/health"),
@@ -183,7 +183,7 @@ def test_pipelined_requests_are_all_answered_in_order(service, token):
         assert read_responses(connection, 1000) == [200] * 1000
 
 
-def test_an_unread_body_never_swallows_the_next_request(service):
+def test_unread_body_does_not_corrupt_the_next_request(service):
     body = b'{"title": "' + b"x" * 2000 + b'"}'
     with connect(service) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -196,7 +196,7 @@ def test_an_unread_body_never_swallows_the_next_request(service):
 
 @pytest.mark.parametrize("path", ["/movies", "/movies/import", "/auth/signup"])
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_that_is_cut_off_changes_nothing(service, token, path, is_chunked):
+def test_truncated_body_changes_nothing(service, token, path, is_chunked):
     body = b"title\nAlien\nAliens\n" if path.endswith("import") else b'{"title": "Alien"}'
     framing = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(body) + 9}"
     chunk = b"%x\r\n%b\r\n" % (len(body), body)
@@ -227,7 +227,7 @@ def test_a_body_that_is_cut_off_changes_nothing(service, token, path, is_chunked
     ],
     ids=["no host", "gzip", "trailer", "too large", "headers"],
 )
-def test_what_the_server_rejects_gets_our_error_body(service, sent, status):
+def test_rejection_by_http_server_has_error_body(service, sent, status):
     with connect(service) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -239,7 +239,7 @@ def test_what_the_server_rejects_gets_our_error_body(service, sent, status):
     assert set(json.loads(body)["error"]) == {"code", "message", "details"}
 
 
-def test_a_rejected_client_that_goes_on_sending_is_disconnected(service):
+def test_rejected_client_that_keeps_sending_is_disconnected(service):
     with connect(service) as connection:
         connection.sendall(head("POST", "/movies", "", "Content-Length: 9999999999"))
         assert read_responses(connection, 1) == [413]
@@ -253,14 +253,14 @@ def test_a_rejected_client_that_goes_on_sending_is_disconnected(service):
             send_on()
 
 
-def test_a_body_over_the_limit_is_rejected_while_it_is_sent(service, token):
+def test_oversized_body_is_rejected_while_being_sent(service, token):
     response = service.request("POST", "/movies/import", b"title\n" + b"x" * (40 << 20), token)
 
     assert response.status == 413
     assert response.json["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
-def test_a_dead_process_is_replaced_and_others_go_on(database, migrated_app):
+def test_killed_worker_is_replaced(database, migrated_app):
     with gunicorn(database.url, workers=2) as service:
         children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
         os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
@@ -268,7 +268,7 @@ def test_a_dead_process_is_replaced_and_others_go_on(database, migrated_app):
         assert [service.request("GET", "/health").status for _ in range(50)] == [200] * 50
 
 
-def test_workers_end_soon_after_the_master_was_killed(database, migrated_app):
+def test_workers_stop_after_master_is_killed(database, migrated_app):
     with gunicorn(database.url, workers=2) as service, connect(service) as idle:
         service.process.kill()
         service.process.wait()
@@ -282,7 +282,7 @@ def test_workers_end_soon_after_the_master_was_killed(database, migrated_app):
             time.sleep(0.05)
 
 
-def test_a_stop_under_load_loses_no_request(database, migrated_app):
+def test_stop_under_load_completes_requests(database, migrated_app):
     with gunicorn(database.url, workers=2) as service:
 
         def ask(_):
@@ -312,11 +312,11 @@ def test_a_stop_under_load_loses_no_request(database, migrated_app):
 @pytest.mark.parametrize(
     "text", [b'"data:image', b'"DATA:', rb'"\u0064ata:', rb'"d\u0061ta:', rb'"data\u003A']
 )
-def test_an_image_in_json_is_recognized_however_it_is_escaped(text):
+def test_escaped_data_url_is_recognized(text):
     assert DATA_URL.search(text)
 
 
-def test_an_unknown_user_of_a_pool_does_not_exist(app):
+def test_views_use_known_thread_pools(app):
     pools = {getattr(view, "_apidoc", {}).get("pool") for view in app.view_functions.values()}
 
     assert pools - {None} == {

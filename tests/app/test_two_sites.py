@@ -106,7 +106,7 @@ def test_a_page_of_another_site_stays_logged_in(browser, app, database, tmp_path
     ):
         browser.open(f"https://{APP}:{port}/")
         user = browser.run("return client.signUp(args[0])", ANN)
-        browser.command("POST", f"{browser.session}/refresh")
+        browser.reload()
 
         assert browser.run("return client.refresh()")["id"] == user["id"]
         assert browser.run("return client.refresh()")["id"] == user["id"]

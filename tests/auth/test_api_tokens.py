@@ -1,4 +1,4 @@
-"""POST /auth/tokens, and what a script may do with one."""
+"""POST /auth/tokens, and what an API token allows."""
 
 import re
 from datetime import datetime, timedelta
@@ -11,46 +11,46 @@ from ..client import PASSWORD
 
 
 @pytest.fixture
-def made(alice):
-    """What the answer to a new token holds."""
+def created(alice):
+    """The response to a new API token."""
     response = alice.post("/auth/tokens", json={"name": " Nightly backup ", "expiresInDays": 30})
     assert response.status_code == 201
     return response.json
 
 
 @pytest.fixture
-def script(made, make_client):
-    """Alice's script."""
-    script = make_client()
-    script.token = made["token"]
-    return script
+def token_client(created, make_client):
+    """A client with Alice's API token."""
+    token_client = make_client()
+    token_client.token = created["token"]
+    return token_client
 
 
 def listed(client):
-    """Return the script's token as the list of sessions has it."""
+    """Return the API token as GET /auth/sessions lists it."""
     [token] = [each for each in client.get("/auth/sessions").json["items"] if each["kind"] == "token"]  # fmt: skip
     return token
 
 
-def test_is_shown_once_and_listed_like_a_session(alice, made, database):
-    assert set(made) == {"id", "name", "token", "scope", "expiresAt"}
-    assert made["name"] == "Nightly backup"
-    assert re.fullmatch(r"mov_[0-9a-f]{32}[\w-]{43}", made["token"])
+def test_api_token_is_shown_once_and_listed_as_session(alice, created, database):
+    assert set(created) == {"id", "name", "token", "scope", "expiresAt"}
+    assert created["name"] == "Nightly backup"
+    assert re.fullmatch(r"mov_[0-9a-f]{32}[\w-]{43}", created["token"])
     shown = ("id", "name", "scope", "expiresAt")
-    assert [listed(alice)[key] for key in shown] == [made[key] for key in shown]
-    assert made["token"] not in alice.get("/auth/sessions").text
-    secret = made["token"][-43:]
+    assert [listed(alice)[key] for key in shown] == [created[key] for key in shown]
+    assert created["token"] not in alice.get("/auth/sessions").text
+    secret = created["token"][-43:]
     assert not [row for row in database.execute("SELECT * FROM sessions") if secret in str(row)]
 
 
-def test_reads_and_writes_movies(script, alice):
-    added = script.post("/movies", json={"title": "Alien"})
+def test_api_token_reads_and_writes_movies(token_client, alice):
+    added = token_client.post("/movies", json={"title": "Alien"})
 
     assert added.status_code == 201
     assert added.json["ownerId"] == alice.user["id"]
-    assert script.get("/movies").json["items"] == alice.get("/movies").json["items"]
-    assert script.delete(added.headers["Location"]).status_code == 204
-    assert script.profile() == alice.user
+    assert token_client.get("/movies").json["items"] == alice.get("/movies").json["items"]
+    assert token_client.delete(added.headers["Location"]).status_code == 204
+    assert token_client.profile() == alice.user
 
 
 READ = {"write", "read"}
@@ -75,22 +75,22 @@ OPEN_TO = {
 
 @pytest.fixture
 def make_script(alice, make_client):
-    """A function that returns a script of Alice with a token of that scope."""
+    """A function that returns a token_client of Alice with a token of that scope."""
 
     def make(scope):
         response = alice.post("/auth/tokens", json={"name": scope, "scope": scope})
         assert response.status_code == 201
         assert response.json["scope"] == scope
-        script = make_client()
-        script.token = response.json["token"]
-        return script
+        token_client = make_client()
+        token_client.token = response.json["token"]
+        return token_client
 
     return make
 
 
 @pytest.mark.parametrize("scope", ["write", "read", "share"])
 def test_may_call_only_the_routes_of_its_scope(app, alice, make_script, scope):
-    script = make_script(scope)
+    token_client = make_script(scope)
     movie = alice.post("/movies", json={"title": "Alien"}).json["id"]
     with app.test_request_context():
         routes = {
@@ -104,13 +104,13 @@ def test_may_call_only_the_routes_of_its_scope(app, alice, make_script, scope):
     for name, method in sorted(routes, reverse=True):
         path = name.split()[1].replace("<row:movie_id>", str(movie))
         path = path.replace("<uuid:session_id>", "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37")
-        response = script.open(path, method=method)
+        response = token_client.open(path, method=method)
         if scope in OPEN_TO.get(name, ()) and "sessions" not in name:
             assert response.status_code != 403, name
         else:
             assert response.status_code == 403, name
             assert response.json["error"]["code"] == "FORBIDDEN"
-    assert script.head("/movies").status_code == 200
+    assert token_client.head("/movies").status_code == 200
 
 
 def test_the_document_names_the_scopes_of_each_route(client):
@@ -133,10 +133,10 @@ def test_the_document_names_the_scopes_of_each_route(client):
 
 
 def test_says_which_scope_is_needed(make_script):
-    script = make_script("share")
+    token_client = make_script("share")
 
     messages = [
-        script.open(path, method=method).json["error"]["message"]
+        token_client.open(path, method=method).json["error"]["message"]
         for method, path in [("DELETE", "/movies/1"), ("GET", "/me"), ("PATCH", "/me")]
     ]
 
@@ -149,12 +149,12 @@ def test_says_which_scope_is_needed(make_script):
 
 def test_a_shared_movie_has_no_notes(alice, make_script):
     movie = alice.post("/movies", json={"title": "Alien", "rating": 9, "notes": "Secret"}).json
-    script, shown = make_script("share"), {key: movie[key] for key in movie if key != "notes"}
+    token_client, shown = make_script("share"), {key: movie[key] for key in movie if key != "notes"}
     assert movie["notes"] == "Secret"
 
     for query in ("", "?search=alien", "?sort=rating&limit=1", "?watched=false"):
-        assert script.get(f"/movies{query}").json["items"] == [shown]
-    assert script.get(f"/movies/{movie['id']}").json == shown
+        assert token_client.get(f"/movies{query}").json["items"] == [shown]
+    assert token_client.get(f"/movies/{movie['id']}").json == shown
     assert make_script("read").get("/movies").json["items"] == [movie]
 
 
@@ -182,15 +182,15 @@ def test_a_shared_movie_has_another_etag(alice, make_script):
 @pytest.mark.parametrize("scope", ["write", "read", "share"])
 @pytest.mark.parametrize("way", ["logout", "delete"])
 def test_of_any_scope_may_end_itself(alice, make_script, scope, way):
-    script = make_script(scope)
+    token_client = make_script(scope)
     session = listed(alice)["id"]
 
     if way == "logout":
-        assert script.post("/auth/logout").status_code == 204
+        assert token_client.post("/auth/logout").status_code == 204
     else:
-        assert script.delete(f"/auth/sessions/{session}").status_code == 204
+        assert token_client.delete(f"/auth/sessions/{session}").status_code == 204
 
-    assert script.get("/movies").json["error"]["code"] == "INVALID_TOKEN"
+    assert token_client.get("/movies").json["error"]["code"] == "INVALID_TOKEN"
 
 
 def test_a_login_has_no_scope(alice):
@@ -215,71 +215,71 @@ def test_a_login_has_no_scope(alice):
         ("GET", "/admin/stats", None),
     ],
 )
-def test_may_not_do_what_only_a_person_may(script, alice, method, path, body):
+def test_account_management_with_api_token_returns_403(token_client, alice, method, path, body):
     [session] = [each for each in alice.get("/auth/sessions").json["items"] if each["current"]]
     options = {} if body is None else {"json": body}
 
-    response = script.open(path.format(session=session["id"]), method=method, **options)
+    response = token_client.open(path.format(session=session["id"]), method=method, **options)
 
     assert response.status_code == 403
     assert response.json["error"]["code"] == "FORBIDDEN"
     assert alice.profile() == alice.user
-    assert script.get("/me").status_code == 200
+    assert token_client.get("/me").status_code == 200
 
 
-def test_opens_no_refresh(script):
-    response = script.post("/auth/refresh")
+def test_api_token_cannot_refresh(token_client):
+    response = token_client.post("/auth/refresh")
 
     assert response.json["error"]["code"] == "MISSING_TOKEN"
 
 
 @pytest.mark.parametrize("by_owner", [True, False])
-def test_ends_like_any_session(alice, script, made, by_owner):
-    response = (alice if by_owner else script).delete(f"/auth/sessions/{made['id']}")
+def test_deleted_api_token_is_rejected(alice, token_client, created, by_owner):
+    response = (alice if by_owner else token_client).delete(f"/auth/sessions/{created['id']}")
 
     assert response.status_code == 204
-    assert script.get("/movies").json["error"]["code"] == "INVALID_TOKEN"
+    assert token_client.get("/movies").json["error"]["code"] == "INVALID_TOKEN"
     assert alice.get("/me").status_code == 200
 
 
-def test_may_log_itself_out(alice, script):
-    assert script.post("/auth/logout").status_code == 204
+def test_logout_ends_api_token(alice, token_client):
+    assert token_client.post("/auth/logout").status_code == 204
 
-    assert script.get("/me").status_code == 401
+    assert token_client.get("/me").status_code == 401
     assert alice.get("/me").status_code == 200
 
 
-def test_lives_as_long_as_was_asked(script, clock):
+def test_api_token_expires_after_requested_days(token_client, clock):
     clock.advance(days=29, hours=23)
-    assert script.get("/me").status_code == 200
+    assert token_client.get("/me").status_code == 200
 
     clock.advance(hours=2)
 
-    assert script.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+    assert token_client.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_outlives_the_login_that_made_it(alice, script):
+def test_api_token_survives_logout_of_its_creator(alice, token_client):
     assert alice.post("/auth/logout").status_code == 204
 
-    assert script.get("/me").status_code == 200
+    assert token_client.get("/me").status_code == 200
 
 
-def test_notes_its_last_use_once_in_a_quarter_of_an_hour(alice, script, clock):
+def test_last_use_of_api_token_is_stored_every_15_minutes(alice, token_client, clock):
     first = listed(alice)["lastUsedAt"]
     clock.advance(minutes=14)
-    alice.take(alice.post("/auth/refresh"))
-    script.get("/me")
-    assert not [each for each in script.statements if each.startswith("UPDATE")]
+    alice.use_session(alice.post("/auth/refresh"))
+    token_client.get("/me")
+    assert not [each for each in token_client.statements if each.startswith("UPDATE")]
     assert listed(alice)["lastUsedAt"] == first
 
     clock.advance(minutes=2)
-    script.get("/me")
-    assert len([each for each in script.statements if each.startswith("UPDATE")]) == 1
-    script.get("/me")
-    assert not [each for each in script.statements if each.startswith("UPDATE")]
+    token_client.get("/me")
+    assert len([each for each in token_client.statements if each.startswith("UPDATE")]) == 1
+    token_client.get("/me")
+    assert not [each for each in token_client.statements if each.startswith("UPDATE")]
 
-    noted = listed(alice)["lastUsedAt"]
-    ahead = datetime.fromisoformat(noted) - datetime.fromisoformat(first)
+    last = listed(alice)["lastUsedAt"]
+    ahead = datetime.fromisoformat(last) - datetime.fromisoformat(first)
     assert timedelta(minutes=15) < ahead < timedelta(minutes=17)
 
 
@@ -304,7 +304,7 @@ def test_notes_its_last_use_once_in_a_quarter_of_an_hour(alice, script, clock):
         ({"name": "x", "scope": ["read"]}, "scope"),
     ],
 )
-def test_names_the_field_that_is_wrong(alice, body, field):
+def test_create_api_token_with_invalid_field_returns_400(alice, body, field):
     response = alice.post("/auth/tokens", json=body)
 
     assert response.status_code == 400
@@ -313,8 +313,8 @@ def test_names_the_field_that_is_wrong(alice, body, field):
     )
 
 
-def test_a_token_that_was_altered_does_not_count(alice, script, made):
-    token = made["token"]
+def test_altered_api_token_is_rejected(alice, token_client, created):
+    token = created["token"]
     for altered in (
         token[:-1] + ("A" if token[-1] != "A" else "B"),
         token[:4] + ("0" if token[4] != "0" else "1") + token[5:],
@@ -326,5 +326,5 @@ def test_a_token_that_was_altered_does_not_count(alice, script, made):
         token + "A",
         "mov_" + token,
     ):
-        script.token = altered
-        assert script.get("/me").json["error"]["code"] == "INVALID_TOKEN"
+        token_client.token = altered
+        assert token_client.get("/me").json["error"]["code"] == "INVALID_TOKEN"

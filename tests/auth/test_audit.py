@@ -1,4 +1,4 @@
-"""Audit lines: what happened to an account, and of the person nothing but the id."""
+"""Audit lines: account events, with the user's id and no other personal data."""
 
 import re
 from configparser import ConfigParser
@@ -8,12 +8,10 @@ import pytest
 from ..client import PASSWORD
 from ..servers import CHECKOUT
 
-WHO = {"event", "userId"}
-
 
 @pytest.fixture
 def events(lines):
-    """A function that returns the audit lines so far, without what every line has."""
+    """A function that returns the audit lines so far, without the common keys."""
     common = ("time", "level", "message", "requestId", "clientIp")
     return lambda: [
         {key: value for key, value in line.items() if key not in common}
@@ -22,7 +20,7 @@ def events(lines):
     ]
 
 
-def test_tells_the_life_of_an_account(client, make_client, events, clock, lines, stream):
+def test_account_events_are_audited(client, make_client, events, clock, lines, stream):
     alice = client.sign_up("Alice")
     me = {"userId": alice.user["id"]}
     assert events() == [{"event": "signup", **me}]
@@ -69,7 +67,7 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     alice.post("/auth/logout?scope=others")
     alice.post("/auth/logout")
     again = {"email": "alicia@example.com", "password": new["newPassword"]}
-    alice.take(alice.post("/auth/login", json=again))
+    alice.use_session(alice.post("/auth/login", json=again))
     alice.delete("/me", json={"password": new["newPassword"]})
     assert events()[10:] == [
         {"event": "login", **me},
@@ -79,8 +77,8 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
         {"event": "account_deleted", **me},
     ]
 
-    told = [line for line in lines() if line["message"] in {"audit", "request"}]
-    assert all(re.fullmatch("[0-9a-f]{32}", line["requestId"]) for line in told)
+    logged = [line for line in lines() if line["message"] in {"audit", "request"}]
+    assert all(re.fullmatch("[0-9a-f]{32}", line["requestId"]) for line in logged)
     private = ["alice@", "alicia@", "nobody@", "Alice", "Secret name", PASSWORD, newest, stolen]
     if alice.application.extensions["movies_api"].is_embedded:
         # In the mails that are written to the log in place of being sent
@@ -88,7 +86,7 @@ def test_tells_the_life_of_an_account(client, make_client, events, clock, lines,
     assert [text for text in private if text in stream.getvalue()] == []
 
 
-def test_tells_a_reset(alice, events, app):
+def test_password_reset_is_audited(alice, events, app):
     words = ["user", "reset-password", "alice@example.com"]
     link = app.test_cli_runner().invoke(args=words).output.strip()
     body = {"token": link.partition("token=")[2], "newPassword": "an even better battery"}
@@ -119,7 +117,7 @@ def addresses(stream):
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "logged"),
     [
         ("192.0.2.1", "192.0.2.1"),
         ("192.0.2.1:5678", "192.0.2.1"),
@@ -127,18 +125,18 @@ def addresses(stream):
         ("::ffff:192.0.2.1", "192.0.2.1"),
     ],
 )
-def test_names_the_client_so_that_fail2ban_finds_it(client, addresses, sent, told):
+def test_names_the_client_so_that_fail2ban_finds_it(client, addresses, sent, logged):
     environ = {"REMOTE_ADDR": sent}
     body = {"email": "alice@example.com", "password": "wrong password"}
 
     client.post("/auth/login", json=body, environ_overrides=environ)
-    assert addresses() == [told]
+    assert addresses() == [logged]
     client.post("/auth/password-reset", json={"email": "a@b.example"}, environ_overrides=environ)
     person = {**body, "name": "Alice"}
-    client.take(client.post("/auth/signup", json=person, environ_overrides=environ), 201)
+    client.use_session(client.post("/auth/signup", json=person, environ_overrides=environ), 201)
     client.delete("/me", json={"password": "x"}, environ_overrides=environ)
     known = 4 if client.application.extensions["movies_api"].is_embedded else 3
-    assert addresses() == [told] * known  # without a mail server, a reset is no attempt
+    assert addresses() == [logged] * known  # without a mail server, a reset is no attempt
 
 
 def test_nobody_is_framed(client, addresses):

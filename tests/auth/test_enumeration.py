@@ -1,4 +1,4 @@
-"""Whether an address has an account shows in no time that an answer takes."""
+"""Response times do not reveal whether an email has an account."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ..servers import SECRET_KEY, gunicorn, mail_server
 
 pytestmark = pytest.mark.slow
 
-TRIES = 200
+ATTEMPTS = 200
 AT_ONE_PERCENT = 2.576
-# Not as slow as by default, so that 800 tries take seconds; a difference would stand out more
+# Cheaper than the default, so that 800 attempts take seconds; differences stand out more
 ARGON2 = {"ARGON2_MEMORY_KIB": "2048", "ARGON2_TIME_COST": "1", "ARGON2_PARALLELISM": "1"}
 KNOWN, UNKNOWN, DISABLED = "known@example.com", "other@example.com", "enemy@example.com"
 
@@ -39,28 +39,28 @@ def rank_sum(first: list[float], second: list[float]) -> float:
     return (total - m * (m + n + 1) / 2) / sqrt(m * n * (m + n + 1) / 12)
 
 
-def test_the_test_sees_a_difference_where_there_is_one_and_none_where_there_is_none():
+def test_rank_sum_detects_only_real_differences():
     dice = random.Random(7)
-    noise = [dice.expovariate(1) for _ in range(2 * TRIES)]
+    noise = [dice.expovariate(1) for _ in range(2 * ATTEMPTS)]
 
-    assert abs(rank_sum(noise[:TRIES], noise[TRIES:])) < AT_ONE_PERCENT
-    later = [value + 0.3 for value in noise[TRIES:]]
-    assert rank_sum(noise[:TRIES], later) < -AT_ONE_PERCENT
-    assert rank_sum(later, noise[:TRIES]) > AT_ONE_PERCENT
+    assert abs(rank_sum(noise[:ATTEMPTS], noise[ATTEMPTS:])) < AT_ONE_PERCENT
+    later = [value + 0.3 for value in noise[ATTEMPTS:]]
+    assert rank_sum(noise[:ATTEMPTS], later) < -AT_ONE_PERCENT
+    assert rank_sum(later, noise[:ATTEMPTS]) > AT_ONE_PERCENT
     assert rank_sum([1.0] * 5, [1.0] * 5) == 0
 
 
 @pytest.fixture(scope="module")
-def lone_service(database, migrated_app):
-    """The service in one process, so that whatever it does beside an answer is in the answer's way."""
+def single_worker_service(database, migrated_app):
+    """The service with one worker, so that background work would delay responses."""
     database.clear()
     with (
         mail_server() as mailbox,
         gunicorn(database.url, workers=1, SMTP_URL=mailbox.url, **MAIL, **ARGON2) as service,
     ):
         for email in (KNOWN, DISABLED, "me@example.com"):
-            person = {"name": "Known", "email": email, "password": PASSWORD}
-            answer = service.request("POST", "/auth/signup", person)
+            account = {"name": "Known", "email": email, "password": PASSWORD}
+            answer = service.request("POST", "/auth/signup", account)
             assert answer.status == 201
         disable = f"UPDATE users SET disabled_at = created_at WHERE email = '{DISABLED}'"
         database.execute(disable)
@@ -68,18 +68,18 @@ def lone_service(database, migrated_app):
 
 
 @pytest.fixture
-def sample(lone_service):
+def sample(single_worker_service):
     """A function that times requests with both bodies, in random order, on one connection.
 
     Their answers must not differ.
     """
-    service, token = lone_service
+    service, token = single_worker_service
     address = urlsplit(service.url)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
     def sample(method, path, bodies, status):
         seconds: tuple[list[float], list[float]] = ([], [])
-        texts, order = set(), [0, 1] * TRIES
+        texts, order = set(), [0, 1] * ATTEMPTS
         random.shuffle(order)
         with closing(http.client.HTTPConnection(address.hostname, address.port)) as connection:
             for number in [0, 1] * 5 + order:  # the first ten warm up

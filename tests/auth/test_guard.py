@@ -28,7 +28,7 @@ PUBLIC = {
 
 
 def routes(app):
-    """Name every route of the app as "METHOD /path"."""
+    """List every route of the app as "METHOD /path"."""
     return {
         f"{method} {re.sub('<any[^>]+>', '<asset>', rule.rule)}"
         for rule in app.url_map.iter_rules()
@@ -37,13 +37,13 @@ def routes(app):
 
 
 def call(client, route):
-    """Call a route, with an example in place of what varies."""
+    """Call a route with example values for its parameters."""
     method, path = route.split()
     path = re.sub("<uuid:[^>]+>", str(uuid4()), path.replace("<asset>", "docs.js"))
     return client.open(re.sub("<[^>]+>", "1", path), method=method)
 
 
-def test_says_who_one_is(alice):
+def test_me_returns_the_caller(alice):
     response = alice.get("/me")
 
     assert response.status_code == 200
@@ -52,7 +52,7 @@ def test_says_who_one_is(alice):
 
 
 @pytest.mark.parametrize("path", ["/me", "/auth/sessions"])
-def test_answers_head_as_get_without_a_body(alice, client, path):
+def test_head_of_account_returns_the_headers_of_get(alice, client, path):
     full, response = alice.get(path), alice.head(path)
 
     assert response.status_code == 200
@@ -62,25 +62,25 @@ def test_answers_head_as_get_without_a_body(alice, client, path):
     assert client.head(path).status_code == 401
 
 
-def test_the_public_set_is_exactly_this(app):
-    answers = {route: call(app.test_client(), route) for route in routes(app)}
+def test_public_routes_are_exactly_these(app):
+    responses = {route: call(app.test_client(), route) for route in routes(app)}
     closed = {
         route
-        for route, answer in answers.items()
-        if answer.status_code == 401 and not is_cookie_route(route)
+        for route, response in responses.items()
+        if response.status_code == 401 and not is_cookie_route(route)
     }
 
-    public = set(answers) - closed
+    public = set(responses) - closed
     print("Open to all:", *sorted(public), sep="\n  ")
     assert public == PUBLIC
 
 
 def is_cookie_route(route):
-    """Tell whether a route takes the refresh cookie in place of a token."""
+    """Tell whether a route accepts the refresh cookie instead of a token."""
     return route in {"POST /auth/refresh", "POST /auth/logout"}
 
 
-def test_every_other_route_asks_for_a_token(app):
+def test_other_routes_without_token_return_401(app):
     for route in routes(app) - PUBLIC:
         response = call(app.test_client(), route)
 
@@ -89,14 +89,14 @@ def test_every_other_route_asks_for_a_token(app):
         assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_the_document_calls_public_what_the_guard_lets_pass(client):
+def test_openapi_security_matches_public_routes(client):
     documented = {
         f"{method} {path}"
         for method, path, operation in client.document.operations()
         if not operation.get("security")
     }
 
-    # Refresh and logout take the cookie; the page and the document do not describe themselves
+    # Refresh and logout take the cookie; /docs and /openapi.json do not describe themselves
     open_to_all = {route.replace("<name>", "{name}") for route in PUBLIC}
     assert documented == open_to_all - {"POST /auth/refresh", "POST /auth/logout"} - {
         route
@@ -108,7 +108,7 @@ def test_the_document_calls_public_what_the_guard_lets_pass(client):
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "Basic YWxpY2U6cGFzc3dvcmQ=", "Token abc", "abc"]
 )
-def test_without_a_bearer_token_says_that_it_is_missing(client, header):
+def test_missing_bearer_token_returns_401(client, header):
     response = client.get("/me", headers={"Authorization": header})
 
     assert response.status_code == 401
@@ -128,7 +128,7 @@ def test_without_a_bearer_token_says_that_it_is_missing(client, header):
         ),
     ],
 )
-def test_rejects_a_token_that_was_made_up(client, token):
+def test_forged_access_token_returns_401(client, token):
     response = client.get(
         "/me", headers={"Authorization": f"Bearer {token}".encode().decode("latin-1")}
     )
@@ -137,7 +137,7 @@ def test_rejects_a_token_that_was_made_up(client, token):
     assert response.json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_rejects_a_token_that_was_altered(alice):
+def test_altered_access_token_is_rejected(alice):
     token = alice.token
 
     for place in (0, 5, len(token) // 2, len(token) - 3):
@@ -145,8 +145,8 @@ def test_rejects_a_token_that_was_altered(alice):
         assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def other_spellings(token):
-    """Return the texts that lenient base64 would read as the same signature."""
+def other_encodings(token):
+    """Return other encodings that lenient base64 decodes to the same signature."""
     letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     place = letters.index(token[-1])
     same = [letters[place + more] for more in (1, 2, 3)]  # the last two bits are not used
@@ -155,24 +155,24 @@ def other_spellings(token):
     return [*[token[:-1] + letter for letter in same], *(text for text in more if text != token)]
 
 
-def test_rejects_another_spelling_of_a_signature(alice, app):
-    for text in other_spellings(alice.token):
+def test_noncanonical_signature_encoding_is_rejected(alice, app):
+    for text in other_encodings(alice.token):
         response = alice.get("/me", headers={"Authorization": f"Bearer {text}"})
         assert response.json["error"]["code"] == "INVALID_TOKEN"
-    for text in other_spellings(alice.refresh_token):
+    for text in other_encodings(alice.refresh_token):
         response = app.test_client(use_cookies=False).post(
             "/auth/refresh", headers={"Cookie": f"refreshToken={text}"}
         )
         assert response.json["error"]["code"] == "INVALID_TOKEN"
     words = ["user", "reset-password", "alice@example.com"]
     reset = app.test_cli_runner().invoke(args=words).output.strip().partition("token=")[2]
-    for text in other_spellings(reset):
+    for text in other_encodings(reset):
         body = {"token": text, "newPassword": "an even better battery"}
         response = alice.post("/auth/password-reset/confirm", json=body)
         assert list(response.json["error"]["details"]) == ["token"]
 
 
-def test_takes_neither_kind_of_token_for_the_other(alice):
+def test_access_and_refresh_tokens_are_not_interchangeable(alice):
     access, cookie = alice.token, alice.refresh_token
     alice.token = cookie
     assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
@@ -181,13 +181,13 @@ def test_takes_neither_kind_of_token_for_the_other(alice):
     assert alice.post("/auth/refresh").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_takes_the_scheme_in_any_case(alice):
+def test_bearer_scheme_is_case_insensitive(alice):
     token, alice.token = alice.token, None
 
     assert alice.get("/me", headers={"Authorization": f"bearer {token}"}).status_code == 200
 
 
-def test_a_token_lasts_15_minutes(alice, clock):
+def test_access_token_expires_after_15_minutes(alice, clock):
     clock.advance(minutes=14, seconds=50)
     assert alice.get("/me").status_code == 200
 
@@ -199,23 +199,23 @@ def test_a_token_lasts_15_minutes(alice, clock):
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_refresh_brings_an_old_client_back(alice, clock):
+def test_refresh_replaces_expired_access_token(alice, clock):
     clock.advance(minutes=16)
     assert alice.get("/me").json["error"]["code"] == "TOKEN_EXPIRED"
 
-    alice.take(alice.post("/auth/refresh"))
+    alice.use_session(alice.post("/auth/refresh"))
 
     assert alice.get("/me").status_code == 200
 
 
-def test_an_old_token_of_an_ended_session_is_not_worth_a_refresh(alice, clock):
+def test_expired_token_of_ended_session_is_invalid(alice, clock):
     assert alice.post("/auth/logout").status_code == 204
     clock.advance(minutes=16)
 
     assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_a_token_dies_with_its_session(alice, database):
+def test_token_of_deleted_session_returns_401(alice, database):
     database.execute("DELETE FROM sessions")
 
     response = alice.get("/me")
@@ -224,7 +224,7 @@ def test_a_token_dies_with_its_session(alice, database):
     assert response.json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_a_token_dies_with_its_user(alice, database):
+def test_token_of_deleted_user_is_invalid(alice, database):
     if not database.is_postgresql:
         database.execute("DELETE FROM sessions")
     database.execute("DELETE FROM users")
@@ -232,19 +232,19 @@ def test_a_token_dies_with_its_user(alice, database):
     assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_a_session_that_has_run_out_does_not_count(alice, clock):
+def test_token_of_expired_session_is_invalid(alice, clock):
     clock.advance(days=8)
 
     assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_looks_before_the_body_and_the_parameters(client):
+def test_authentication_precedes_validation(client):
     response = client.post("/movies?x=1", data="{", content_type="text/plain")
 
     assert response.status_code == 401
 
 
-def test_answers_no_stranger_whether_a_movie_exists(alice, client):
-    there = alice.post("/movies", json={"title": "Alien"}).json["id"]
+def test_anonymous_client_cannot_probe_movies(alice, client):
+    movie_id = alice.post("/movies", json={"title": "Alien"}).json["id"]
 
-    assert client.get(f"/movies/{there}").json == client.get("/movies/999999").json
+    assert client.get(f"/movies/{movie_id}").json == client.get("/movies/999999").json

@@ -1,5 +1,5 @@
 """POST /auth/login."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+# ruff: noqa: RUF001  look-alike characters are tested
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
@@ -13,19 +13,19 @@ from ..client import PASSWORD
 from ..conftest import app_for, config_for
 
 
-def test_gives_a_token_that_says_who_one_is(alice, client):
+def test_login_returns_user_and_token(alice, client):
     response = client.post("/auth/login", json={"email": "alice@example.com", "password": PASSWORD})
 
     assert response.status_code == 200
     assert response.json == {"user": alice.user, "accessToken": ANY}
-    assert client.take(response).profile() == alice.user
+    assert client.use_session(response).profile() == alice.user
     assert client.refresh_token
 
 
 @pytest.mark.parametrize(
     "email", ["ALICE@example.com", "  alice@example.com ", "ａlice@example.com"]
 )
-def test_takes_an_email_in_any_form(alice, client, email):
+def test_login_normalizes_the_email(alice, client, email):
     response = client.post("/auth/login", json={"email": email, "password": PASSWORD})
 
     assert response.status_code == 200
@@ -35,7 +35,7 @@ def test_takes_an_email_in_any_form(alice, client, email):
 @pytest.mark.parametrize(
     "password", ["wrong password", PASSWORD.upper(), f" {PASSWORD}", f"{PASSWORD} ", "", "x" * 128]
 )
-def test_rejects_any_password_but_the_one(alice, client, password):
+def test_login_with_wrong_password_returns_401(alice, client, password):
     response = client.post("/auth/login", json={"email": "alice@example.com", "password": password})
 
     assert response.status_code == 401
@@ -44,7 +44,7 @@ def test_rejects_any_password_but_the_one(alice, client, password):
     assert "WWW-Authenticate" not in response.headers
 
 
-def test_never_trims_a_password(client):
+def test_login_does_not_trim_the_password(client):
     ann = {"email": "ann@example.com", "password": "  spaces matter  "}
     assert client.post("/auth/signup", json={**ann, "name": "Ann"}).status_code == 201
 
@@ -52,7 +52,7 @@ def test_never_trims_a_password(client):
     assert client.post("/auth/login", json={**ann, "password": "spaces matter"}).status_code == 401
 
 
-def test_tells_an_unknown_email_and_a_wrong_password_apart_by_no_text(alice, client):
+def test_unknown_email_and_wrong_password_get_the_same_response(alice, client):
     wrong = client.post(
         "/auth/login", json={"email": "alice@example.com", "password": "wrong password"}
     )
@@ -66,7 +66,7 @@ def test_tells_an_unknown_email_and_a_wrong_password_apart_by_no_text(alice, cli
     assert {name for name, _ in wrong.headers} == {name for name, _ in unknown.headers}
 
 
-def test_tells_an_unknown_email_and_a_wrong_password_apart_by_no_time(app, database, tmp_path):
+def test_unknown_email_and_wrong_password_take_the_same_time(app, database, tmp_path):
     slow = app_for(
         config_for(database.url, tmp_path, ARGON2_MEMORY_KIB="1024", ARGON2_TIME_COST="60")
     )
@@ -88,17 +88,17 @@ def test_tells_an_unknown_email_and_a_wrong_password_apart_by_no_time(app, datab
     assert known > unknown * 0.6
 
 
-def test_queues_what_would_be_too_many_hashes_at_once(alice, database, tmp_path, monkeypatch):
+def test_concurrent_password_hashes_are_limited(alice, database, tmp_path, monkeypatch):
     app = app_for(config_for(database.url, tmp_path, ARGON2_CONCURRENCY="2"))
-    real, lock, running, peaks, crowd = argon2.verify.__func__, Lock(), [], [], Event()
+    real, lock, running, peaks, is_exceeded = argon2.verify.__func__, Lock(), [], [], Event()
 
     def verify(cls, *values):
         with lock:
             running.append(1)
             peaks.append(len(running))
         if len(running) > 2:
-            crowd.set()
-        crowd.wait(0.1)  # long enough for a third to come in, if it may
+            is_exceeded.set()
+        is_exceeded.wait(0.1)  # long enough for a third to start, if allowed
         running.pop()
         return real(cls, *values)
 
@@ -118,7 +118,7 @@ def test_queues_what_would_be_too_many_hashes_at_once(alice, database, tmp_path,
 @pytest.mark.parametrize(
     ("more", "days"), [({}, 7), ({"remember": False}, 7), ({"remember": True}, 30)]
 )
-def test_remembers_for_as_long_as_is_asked(alice, client, more, days):
+def test_remember_sets_the_cookie_lifetime(alice, client, more, days):
     response = client.post(
         "/auth/login", json={"email": "alice@example.com", "password": PASSWORD, **more}
     )
@@ -129,7 +129,7 @@ def test_remembers_for_as_long_as_is_asked(alice, client, more, days):
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("samesite", ["Strict", "Lax", "None"])
-def test_each_cookie_has_all_its_attributes(alice, make_app, scheme, samesite):
+def test_refresh_cookie_has_all_attributes(alice, make_app, scheme, samesite):
     app = make_app(PROXY_HOPS="1", COOKIE_SAMESITE=samesite)
     client = app.test_client(use_cookies=False)
     body = {"email": "alice@example.com", "password": PASSWORD}
@@ -164,7 +164,7 @@ def test_each_cookie_has_all_its_attributes(alice, make_app, scheme, samesite):
         ({"email": ["alice@example.com"], "password": PASSWORD}, {"email"}),
     ],
 )
-def test_names_the_field_that_is_wrong(alice, client, body, fields):
+def test_invalid_login_field_returns_400(alice, client, body, fields):
     response = client.post("/auth/login", json=body)
 
     assert response.status_code == 400
@@ -172,14 +172,14 @@ def test_names_the_field_that_is_wrong(alice, client, body, fields):
     assert set(response.json["error"]["details"]) == fields
 
 
-def test_leaves_other_sessions_alone(alice, make_client):
-    elsewhere = make_client().log_in("alice@example.com")
+def test_login_keeps_other_sessions(alice, make_client):
+    phone = make_client().log_in("alice@example.com")
 
-    assert elsewhere.token != alice.token
-    assert alice.get("/me").status_code == elsewhere.get("/me").status_code == 200
+    assert phone.token != alice.token
+    assert alice.get("/me").status_code == phone.get("/me").status_code == 200
 
 
-def test_hashes_by_owasp_parameters_unless_told_otherwise(app, database, tmp_path):
+def test_default_argon2_hash_follows_owasp(app, database, tmp_path):
     standard = {"ARGON2_MEMORY_KIB": "", "ARGON2_TIME_COST": "", "ARGON2_PARALLELISM": ""}
     app_for(config_for(database.url, tmp_path, **standard)).test_client().sign_up("Alice")
 
@@ -187,7 +187,7 @@ def test_hashes_by_owasp_parameters_unless_told_otherwise(app, database, tmp_pat
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_hashes_again_when_the_parameters_have_changed(alice, database, tmp_path):
+def test_login_rehashes_after_argon2_parameter_change(alice, database, tmp_path):
     changed = app_for(
         config_for(database.url, tmp_path, ARGON2_MEMORY_KIB="32", ARGON2_TIME_COST="2")
     )
@@ -201,7 +201,7 @@ def test_hashes_again_when_the_parameters_have_changed(alice, database, tmp_path
     assert database.execute("SELECT password_hash FROM users") == [(stored,)]
 
 
-def test_rejects_a_page_of_a_foreign_origin(alice, client):
+def test_login_from_disallowed_origin_returns_403(alice, client):
     body = {"email": "alice@example.com", "password": PASSWORD}
 
     response = client.post("/auth/login", json=body, headers={"Origin": "https://evil.example"})

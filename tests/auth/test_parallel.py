@@ -1,4 +1,4 @@
-"""Many requests at once, on two processes: what is promised to one holds for all of them."""
+"""Concurrent requests on two processes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..client import PASSWORD
-from ..concurrency import cookie_of, run_together, statuses, wait_for
+from ..concurrency import cookie_of, run_parallel, statuses, wait_for
 from ..helpers import ANN
 from ..servers import HttpResponse, Service
 
 
 @pytest.fixture
 def ann(service: Service) -> HttpResponse:
-    """What Ann got when she signed up."""
-    answer = service.request("POST", "/auth/signup", ANN)
-    assert answer.status == 201
-    return answer
+    """The response to Ann's signup."""
+    response = service.request("POST", "/auth/signup", ANN)
+    assert response.status == 201
+    return response
 
 
 @pytest.fixture
@@ -38,70 +38,70 @@ def token(ann: HttpResponse) -> str:
 
 @pytest.fixture
 def refresh(service: Service) -> Callable[[str], HttpResponse]:
-    """A function that presents a refresh cookie."""
+    """A function that refreshes with a cookie."""
     return lambda cookie: service.request("POST", "/auth/refresh", headers={"Cookie": cookie})
 
 
-def hold(pid: int) -> None:
-    """Stop a process; return when each of its threads stands still."""
+def pause_process(pid: int) -> None:
+    """Stop a process and wait until all its threads are stopped."""
     os.kill(pid, signal.SIGSTOP)
     tasks = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
     wait_for(lambda: {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"})
 
 
 @contextmanager
-def a_line_to_each_process(service: Service) -> Iterator[list[Callable[..., HttpResponse]]]:
-    """Give one function for each worker that makes requests of that worker and no other."""
+def connection_to_each_worker(service: Service) -> Iterator[list[Callable[..., HttpResponse]]]:
+    """Yield a function for each worker that sends requests to that worker only."""
     address = urlsplit(service.url)
     workers = {int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", service.log)}
 
-    def asker(connection: http.client.HTTPConnection) -> Callable[..., HttpResponse]:
-        def ask(method: str, path: str, token: str) -> HttpResponse:
+    def sender_for(connection: http.client.HTTPConnection) -> Callable[..., HttpResponse]:
+        def send(method: str, path: str, token: str) -> HttpResponse:
             connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
             response = connection.getresponse()
             return HttpResponse(response.status, response.headers, response.read())
 
-        return ask
+        return send
 
     with ExitStack() as stack:
-        lines = []
+        senders = []
         for worker in workers:
-            # While the others are held, only this one can take a connection in, and it keeps it
+            # While the others are stopped, only this worker can accept the connection
             for other in workers - {worker}:
-                hold(other)
+                pause_process(other)
                 stack.callback(os.kill, other, signal.SIGCONT)
             connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
-            lines.append(asker(stack.enter_context(closing(connection))))
-            assert lines[-1]("GET", "/health", "").status == 200
+            senders.append(sender_for(stack.enter_context(closing(connection))))
+            assert senders[-1]("GET", "/health", "").status == 200
             for other in workers - {worker}:
                 os.kill(other, signal.SIGCONT)
-        yield lines
+        yield senders
 
 
-def test_a_hundred_signups_for_one_email_make_one_account(service, database):
+def test_concurrent_signups_for_one_email_create_one_account(service, database):
     spellings = [ANN["email"], ANN["email"].upper(), f" {ANN['email']} "]
     bodies = [{**ANN, "email": spellings[number % 3]} for number in range(100)]
 
-    answers = run_together([partial(service.request, "POST", "/auth/signup", body) for body in bodies])  # fmt: skip
+    responses = run_parallel([partial(service.request, "POST", "/auth/signup", body) for body in bodies])  # fmt: skip
 
-    assert statuses(answers) == {201: 1, 409: 99}
-    refusals = [answer.json["error"] for answer in answers if answer.status == 409]
-    assert {error["code"] for error in refusals} == {"USER_EXISTS"}
+    assert statuses(responses) == {201: 1, 409: 99}
+    conflicts = [response.json["error"] for response in responses if response.status == 409]
+    assert {error["code"] for error in conflicts} == {"USER_EXISTS"}
     assert database.execute("select count(*) from users") == [(1,)]
     assert database.execute("select count(*) from sessions") == [(1,)]
     assert service.request("POST", "/auth/login", {"email": ANN["email"], "password": PASSWORD}).status == 200  # fmt: skip
 
 
-def test_twenty_tabs_that_refresh_at_once_get_one_successor(service, ann, refresh, database):
+def test_concurrent_refreshes_return_one_successor(service, ann, refresh, database):
     cookie = cookie_of(ann)
     for _ in range(3):
-        answers = run_together([partial(refresh, cookie)] * 20)
+        responses = run_parallel([partial(refresh, cookie)] * 20)
 
-        assert statuses(answers) == {200: 20}
-        (successor,) = {cookie_of(answer) for answer in answers}
+        assert statuses(responses) == {200: 20}
+        (successor,) = {cookie_of(response) for response in responses}
         assert successor != cookie
-        for answer in answers:
-            token = answer.json["accessToken"]
+        for response in responses:
+            token = response.json["accessToken"]
             me = service.request("GET", "/me", token=token).json
             assert me == {**ann.json["user"], "usage": me["usage"]}
         cookie = successor
@@ -110,57 +110,57 @@ def test_twenty_tabs_that_refresh_at_once_get_one_successor(service, ann, refres
     assert database.execute("select count(*) from sessions") == [(1,)]
 
 
-def test_tabs_that_are_one_value_apart_catch_up_with_each_other(ann, refresh):
+def test_concurrent_refreshes_with_old_and_new_cookie_converge(ann, refresh):
     first = cookie_of(ann)
     second = cookie_of(refresh(first))
 
-    answers = run_together([partial(refresh, first), partial(refresh, second)] * 10)
+    responses = run_parallel([partial(refresh, first), partial(refresh, second)] * 10)
 
-    assert statuses(answers) == {200: 20}
+    assert statuses(responses) == {200: 20}
     third = cookie_of(refresh(second))
-    assert {cookie_of(answer) for answer in answers} <= {second, third}
+    assert {cookie_of(response) for response in responses} <= {second, third}
     assert refresh(third).status == 200
 
 
 @pytest.mark.parametrize("scope", ["this", "all"])
-def test_a_session_that_ends_on_one_process_is_over_on_the_others(service, scope):
-    with a_line_to_each_process(service) as lines:
-        for ending in lines:
-            email = {"email": f"{scope}{lines.index(ending)}@example.com"}
+def test_logout_on_one_worker_applies_to_the_others(service, scope):
+    with connection_to_each_worker(service) as senders:
+        for send_logout in senders:
+            email = {"email": f"{scope}{senders.index(send_logout)}@example.com"}
             token = service.request("POST", "/auth/signup", ANN | email).json["accessToken"]
-            assert [ask("GET", "/me", token).status for ask in lines] == [200, 200]
+            assert [send("GET", "/me", token).status for send in senders] == [200, 200]
 
-            assert ending("POST", f"/auth/logout?scope={scope}", token).status == 204
+            assert send_logout("POST", f"/auth/logout?scope={scope}", token).status == 204
 
-            assert [ask("GET", "/me", token).status for ask in lines] == [401, 401]
-            assert [ask("GET", "/movies", token).status for ask in lines] == [401, 401]
+            assert [send("GET", "/me", token).status for send in senders] == [401, 401]
+            assert [send("GET", "/movies", token).status for send in senders] == [401, 401]
 
 
-def test_a_refresh_that_races_a_logout_is_never_a_fault(service, refresh, ann):
+def test_refresh_during_logout_never_returns_500(service, refresh, ann):
     for _ in range(8):
         login = service.request(
             "POST", "/auth/login", {"email": ANN["email"], "password": PASSWORD}
         )
         cookie, token = cookie_of(login), login.json["accessToken"]
 
-        *refreshed, ended = run_together(
+        *refreshed, ended = run_parallel(
             [partial(refresh, cookie)] * 6
             + [partial(service.request, "POST", "/auth/logout", token=token)]
         )
 
         assert ended.status == 204
         assert set(statuses(refreshed)) <= {200, 401}
-        for answer in refreshed:
-            if answer.status == 200:
-                cookie_of(answer)
-                token = answer.json["accessToken"]
+        for response in refreshed:
+            if response.status == 200:
+                cookie_of(response)
+                token = response.json["accessToken"]
             else:
-                assert "Set-Cookie" not in answer.headers
+                assert "Set-Cookie" not in response.headers
             assert service.request("GET", "/me", token=token).status == 401
         assert refresh(cookie).status == 401
 
 
-def test_the_count_stays_exact_whatever_comes_and_goes_at_once(service, token, database):
+def test_movie_count_stays_exact_under_concurrent_writes(service, token, database):
     def add(number: int) -> HttpResponse:
         return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
@@ -171,59 +171,59 @@ def test_the_count_stays_exact_whatever_comes_and_goes_at_once(service, token, d
     adding = [partial(add, number) for number in range(50)]
     removing = [partial(remove, movie) for movie in before * 2]
 
-    answers = run_together([*adding, *removing])
+    responses = run_parallel([*adding, *removing])
 
-    assert statuses(answers[:50]) == {201: 50}
-    assert statuses(answers[50:]) == {204: 25, 404: 25}
+    assert statuses(responses[:50]) == {201: 50}
+    assert statuses(responses[50:]) == {204: 25, 404: 25}
     page = service.request("GET", "/movies?limit=100", token=token).json
     assert page["meta"]["total"] == len(page["items"]) == 50
     assert {movie["id"] for movie in page["items"]} == {
-        answer.json["id"] for answer in answers[:50]
+        response.json["id"] for response in responses[:50]
     }
     assert database.execute("select movie_count from users") == [(50,)]
 
 
-def test_of_twenty_edits_of_one_version_one_is_made(service, token):
+def test_one_of_concurrent_conditional_edits_succeeds(service, token):
     added = service.request("POST", "/movies", {"title": "Alien"}, token)
     path, tag = added.headers["Location"], {"If-Match": added.headers["ETag"]}
 
     def edit(number: int) -> HttpResponse:
         return service.request("PATCH", path, {"title": f"Alien {number}"}, token, tag)
 
-    answers = run_together([partial(edit, number) for number in range(20)])
+    responses = run_parallel([partial(edit, number) for number in range(20)])
 
-    assert statuses(answers) == {200: 1, 412: 19}
-    (made,) = [answer for answer in answers if answer.status == 200]
+    assert statuses(responses) == {200: 1, 412: 19}
+    (edited,) = [response for response in responses if response.status == 200]
     shown = service.request("GET", path, token=token)
-    assert shown.json == made.json
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    assert shown.json == edited.json
+    assert shown.headers["ETag"] == edited.headers["ETag"]
 
 
-def test_edits_and_a_removal_at_once_leave_no_trace_and_no_fault(service, token, database):
+def test_edits_during_delete_leave_no_rows_and_no_500(service, token, database):
     added = service.request("POST", "/movies", {"title": "Alien"}, token)
     path, tag = added.headers["Location"], {"If-Match": added.headers["ETag"]}
     edit = {"title": "Aliens"}
 
-    answers = run_together(
+    responses = run_parallel(
         [partial(service.request, "PUT", path, edit, token)] * 10
         + [partial(service.request, "PATCH", path, edit, token, tag)] * 5
         + [partial(service.request, "DELETE", path, token=token)] * 5
     )
 
-    assert set(statuses(answers[:10])) <= {200, 404}
-    assert set(statuses(answers[10:15])) <= {200, 404, 412}
-    assert statuses(answers[15:]) == {204: 1, 404: 4}
+    assert set(statuses(responses[:10])) <= {200, 404}
+    assert set(statuses(responses[10:15])) <= {200, 404, 412}
+    assert statuses(responses[15:]) == {204: 1, 404: 4}
     assert database.execute("select movie_count from users") == [(0,)]
     assert json.loads(service.request("GET", "/movies", token=token).body)["items"] == []
 
 
-def test_readers_go_on_while_others_write(service, token):
+def test_reads_succeed_during_writes(service, token):
     def write(number: int) -> HttpResponse:
         return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
     calls: list[Any] = [partial(write, number) for number in range(30)]
     calls += [partial(service.request, "GET", "/movies?sort=title", token=token)] * 30
 
-    answers = run_together(calls)
+    responses = run_parallel(calls)
 
-    assert statuses(answers) == {201: 30, 200: 30}
+    assert statuses(responses) == {201: 30, 200: 30}

@@ -1,4 +1,4 @@
-"""GET /auth/sessions, DELETE /auth/sessions/{id}, the scopes of logout, and how sessions run out."""
+"""GET /auth/sessions, DELETE /auth/sessions/{id}, logout scopes, and session expiry."""
 
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -27,24 +27,24 @@ def sessions(client):
     return response.json["items"]
 
 
-def own(client):
+def own_session_id(client):
     """Return the id of the client's own session."""
     [session] = [each for each in sessions(client) if each["current"]]
     return session["id"]
 
 
-def when(text):
-    """Return a time of an answer."""
+def time_of(text):
+    """Parse a time of a response."""
     return datetime.fromisoformat(text)
 
 
 @pytest.fixture
 def phone(alice, make_client):
-    """Alice again, from another device."""
+    """Alice, logged in on a second device."""
     return make_client().log_in("alice@example.com", remember=True)
 
 
-def test_lists_every_login_and_token_and_nobody_elses(alice, phone, bob):
+def test_sessions_lists_own_logins_and_api_tokens(alice, phone, bob):
     token = alice.post("/auth/tokens", json={"name": "Backup"}).json
 
     items = sessions(alice)
@@ -55,24 +55,24 @@ def test_lists_every_login_and_token_and_nobody_elses(alice, phone, bob):
     assert sorted(item["kind"] for item in items) == ["login", "login", "token"]
     assert [item["id"] for item in items if item["kind"] == "token"] == [token["id"]]
     assert [item["current"] for item in items].count(True) == 1
-    assert own(alice) != own(phone)
+    assert own_session_id(alice) != own_session_id(phone)
     assert {item["id"] for item in sessions(phone)} == {item["id"] for item in items}
     assert len(sessions(bob)) == 1
-    days = sorted((when(i["expiresAt"]) - when(i["createdAt"])).days for i in items)
+    days = sorted((time_of(i["expiresAt"]) - time_of(i["createdAt"])).days for i in items)
     assert days == [7, 30, 90]
 
 
 @pytest.mark.parametrize("header", BROWSERS)
-def test_names_the_device(alice, client, header):
+def test_session_is_named_after_user_agent(alice, client, header):
     body = {"email": "alice@example.com", "password": "correct horse battery"}
     response = client.post("/auth/login", json=body, headers={"User-Agent": header})
-    client.take(response)
+    client.use_session(response)
 
     [session] = [each for each in sessions(client) if each["current"]]
     assert session["name"] == BROWSERS[header]
 
 
-def test_the_last_use_is_the_last_refresh_and_the_latest_comes_first(alice, phone, clock):
+def test_sessions_are_sorted_by_last_refresh(alice, phone, clock):
     clock.advance(minutes=10)
     before = {each["id"]: each for each in sessions(alice)}
     assert alice.post("/auth/refresh").status_code == 200
@@ -80,13 +80,13 @@ def test_the_last_use_is_the_last_refresh_and_the_latest_comes_first(alice, phon
     after = sessions(alice)
 
     assert after[0]["current"]
-    assert when(after[0]["lastUsedAt"]) - when(after[0]["createdAt"]) >= timedelta(minutes=10)
+    assert time_of(after[0]["lastUsedAt"]) - time_of(after[0]["createdAt"]) >= timedelta(minutes=10)
     assert after[0]["createdAt"] == before[after[0]["id"]]["createdAt"]
-    assert when(after[0]["expiresAt"]) > when(before[after[0]["id"]]["expiresAt"])
+    assert time_of(after[0]["expiresAt"]) > time_of(before[after[0]["id"]]["expiresAt"])
     assert after[1] == before[after[1]["id"]]
 
 
-def test_reading_writes_nothing(alice, clock):
+def test_authentication_writes_nothing(alice, clock):
     clock.advance(minutes=14)
 
     alice.get("/me")
@@ -94,10 +94,10 @@ def test_reading_writes_nothing(alice, clock):
     assert all(statement.startswith("SELECT") for statement in alice.statements)
 
 
-def test_one_session_ends_another_at_once(alice, phone):
+def test_deleted_session_is_rejected_immediately(alice, phone):
     value = phone.refresh_token
 
-    response = alice.delete(f"/auth/sessions/{own(phone)}")
+    response = alice.delete(f"/auth/sessions/{own_session_id(phone)}")
 
     assert response.status_code == 204
     assert response.data == b""
@@ -107,19 +107,19 @@ def test_one_session_ends_another_at_once(alice, phone):
     assert len(sessions(alice)) == 1
 
 
-def test_a_session_may_end_itself(alice):
-    assert alice.delete(f"/auth/sessions/{own(alice)}").status_code == 204
+def test_client_can_delete_its_own_session(alice):
+    assert alice.delete(f"/auth/sessions/{own_session_id(alice)}").status_code == 204
     assert alice.get("/me").json["error"]["code"] == "INVALID_TOKEN"
 
 
-def test_a_session_ends_once(alice, phone):
-    path = f"/auth/sessions/{own(phone)}"
+def test_second_session_delete_returns_404(alice, phone):
+    path = f"/auth/sessions/{own_session_id(phone)}"
 
     assert [alice.delete(path).status_code for _ in range(2)] == [204, 404]
 
 
-def test_a_session_of_somebody_else_is_not_there(alice, bob):
-    for session in (own(bob), uuid4(), "1", "x"):
+def test_session_of_another_user_returns_404(alice, bob):
+    for session in (own_session_id(bob), uuid4(), "1", "x"):
         response = alice.delete(f"/auth/sessions/{session}")
         assert response.status_code == 404
         assert response.json["error"]["code"] == "NOT_FOUND"
@@ -130,7 +130,7 @@ def test_a_session_of_somebody_else_is_not_there(alice, bob):
     ("scope", "left"), [("", (False, True)), ("this", (False, True)), ("others", (True, False)), ("all", (False, False))]
 )  # fmt: skip
 @pytest.mark.parametrize("by_cookie", [False, True])
-def test_logout_ends_what_it_is_told(alice, phone, bob, scope, left, by_cookie):
+def test_logout_scope_with_token_or_cookie(alice, phone, bob, scope, left, by_cookie):
     token = alice.token
     if by_cookie:
         alice.token = None
@@ -144,7 +144,7 @@ def test_logout_ends_what_it_is_told(alice, phone, bob, scope, left, by_cookie):
     assert bob.get("/me").status_code == 200
 
 
-def test_a_scope_that_does_not_exist_ends_nothing(alice, phone):
+def test_unknown_logout_scope_returns_400(alice, phone):
     response = alice.post("/auth/logout?scope=everything")
 
     assert response.status_code == 400
@@ -152,17 +152,15 @@ def test_a_scope_that_does_not_exist_ends_nothing(alice, phone):
     assert alice.get("/me").status_code == phone.get("/me").status_code == 200
 
 
-def test_sessions_that_have_run_out_are_not_listed(alice, clock, make_client):
+def test_expired_sessions_are_not_listed(alice, clock, make_client):
     clock.advance(days=8)
     again = make_client().log_in("alice@example.com")
 
     assert len(sessions(again)) == 1
 
 
-def test_a_login_takes_along_some_that_have_run_out(
-    alice, database, clock, make_client, monkeypatch
-):
-    # Few, so that by its statistics PostgreSQL would run a subquery again for each row
+def test_login_purges_some_expired_sessions(alice, database, clock, make_client, monkeypatch):
+    # Small, so that the planner of PostgreSQL would repeat a subquery for each row
     monkeypatch.setattr("movies_api.auth.sessions.PURGE_BATCH", 5)
     database.execute("ANALYZE sessions" if database.is_postgresql else "ANALYZE")
     [row] = database.execute("SELECT * FROM sessions")

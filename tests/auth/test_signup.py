@@ -1,5 +1,5 @@
 """POST /auth/signup."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+# ruff: noqa: RUF001  look-alike characters are tested
 
 from importlib import import_module
 from unittest.mock import ANY
@@ -12,7 +12,7 @@ ANN = {"name": "Ann Example", "email": "ann@example.com", "password": PASSWORD}
 LOGIN = {"password": PASSWORD}
 
 
-def test_makes_an_account_and_logs_it_in(client):
+def test_signup_creates_account_and_logs_in(client):
     response = client.post("/auth/signup", json=ANN)
 
     assert response.status_code == 201
@@ -25,12 +25,12 @@ def test_makes_an_account_and_logs_it_in(client):
         "createdAt": ANY,
     }
     assert response.json == {"user": user, "accessToken": ANY}
-    client.take(response, 201)
+    client.use_session(response, 201)
     assert client.profile() == response.json["user"]
     assert client.post("/auth/refresh").status_code == 200
 
 
-def test_hands_over_a_cookie_that_scripts_cannot_read(client):
+def test_signup_sets_http_only_cookie(client):
     response = client.post("/auth/signup", json=ANN)
 
     assert response.status_code == 201
@@ -40,7 +40,7 @@ def test_hands_over_a_cookie_that_scripts_cannot_read(client):
     assert attributes == {"HttpOnly", "Path=/auth", "SameSite=Strict", "Max-Age=604800"}
 
 
-def test_marks_the_cookie_secure_when_the_request_came_by_https(client):
+def test_signup_over_https_sets_secure_cookie(client):
     response = client.post("/auth/signup", json=ANN, base_url="https://api.example.com")
 
     assert response.status_code == 201
@@ -51,7 +51,7 @@ def test_marks_the_cookie_secure_when_the_request_came_by_https(client):
     "email",
     ["ann@example.com", " ann@example.com\n", "ANN@Example.COM", "ａｎｎ@example.com"],
 )
-def test_stores_an_email_in_one_form(client, email):
+def test_signup_normalizes_the_email(client, email):
     response = client.post("/auth/signup", json={**ANN, "email": email})
 
     assert response.status_code == 201
@@ -59,7 +59,7 @@ def test_stores_an_email_in_one_form(client, email):
 
 
 @pytest.mark.parametrize("email", ["ann@example.com", "Ann@Example.Com ", "ａｎｎ@example.com"])
-def test_rejects_an_email_that_is_taken_in_any_form(client, email):
+def test_signup_with_taken_email_returns_409(client, email):
     assert client.post("/auth/signup", json=ANN).status_code == 201
 
     response = client.post("/auth/signup", json={**ANN, "email": email, "name": "Another Ann"})
@@ -87,7 +87,7 @@ def test_rejects_an_email_that_is_taken_in_any_form(client, email):
         ("ann@a--b.example.com", "ann@a--b.example.com"),
     ],
 )
-def test_brings_a_domain_to_one_form(client, email, stored):
+def test_signup_normalizes_the_email_domain(client, email, stored):
     response = client.post("/auth/signup", json={**ANN, "email": email})
 
     assert response.status_code == 201
@@ -117,17 +117,19 @@ def test_brings_a_domain_to_one_form(client, email, stored):
         ("ann", "must have an @-sign"),
     ],
 )
-def test_says_why_mail_cannot_reach_an_address(client, email, reason):
+def test_undeliverable_email_is_rejected_with_reason(client, email, reason):
     response = client.post("/auth/signup", json={**ANN, "email": email})
 
     assert response.status_code == 400
     [message] = response.json["error"]["details"]["email"]
     assert reason in message
     assert message.endswith(".")
+    [field] = response.json["error"]["fields"]
+    assert field["code"] == ("too_long" if "too long" in message else "invalid")
 
 
-def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monkeypatch):
-    """Two signups that pass the look-up together: the second is told so by the index."""
+def test_signup_conflict_in_the_database_returns_409(client, database, monkeypatch):
+    """The unique index rejects the second of two signups that both pass the lookup."""
     client.post("/auth/signup", json=ANN)
     monkeypatch.setattr(
         import_module("movies_api.auth.views"), "is_email_taken", lambda _email: False
@@ -140,7 +142,7 @@ def test_leaves_the_uniqueness_of_emails_to_the_database(client, database, monke
     assert database.execute("SELECT count(*) FROM users") == [(1,)]
 
 
-def test_trims_the_name(client):
+def test_signup_trims_the_name(client):
     response = client.post("/auth/signup", json={**ANN, "name": "  Ann Example  "})
 
     assert response.status_code == 201
@@ -148,7 +150,7 @@ def test_trims_the_name(client):
 
 
 @pytest.mark.parametrize("name", ["Al", "x" * 100, "Zoë Ångström", "李雷", "Ann 🎬"])
-def test_takes_names_of_2_to_100_characters(client, name):
+def test_name_of_2_to_100_characters_is_accepted(client, name):
     response = client.post("/auth/signup", json={**ANN, "name": name})
 
     assert response.status_code == 201
@@ -156,7 +158,7 @@ def test_takes_names_of_2_to_100_characters(client, name):
 
 
 @pytest.mark.parametrize("password", ["8 chars!", "x" * 127 + "y", "пароль🔑!", "        "])
-def test_takes_passwords_of_8_to_128_characters_of_any_kind(client, password):
+def test_password_of_8_to_128_characters_is_accepted(client, password):
     response = client.post("/auth/signup", json={**ANN, "password": password})
 
     assert response.status_code == 201
@@ -241,7 +243,7 @@ def test_keeps_joiners_beside_what_can_be_seen(client, name):
         ("isAdmin", True),
     ],
 )
-def test_names_the_field_that_is_wrong(client, database, field, value):
+def test_invalid_signup_field_returns_400(client, database, field, value):
     response = client.post("/auth/signup", json={**ANN, field: value})
 
     assert response.status_code == 400
@@ -250,7 +252,7 @@ def test_names_the_field_that_is_wrong(client, database, field, value):
     assert database.execute("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_names_all_that_is_wrong_at_once(client):
+def test_signup_reports_all_invalid_fields(client):
     response = client.post(
         "/auth/signup", json={"email": "ann", "password": "short", "nickname": "A"}
     )
@@ -263,7 +265,7 @@ def test_names_all_that_is_wrong_at_once(client):
     )
 
 
-def test_never_shows_nor_stores_a_password(client, database):
+def test_password_is_neither_returned_nor_stored(client, database):
     response = client.post("/auth/signup", json=ANN)
 
     assert response.status_code == 201
@@ -274,7 +276,7 @@ def test_never_shows_nor_stores_a_password(client, database):
     assert stored.password_hash not in response.text
 
 
-def test_rejects_a_page_of_a_foreign_origin(client):
+def test_signup_from_disallowed_origin_returns_403(client):
     response = client.post("/auth/signup", json=ANN, headers={"Origin": "https://evil.example"})
 
     assert response.status_code == 403

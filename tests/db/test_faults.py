@@ -1,4 +1,4 @@
-"""What breaks: the database goes, comes back or is slow; the service is stopped or killed."""
+"""Failures: the database restarts, hangs or is locked; the service is stopped or killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ..helpers import ANN
 from ..servers import CHEAP_ARGON2, HttpResponse, OwnPostgres, Service, gunicorn, own_postgres
 
 pytestmark = pytest.mark.slow
-PATIENCE = 3  # seconds within which an answer must come, also when the database is away
+MAX_RESPONSE_SECONDS = 3  # also while the database is unavailable
 KILL_OTHERS = (
     "select pg_terminate_backend(pid) from pg_stat_activity "
     "where datname = current_database() and pid <> pg_backend_pid()"
@@ -55,7 +55,7 @@ def signal_all(service: Service, how: signal.Signals) -> None:
 
 
 def is_open(service: Service) -> bool:
-    """Tell whether the service takes connections."""
+    """Tell whether the service accepts connections."""
     address = urlsplit(service.url)
     try:
         socket.create_connection((address.hostname, address.port), timeout=5).close()
@@ -64,76 +64,76 @@ def is_open(service: Service) -> bool:
     return True
 
 
-def assert_away(answer: HttpResponse) -> None:
-    """Check the one answer there is while the database is away."""
-    assert answer.status == 503
-    assert answer.json["error"]["code"] == "SERVICE_UNAVAILABLE"
-    assert int(answer.headers["Retry-After"]) > 0
+def assert_unavailable(response: HttpResponse) -> None:
+    """Check the response of a service without its database."""
+    assert response.status == 503
+    assert response.json["error"]["code"] == "SERVICE_UNAVAILABLE"
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def sign_up(service: Service, **more: str) -> str:
-    """Return the access token of somebody new."""
-    answer = service.request("POST", "/auth/signup", ANN | more)
-    assert answer.status == 201
-    return str(answer.json["accessToken"])
+    """Sign up and return the access token."""
+    response = service.request("POST", "/auth/signup", ANN | more)
+    assert response.status == 201
+    return str(response.json["accessToken"])
 
 
 @dataclass
 class Load:
-    """People who send one request after another, until they are told to stop or cannot connect."""
+    """Clients that send requests in a loop, until stopped or unable to connect."""
 
-    act: Callable[[int], HttpResponse]
-    people: int = 6
-    answers: list[HttpResponse] = field(default_factory=list)
-    broken: list[Exception] = field(default_factory=list)
+    send: Callable[[int], HttpResponse]
+    clients: int = 6
+    responses: list[HttpResponse] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     slowest: float = 0
-    is_over: bool = False
-    news: Condition = field(default_factory=Condition)
+    is_stopped: bool = False
+    condition: Condition = field(default_factory=Condition)
 
     def __enter__(self) -> Self:
-        self.threads = [Thread(target=self.run, args=[number]) for number in range(self.people)]
+        self.threads = [Thread(target=self.run, args=[number]) for number in range(self.clients)]
         for thread in self.threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.is_over = True
+        self.is_stopped = True
         self.join()
 
     def join(self) -> None:
-        """Return when all have left."""
+        """Wait for all clients."""
         for thread in self.threads:
             thread.join(60)
 
     def run(self, number: int) -> None:
-        """Send requests, each with a number of its own."""
-        while not self.is_over:
+        """Send requests, each with a unique number."""
+        while not self.is_stopped:
             started = time.monotonic()
             try:
-                answer = self.act(number)
+                response = self.send(number)
             except ConnectionRefusedError:
                 return
             except (OSError, http.client.HTTPException) as error:
-                self.broken.append(error)
+                self.errors.append(error)
                 return
-            number += self.people
-            with self.news:
+            number += self.clients
+            with self.condition:
                 self.slowest = max(self.slowest, time.monotonic() - started)
-                self.answers.append(answer)
-                self.news.notify_all()
+                self.responses.append(response)
+                self.condition.notify_all()
 
     def count(self, *statuses: int) -> int:
-        """Count the answers with these statuses so far."""
-        return sum(answer.status in statuses for answer in self.answers)
+        """Count the responses with these statuses so far."""
+        return sum(response.status in statuses for response in self.responses)
 
-    def await_more(self, number: int, *statuses: int) -> None:
-        """Return when so many more answers with these statuses have come."""
-        with self.news:
+    def wait_for_more(self, number: int, *statuses: int) -> None:
+        """Wait for `number` more responses with these statuses."""
+        with self.condition:
             wanted = self.count(*statuses) + number
-            assert self.news.wait_for(lambda: self.count(*statuses) >= wanted, 30), "waited in vain"
+            assert self.condition.wait_for(lambda: self.count(*statuses) >= wanted, 30), "timed out"
 
 
-# --- the database goes and comes back
+# --- the database becomes unavailable and available
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +144,14 @@ def restartable_server() -> Iterator[OwnPostgres]:
 
 
 @pytest.fixture
-def fragile(restartable_server: OwnPostgres, tmp_path) -> Iterator[Service]:
-    """The real service on the server that may be stopped."""
-    with gunicorn(migrated_database(restartable_server, "fragile", tmp_path)) as service:
+def restartable(restartable_server: OwnPostgres, tmp_path) -> Iterator[Service]:
+    """The service on the restartable server."""
+    with gunicorn(migrated_database(restartable_server, "restartable", tmp_path)) as service:
         yield service
 
 
 def migrated_database(server: OwnPostgres, name: str, folder: Path) -> str:
-    """Return the URL of a new database in which what is committed outlives a server cut off."""
+    """Return the URL of a new database whose commits survive an immediate shutdown."""
     url = server.create_database(name)
     with closing(psycopg2.connect(url)) as connection, connection:
         connection.cursor().execute(f"alter database {name} set synchronous_commit = on")
@@ -160,46 +160,44 @@ def migrated_database(server: OwnPostgres, name: str, folder: Path) -> str:
 
 
 def stop(server: OwnPostgres, how: signal.Signals) -> None:
-    """Stop the server: SIGQUIT cuts everybody off at once, SIGINT says goodbye."""
+    """Stop the server: SIGQUIT is an immediate shutdown, SIGINT a fast one."""
     assert server.process is not None
     server.process.send_signal(how)
     server.process.wait(30)
 
 
-def test_a_database_that_restarts_under_load_costs_503s_and_nothing_else(
-    fragile, restartable_server
-):
-    token = sign_up(fragile)
+def test_database_restart_under_load_causes_only_503s(restartable, restartable_server):
+    token = sign_up(restartable)
 
-    def act(number: int) -> HttpResponse:
+    def send(number: int) -> HttpResponse:
         if number % 3:
-            return fragile.request("GET", "/movies?search=movie", token=token)
-        return fragile.request("POST", "/movies", {"title": f"Movie {number}"}, token)
+            return restartable.request("GET", "/movies?search=movie", token=token)
+        return restartable.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
-    with Load(act) as load:
+    with Load(send) as load:
         for how in (signal.SIGQUIT, signal.SIGINT):
-            load.await_more(30, 200, 201)
+            load.wait_for_more(30, 200, 201)
             stop(restartable_server, how)
-            load.await_more(30, 503)
+            load.wait_for_more(30, 503)
             restartable_server.start()
-            load.await_more(30, 200, 201)
+            load.wait_for_more(30, 200, 201)
 
-    assert load.broken == []
-    assert {answer.status for answer in load.answers} == {200, 201, 503}
-    for answer in load.answers:
-        if answer.status == 503:
-            assert_away(answer)
-    assert load.slowest < PATIENCE
-    assert len(processes_of(fragile)) == 3
-    assert "Traceback" not in fragile.log
+    assert load.errors == []
+    assert {response.status for response in load.responses} == {200, 201, 503}
+    for response in load.responses:
+        if response.status == 503:
+            assert_unavailable(response)
+    assert load.slowest < MAX_RESPONSE_SECONDS
+    assert len(processes_of(restartable)) == 3
+    assert "Traceback" not in restartable.log
     for _ in range(20):
-        assert fragile.request("GET", "/me", token=token).status == 200
-    listed = fragile.request("GET", "/movies", token=token).json["meta"]["total"]
-    found = fragile.request("GET", "/movies?search=movie", token=token).json["meta"]["total"]
+        assert restartable.request("GET", "/me", token=token).status == 200
+    listed = restartable.request("GET", "/movies", token=token).json["meta"]["total"]
+    found = restartable.request("GET", "/movies?search=movie", token=token).json["meta"]["total"]
     assert listed == found >= load.count(201)
 
 
-def test_a_service_that_boots_without_its_database_gets_well_with_it(restartable_server, tmp_path):
+def test_service_started_without_database_recovers(restartable_server, tmp_path):
     url = migrated_database(restartable_server, "late", tmp_path)
     stop(restartable_server, signal.SIGINT)
     with gunicorn(url) as service:
@@ -209,7 +207,7 @@ def test_a_service_that_boots_without_its_database_gets_well_with_it(restartable
             ("POST", "/auth/signup", ANN),
             ("POST", "/auth/login", {"email": ANN["email"], "password": PASSWORD}),
         ]:
-            assert_away(service.request(method, path, body, timeout=PATIENCE))
+            assert_unavailable(service.request(method, path, body, timeout=MAX_RESPONSE_SECONDS))
 
         restartable_server.start()
 
@@ -217,19 +215,19 @@ def test_a_service_that_boots_without_its_database_gets_well_with_it(restartable
         assert service.request("GET", "/me", token=sign_up(service)).status == 200
 
 
-def test_a_database_that_says_nothing_is_away_within_seconds():
+def test_unresponsive_database_returns_503_within_seconds():
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         port = silent.getsockname()[1]
         with gunicorn(f"postgresql://postgres@127.0.0.1:{port}/silent") as service:
-            ask = partial(service.request, "GET", "/ready", timeout=PATIENCE)
+            ask = partial(service.request, "GET", "/ready", timeout=MAX_RESPONSE_SECONDS)
             with ThreadPoolExecutor(4) as threads:
-                for answer in [threads.submit(ask) for _ in range(4)]:
-                    assert_away(answer.result())
+                for response in [threads.submit(ask) for _ in range(4)]:
+                    assert_unavailable(response.result())
             assert service.request("GET", "/health", timeout=1).status == 200
 
 
 @pytest.mark.only_on("postgresql")
-def test_connections_that_die_between_requests_are_noticed_by_nobody(service, database):
+def test_terminated_idle_connections_cause_no_errors(service, database):
     token = sign_up(service)
     ask = partial(service.request, "GET", "/movies", token=token)
     with ThreadPoolExecutor(16) as threads:
@@ -249,7 +247,7 @@ def test_connections_that_die_between_requests_are_noticed_by_nobody(service, da
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_connection_that_dies_at_work_is_a_503_and_half_of_nothing(service, database):
+def test_connection_lost_during_write_returns_503_and_rolls_back(service, database):
     token = sign_up(service)
     waiting = (
         "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -262,7 +260,7 @@ def test_a_connection_that_dies_at_work_is_a_503_and_half_of_nothing(service, da
 
         database.execute(f"select pg_terminate_backend(pid) {waiting}")
 
-        assert_away(added.result())
+        assert_unavailable(added.result())
         other.rollback()
 
     assert service.request("GET", "/movies", token=token).json["items"] == []
@@ -276,7 +274,7 @@ def test_a_connection_that_dies_at_work_is_a_503_and_half_of_nothing(service, da
     ["DEALLOCATE ALL", "ALTER TABLE movies ALTER title TYPE text"],
     ids=["a pooler", "a migration"],
 )
-def test_what_is_prepared_no_more_costs_no_request(alice, database, request, change):
+def test_lost_prepared_statements_cause_no_errors(alice, database, request, change):
     restore = "ALTER TABLE movies ALTER title TYPE varchar(255)"
     request.addfinalizer(lambda: database.execute(restore))
     movie = alice.post("/movies", json={"title": "Alien"})
@@ -295,9 +293,9 @@ def test_what_is_prepared_no_more_costs_no_request(alice, database, request, cha
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_new_connection_is_not_taken_for_a_dead_one(alice, database, tmp_path, monkeypatch):
+def test_new_connection_is_not_considered_dead(alice, database, tmp_path, monkeypatch):
     class Poll:
-        """A server that has something to say to everybody, also to who has just come."""
+        """Report every connection as readable, including new ones."""
 
         def register(self, *_: int) -> None:
             pass
@@ -312,7 +310,7 @@ def test_a_new_connection_is_not_taken_for_a_dead_one(alice, database, tmp_path,
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path, make_client):
+def test_requests_queue_for_a_pool_of_one_connection(alice, database, tmp_path, make_client):
     app = app_for(config_for(database.url, tmp_path, DB_POOL_SIZE="1"))
     calls = [
         ("GET", "/movies", None, 200),
@@ -327,12 +325,12 @@ def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path, make_cli
         ("DELETE", "/me", {"password": "wrong"}, 400),
     ]
     new = {"currentPassword": PASSWORD, "newPassword": "a new password"}
-    lasting = [  # each for somebody else
+    lasting = [  # each for another user
         ("POST", "/auth/logout", None, 204),
         ("PUT", "/me/password", new, 204),
         ("DELETE", "/me", {"password": PASSWORD}, 204),
     ] * 4
-    people = [make_client().sign_up(f"Ann{number}") for number in range(len(lasting))]
+    users = [make_client().sign_up(f"Ann{number}") for number in range(len(lasting))]
 
     def ask(method: str, path: str, body: object, status: int, token: str) -> tuple[int, int]:
         more = {} if body is None else {"json": body}
@@ -341,12 +339,12 @@ def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path, make_cli
             path, method=method, headers=headers, **more
         ).status_code, status
 
-    asked = [(*call, alice.token) for call in calls * 4]
-    asked += [(*call, person.token) for call, person in zip(lasting, people, strict=True)]
+    requests = [(*call, alice.token) for call in calls * 4]
+    requests += [(*call, user.token) for call, user in zip(lasting, users, strict=True)]
     with ThreadPoolExecutor(6) as threads:
-        answers = [threads.submit(ask, *each) for each in asked]
-        for answer in answers:
-            got, wanted = answer.result()
+        responses = [threads.submit(ask, *each) for each in requests]
+        for response in responses:
+            got, wanted = response.result()
             assert got == wanted
     with app.app_context():
         db.engine.dispose()
@@ -357,7 +355,7 @@ def test_a_pool_of_one_connection_is_a_queue(alice, database, tmp_path, make_cli
 
 @pytest.fixture
 def other_writer(database) -> Iterator[sqlite3.Connection]:
-    """Somebody else who holds the write lock of the SQLite file."""
+    """Another connection that has locked the SQLite file for writing."""
     path = make_url(database.url).database
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("begin immediate")
@@ -365,7 +363,7 @@ def other_writer(database) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_write_waits_for_another_writer_and_reads_do_not(service, request):
+def test_writes_wait_for_the_sqlite_lock_and_reads_do_not(service, request):
     token = sign_up(service)
     other_writer = request.getfixturevalue("other_writer")
     with ThreadPoolExecutor(1) as threads:
@@ -380,7 +378,7 @@ def test_a_write_waits_for_another_writer_and_reads_do_not(service, request):
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_writer_who_never_ends_is_a_503(alice, database, tmp_path, request):
+def test_sqlite_lock_timeout_returns_503(alice, database, tmp_path, request):
     app = app_for(config_for(database.url, tmp_path))
     with app.app_context():
         event.listen(db.engine, "connect", lambda new, _: new.execute("pragma busy_timeout = 50"))
@@ -402,8 +400,10 @@ def test_a_writer_who_never_ends_is_a_503(alice, database, tmp_path, request):
 
 
 @contextmanager
-def under_way(service: Service, people: int) -> Iterator[list[Callable[[], HttpResponse]]]:
-    """Begin signups that a worker has taken in for certain; give functions that complete them."""
+def requests_in_progress(
+    service: Service, clients: int
+) -> Iterator[list[Callable[[], HttpResponse]]]:
+    """Start signups that a worker has accepted; yield functions that complete them."""
     address = urlsplit(service.url)
 
     def begin(connection: socket.socket, number: int) -> Callable[[], HttpResponse]:
@@ -422,57 +422,57 @@ def under_way(service: Service, people: int) -> Iterator[list[Callable[[], HttpR
         return complete
 
     with ExitStack() as stack:
-        lines = [
+        connections = [
             stack.enter_context(
                 socket.create_connection((address.hostname, address.port), timeout=20)
             )
-            for _ in range(people)
+            for _ in range(clients)
         ]
-        yield [begin(line, number) for number, line in enumerate(lines)]
+        yield [begin(connection, number) for number, connection in enumerate(connections)]
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_stop_lets_requests_under_way_end(app, database):
-    with gunicorn(database.url) as service, under_way(service, people=4) as completions:
+def test_stop_completes_requests_in_progress(app, database):
+    with gunicorn(database.url) as service, requests_in_progress(service, clients=4) as completions:
         signal_all(service, signal.SIGTERM)
         wait_for(lambda: not is_open(service))
 
         for complete in completions:
-            answer = complete()
-            assert answer.status == 201
-            assert answer.json["accessToken"]
+            response = complete()
+            assert response.status == 201
+            assert response.json["accessToken"]
 
         assert service.process.wait(20) == 0
         assert "Traceback" not in service.log
     assert database.execute("select count(*) from users") == [(4,)]
 
 
-def test_a_stop_under_load_drops_no_request_that_was_taken_in(app, database):
+def test_stop_under_load_drops_no_accepted_request(app, database):
     slow = {**CHEAP_ARGON2, "ARGON2_MEMORY_KIB": "8192", "ARGON2_TIME_COST": "2"}
     with gunicorn(database.url, **slow) as service:
 
-        def act(number: int) -> HttpResponse:
+        def send(number: int) -> HttpResponse:
             body = ANN | {"email": f"ann{number}@example.com"}
             return service.request("POST", "/auth/signup", body)
 
-        with Load(act, people=12) as load:
-            load.await_more(20, 201)
+        with Load(send, clients=12) as load:
+            load.wait_for_more(20, 201)
             signal_all(service, signal.SIGTERM)
             load.join()
 
         assert service.process.wait(25) == 0
-    assert {answer.status for answer in load.answers} == {201}
-    # Whoever was let in has an answer: nobody has an account and was not told so
+    assert {response.status for response in load.responses} == {201}
+    # Each accepted request got its response: no account exists without one
     assert database.execute("select count(*) from users") == [(load.count(201),)]
-    # and who has none was still outside
-    assert {type(error) for error in load.broken} <= {
+    # and the others were not accepted
+    assert {type(error) for error in load.errors} <= {
         ConnectionResetError,
         http.client.RemoteDisconnected,
     }
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_stop_does_not_wait_for_connections_that_idle(app, database):
+def test_stop_does_not_wait_for_idle_connections(app, database):
     with gunicorn(database.url) as service:
         address = urlsplit(service.url)
         with ExitStack() as stack:
@@ -488,22 +488,22 @@ def test_a_stop_does_not_wait_for_connections_that_idle(app, database):
             assert time.monotonic() - started < 10
 
 
-def test_what_was_acknowledged_survives_a_kill(app, database):
+def test_acknowledged_writes_survive_sigkill(app, database):
     with gunicorn(database.url) as service:
         token = sign_up(service)
 
-        def act(number: int) -> HttpResponse:
+        def send(number: int) -> HttpResponse:
             return service.request("POST", "/movies", {"title": f"Movie {number}"}, token)
 
-        with Load(act) as load:
-            load.await_more(40, 201)
+        with Load(send) as load:
+            load.wait_for_more(40, 201)
             signal_all(service, signal.SIGKILL)
             load.join()
         service.process.wait(10)
 
     client = app.test_client()
     client.token = token
-    acknowledged = {answer.json["id"] for answer in load.answers}
+    acknowledged = {response.json["id"] for response in load.responses}
     stored = {movie for (movie,) in database.execute("select id from movies")}
     assert acknowledged <= stored
     assert client.get("/movies?limit=1").json["meta"]["total"] == len(stored)

@@ -1,4 +1,4 @@
-"""Migrations: up, down, no drift, two at once, and without what may be missing."""
+"""Migrations: up, down, drift, concurrency, and missing extensions."""
 
 import os
 import subprocess
@@ -29,12 +29,12 @@ PRAGMAS = ("foreign_keys", "journal_mode", "busy_timeout")
 
 @pytest.fixture
 def empty_app(empty_database, tmp_path):
-    """An app on it."""
+    """An app on an empty database."""
     return app_for(config_for(empty_database.url, tmp_path))
 
 
 def tables(database):
-    """Name the tables."""
+    """Return the names of the tables."""
     return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
 
 
@@ -64,13 +64,13 @@ def later_migrations(tmp_path):
 
 
 def down(app):
-    """Undo all migrations."""
+    """Downgrade to before the first migration."""
     with app.app_context():
         flask_migrate.downgrade(directory=str(CHECKOUT / "migrations"), revision="base")
 
 
-def upgrade_in_a_process(url, tmp_path, directory="migrations"):
-    """Start what a platform runs at each release."""
+def start_upgrade(url, tmp_path, directory="migrations"):
+    """Start the upgrade command in a process."""
     variables = {
         "DATABASE_URL": url,
         "SECRET_KEY": SECRET_KEY,
@@ -87,7 +87,7 @@ def upgrade_in_a_process(url, tmp_path, directory="migrations"):
     )
 
 
-def test_go_up_down_and_up_again(empty_database, empty_app):
+def test_upgrade_downgrade_and_upgrade(empty_database, empty_app):
     migrate(empty_app)
     assert tables(empty_database) == TABLES
 
@@ -99,7 +99,7 @@ def test_go_up_down_and_up_again(empty_database, empty_app):
     empty_app.test_client().sign_up("Alice")
 
 
-def test_going_up_twice_is_no_error(empty_database, empty_app):
+def test_second_upgrade_changes_nothing(empty_database, empty_app):
     migrate(empty_app)
     empty_app.test_client().sign_up("Alice")
 
@@ -130,13 +130,13 @@ def test_rebuild_the_keys_of_titles(empty_database, empty_app):
     assert alice.get("/movies?search=wall-e").json["meta"]["total"] == 1
 
 
-def test_make_what_the_models_say(migrated_app, database):
+def test_migrations_match_the_models(migrated_app, database):
     with migrated_app.app_context():
         flask_migrate.check(directory=str(CHECKOUT / "migrations"))
 
 
-def test_make_every_column_nullable_or_not_as_the_models_say(app, database):
-    """What autogenerate does not compare on every database."""
+def test_nullability_matches_the_models(app, database):
+    """Autogenerate does not compare it on every database."""
     found = inspect(database.engine)
 
     for table in db.metadata.sorted_tables:
@@ -144,8 +144,8 @@ def test_make_every_column_nullable_or_not_as_the_models_say(app, database):
         assert nullable == {column.name: column.nullable for column in table.columns}
 
 
-def test_compare_as_alembic_does_without_our_settings(app, database):
-    """No difference, but for the indexes that not every database can have."""
+def test_models_match_with_default_alembic_settings(app, database):
+    """No difference, except for indexes that not every database supports."""
     with database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), db.metadata)
 
@@ -154,9 +154,9 @@ def test_compare_as_alembic_does_without_our_settings(app, database):
     assert set(names) <= {"ix_movies_search", "ix_movies_created", "ix_movies_owner_start"}
 
 
-def test_delete_with_a_user_what_belongs_to_it(alice, bob, database):
-    for person in (alice, bob):
-        person.post("/movies", json={"title": "Alien"})
+def test_user_delete_cascades(alice, bob, database):
+    for client in (alice, bob):
+        client.post("/movies", json={"title": "Alien"})
     with database.engine.connect() as connection:
         if not database.is_postgresql:
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
@@ -169,7 +169,7 @@ def test_delete_with_a_user_what_belongs_to_it(alice, bob, database):
 
 
 @pytest.mark.only_on("sqlite")
-def test_the_app_makes_sqlite_enforce_keys_and_wait_for_locks(migrated_app, database):
+def test_app_sets_sqlite_pragmas(migrated_app, database):
     with migrated_app.app_context(), db.engine.connect() as connection:
         found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
 
@@ -179,8 +179,8 @@ def test_the_app_makes_sqlite_enforce_keys_and_wait_for_locks(migrated_app, data
 
 
 @pytest.mark.slow
-def test_two_releases_at_once_wait_for_each_other(empty_database, tmp_path):
-    started = [upgrade_in_a_process(empty_database.url, tmp_path) for _ in range(3)]
+def test_concurrent_upgrades_wait_for_each_other(empty_database, tmp_path):
+    started = [start_upgrade(empty_database.url, tmp_path) for _ in range(3)]
 
     outputs = [process.communicate(timeout=60)[0] for process in started]
 
@@ -189,13 +189,11 @@ def test_two_releases_at_once_wait_for_each_other(empty_database, tmp_path):
     assert len(empty_database.execute("SELECT version_num FROM alembic_version")) == 1
 
 
-def test_a_newer_database_is_no_error(empty_database, empty_app, tmp_path):
+def test_upgrade_of_newer_database_succeeds(empty_database, empty_app, tmp_path):
     migrate(empty_app)
     empty_database.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    output = (process := upgrade_in_a_process(empty_database.url, tmp_path)).communicate(
-        timeout=60
-    )[0]
+    output = (process := start_upgrade(empty_database.url, tmp_path)).communicate(timeout=60)[0]
 
     assert process.returncode == 0, output
     assert "newer" in output
@@ -204,16 +202,14 @@ def test_a_newer_database_is_no_error(empty_database, empty_app, tmp_path):
 
 
 @pytest.mark.only_on("postgresql")
-def test_wait_for_a_transaction_that_uses_the_tables(
-    empty_database, empty_app, tmp_path, later_migrations
-):
+def test_upgrade_waits_for_open_transaction(empty_database, empty_app, tmp_path, later_migrations):
     migrate(empty_app)
     with closing(empty_database.engine.raw_connection()) as other:
         other.cursor().execute("UPDATE movies SET title = title")
-        process = upgrade_in_a_process(empty_database.url, tmp_path, later_migrations)
+        process = start_upgrade(empty_database.url, tmp_path, later_migrations)
         first = process.stdout.readline()
         while "attempt 2" not in first:
-            assert first, "it ended"
+            assert first, "the process ended"
             first = process.stdout.readline()
         other.rollback()
 
@@ -224,22 +220,22 @@ def test_wait_for_a_transaction_that_uses_the_tables(
 
 
 @pytest.mark.only_on("postgresql")
-def test_end_no_request_of_a_service_at_work(empty_database, empty_app, later_migrations):
-    """Up and down again and again, while people add and delete."""
+def test_upgrade_does_not_deadlock_with_writes(empty_database, empty_app, later_migrations):
+    """Upgrade and downgrade repeatedly during writes."""
     migrate(empty_app)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    is_over = Event()
+    is_stopped = Event()
 
     def write(number):
         with closing(psycopg2.connect(empty_database.url)) as connection:
             count, cursor = 0, connection.cursor()
-            while not is_over.is_set():  # the order of locks of DELETE /me, and the other one
+            while not is_stopped.is_set():  # the lock order of DELETE /me, and its reverse
                 for table in ("users", "movies")[:: (-1) ** number]:
                     cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
                     cursor.execute("SELECT pg_sleep(0.01)")
                 connection.commit()
                 count += 1
-                is_over.wait(0.1)
+                is_stopped.wait(0.1)
             return count
 
     with ThreadPoolExecutor(2) as threads:
@@ -250,16 +246,16 @@ def test_end_no_request_of_a_service_at_work(empty_database, empty_app, later_mi
                     flask_migrate.upgrade(directory=later_migrations)
                     flask_migrate.downgrade(directory=later_migrations)
         finally:
-            is_over.set()
+            is_stopped.set()
 
-        assert all(writer.result() > 0 for writer in writers)  # none was ended
+        assert all(writer.result() > 0 for writer in writers)  # no writer failed
     assert empty_database.execute(deadlocks) == [(0,)]
 
 
-def test_run_from_any_spelling_of_the_url(empty_database, tmp_path):
+def test_upgrade_accepts_the_postgres_url_scheme(empty_database, tmp_path):
     url = empty_database.url.replace("postgresql://", "postgres://")
 
-    output = (process := upgrade_in_a_process(url, tmp_path)).communicate(timeout=60)[0]
+    output = (process := start_upgrade(url, tmp_path)).communicate(timeout=60)[0]
 
     assert process.returncode == 0, output
     assert tables(empty_database) == TABLES
@@ -283,7 +279,7 @@ def test_package_without_a_checkout_asks_for_one(tmp_path):
 
 
 @pytest.mark.only_on("postgresql")
-def test_succeed_where_no_extension_may_be_created(database, server, tmp_path, request):
+def test_upgrade_succeeds_without_pg_trgm(database, server, tmp_path, request):
     url = server.create_database("movies_api_plain")
     request.addfinalizer(lambda: server.drop_database("movies_api_plain"))
     connection = psycopg2.connect(url)
@@ -310,7 +306,7 @@ def test_succeed_where_no_extension_may_be_created(database, server, tmp_path, r
 
 
 @pytest.mark.only_on("postgresql")
-def test_index_the_words_of_titles_where_they_can(database, app):
+def test_search_index_uses_pg_trgm(database, app):
     [(definition,)] = database.execute(
         "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_movies_search'"
     )

@@ -1,4 +1,4 @@
-"""Outages of the database: each cause is told apart, in the log and by /ready, without a secret."""
+"""Database outages: /ready and the log report each cause, without secrets."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from ..helpers import ANN
 from ..servers import free_port, gunicorn, own_postgres
 
 SHORT = {"DB_STATEMENT_TIMEOUT_MS": "300", "DB_LOCK_TIMEOUT_MS": "100"}
-PATIENCE = 3  # seconds
+MAX_RESPONSE_SECONDS = 3
 FILE = {"data": "title\nAlien\n", "content_type": "text/csv"}
 SLOW = {
     "postgresql": "SELECT pg_sleep(20)",
@@ -45,17 +45,17 @@ def short_app(empty_database, tmp_path):
 
 @pytest.fixture
 def caller(short_app):
-    """Alice on that app."""
+    """Alice, logged in to `short_app`."""
     return short_app.test_client().sign_up("Alice")
 
 
 def causes(lines):
-    """Name the causes logged so far, with their levels."""
+    """Return the causes logged so far, with their levels."""
     return [(line["cause"], line["level"]) for line in lines() if "cause" in line]
 
 
 def assert_unavailable(response):
-    """Check the one response there is."""
+    """Check the response of a service without its database."""
     assert response.status_code == 503
     assert response.json["error"]["code"] == "SERVICE_UNAVAILABLE"
     assert int(response.headers["Retry-After"]) > 0
@@ -67,22 +67,22 @@ def assert_unavailable(response):
 
 @pytest.fixture
 def slow_statement(database, monkeypatch):
-    """Make GET /me take long."""
+    """A slow statement in GET /me."""
     monkeypatch.setattr("movies_api.auth.users.USER", text(SLOW[database.kind]))
 
 
-def test_a_statement_that_takes_too_long_is_a_503(caller, slow_statement, lines):
+def test_statement_timeout_returns_503(caller, slow_statement, lines):
     started = monotonic()
 
     response = caller.get("/me")
 
     assert_unavailable(response)
-    assert monotonic() - started < PATIENCE
+    assert monotonic() - started < MAX_RESPONSE_SECONDS
     assert causes(lines) == [("statement_timeout", "WARNING")]
     assert caller.get("/movies").status_code == 200
 
 
-def test_a_lock_that_is_not_released_is_a_503(caller, empty_database, lines):
+def test_lock_timeout_returns_503(caller, empty_database, lines):
     with closing(empty_database.engine.raw_connection()) as other:
         lock = "LOCK TABLE movies" if empty_database.is_postgresql else "BEGIN IMMEDIATE"
         other.cursor().execute(lock)
@@ -92,7 +92,7 @@ def test_a_lock_that_is_not_released_is_a_503(caller, empty_database, lines):
         ]:
             started = monotonic()
             assert_unavailable(caller.open(path, method=method, json=body))
-            assert monotonic() - started < PATIENCE
+            assert monotonic() - started < MAX_RESPONSE_SECONDS
         other.rollback()
 
     assert causes(lines) == [("lock_timeout", "WARNING")] * 2
@@ -102,7 +102,7 @@ def test_a_lock_that_is_not_released_is_a_503(caller, empty_database, lines):
 
 @pytest.fixture
 def locked_user(empty_database):
-    """Have somebody else lock all that an import waits for; give the connection that does."""
+    """Another connection that locks what an import waits for."""
     with closing(empty_database.engine.raw_connection()) as other:
         lock = (
             "SELECT 1 FROM users FOR UPDATE" if empty_database.is_postgresql else "BEGIN IMMEDIATE"
@@ -111,7 +111,7 @@ def locked_user(empty_database):
         yield other
 
 
-def test_an_import_may_wait_longer(caller, request):
+def test_import_has_longer_lock_timeout(caller, request):
     other = request.getfixturevalue("locked_user")
     with ThreadPoolExecutor(1) as threads:
         importing = threads.submit(caller.post, "/movies/import", **FILE)
@@ -122,7 +122,7 @@ def test_an_import_may_wait_longer(caller, request):
         assert importing.result(20).json["counts"]["added"] == 1
 
 
-def test_an_import_that_waits_too_long_is_a_503(short_app, caller, lines, request):
+def test_import_timeout_returns_503(short_app, caller, lines, request):
     config = replace(short_app.extensions["movies_api"], db_import_timeout_ms=200)
     short_app.extensions["movies_api"] = config
     other = request.getfixturevalue("locked_user")
@@ -134,17 +134,17 @@ def test_an_import_that_waits_too_long_is_a_503(short_app, caller, lines, reques
     assert caller.get("/movies").json["items"] == []
 
 
-def test_the_limits_of_an_import_end_with_it(caller, slow_statement):
+def test_import_timeouts_do_not_outlive_the_import(caller, slow_statement):
     assert caller.post("/movies/import", **FILE).status_code == 200
 
     for _ in range(3):
         started = monotonic()
         assert_unavailable(caller.get("/me"))
-        assert monotonic() - started < PATIENCE
+        assert monotonic() - started < MAX_RESPONSE_SECONDS
 
 
 @pytest.mark.only_on("postgresql")
-def test_every_connection_has_the_limits(migrated_app, database):
+def test_connections_have_timeouts(migrated_app, database):
     with migrated_app.app_context(), db.engine.connect() as connection:
         shown = {
             name: connection.exec_driver_sql(f"SHOW {name}").scalar()
@@ -158,7 +158,7 @@ def test_every_connection_has_the_limits(migrated_app, database):
 
 
 def ready_and_log(url, tmp_path, lines, **variables):
-    """Return what /ready says on a database of that URL, and the lines of the outage."""
+    """Return the message of /ready for a database URL, and the log lines of the outage."""
     client = app_for(config_for(url, tmp_path, **variables)).test_client()
     for _ in range(3):
         response = client.get("/ready")
@@ -169,22 +169,22 @@ def ready_and_log(url, tmp_path, lines, **variables):
 
 @pytest.fixture(scope="module")
 def strict_server():
-    """A server that asks for passwords, lets in few, and has a role for each kind of trouble."""
+    """A server that requires passwords, with a role for each kind of access error."""
     with own_postgres() as server, closing(psycopg2.connect(server.url)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute("CREATE ROLE ann LOGIN PASSWORD 's3cr3t-pw'")
         cursor.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
         cursor.execute("CREATE ROLE guest LOGIN")
-        cursor.execute("CREATE ROLE stranger LOGIN")
+        cursor.execute("CREATE ROLE denied LOGIN")
         file = server.folder / "data" / "pg_hba.conf"
-        file.write_text("host all ann 127.0.0.1/32 scram-sha-256\nhost all few,guest,nobody_here,postgres 127.0.0.1/32 trust\n")  # fmt: skip
+        file.write_text("host all ann 127.0.0.1/32 scram-sha-256\nhost all few,guest,missing_role,postgres 127.0.0.1/32 trust\n")  # fmt: skip
         cursor.execute("SELECT pg_reload_conf()")
-        wait_for(lambda: not _is_let_in(server, "stranger"))
+        wait_for(lambda: not _can_connect(server, "denied"))
         yield server
 
 
-def _is_let_in(server, user):
+def _can_connect(server, user):
     try:
         psycopg2.connect(server.url.replace("postgres@", f"{user}@")).close()
     except psycopg2.OperationalError:
@@ -194,7 +194,7 @@ def _is_let_in(server, user):
 
 @pytest.fixture
 def log_lines(stream):
-    """A function that returns the lines so far, parsed; it needs no database of the run."""
+    """A function that returns the parsed log lines, without a `database`."""
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -204,13 +204,13 @@ def log_lines(stream):
         ({"host": "no-such-host.invalid"}, "host_unknown"),
         ({"port": None}, "connection_refused"),
         ({"host": "", "query": {"host": "/nowhere"}}, "connection_refused"),
-        ({"username": "nobody_here"}, "unknown_role"),
+        ({"username": "missing_role"}, "unknown_role"),
         ({"database": "no_such_database"}, "unknown_database"),
         ({"query": {"sslmode": "verify-full"}}, "tls_failed"),
         ({"query": {"nonsense": "1"}}, "invalid_option"),
     ],
 )
-def test_a_wrong_url_is_told_with_the_cure(strict_server, tmp_path, log_lines, changes, cause):
+def test_wrong_url_is_reported_with_the_fix(strict_server, tmp_path, log_lines, changes, cause):
     url = make_url(strict_server.url).set(password="s3cr3t-pw", **changes)
     if "port" in changes:
         url = url.set(port=free_port())
@@ -231,10 +231,10 @@ def test_a_wrong_url_is_told_with_the_cure(strict_server, tmp_path, log_lines, c
         ("ann:wr0ng-pw", "password_rejected"),
         ("ann", "password_rejected"),
         ("few", "too_many_connections"),
-        ("stranger", "access_denied"),
+        ("denied", "access_denied"),
     ],
 )
-def test_a_server_that_lets_nobody_in_is_told_with_the_cure(
+def test_rejected_connection_is_reported_with_the_fix(
     strict_server, tmp_path, log_lines, user, cause
 ):
     url = strict_server.url.replace("postgres@", f"{user}@")
@@ -246,7 +246,7 @@ def test_a_server_that_lets_nobody_in_is_told_with_the_cure(
     assert "wr0ng-pw" not in json.dumps(log_lines())
 
 
-def test_tables_that_may_not_be_used_are_told(strict_server, tmp_path, log_lines):
+def test_missing_table_privilege_is_reported(strict_server, tmp_path, log_lines):
     url = strict_server.create_database("owned")
     migrate(app_for(config_for(url, tmp_path)))
 
@@ -256,7 +256,7 @@ def test_tables_that_may_not_be_used_are_told(strict_server, tmp_path, log_lines
     assert line["cause"] == "permission_denied"
 
 
-def test_the_boot_tells_an_outage_once_and_requests_do_not_repeat_it():
+def test_outage_at_startup_is_logged_once():
     url = f"postgresql://ann:s3cr3t-pw@127.0.0.1:{free_port()}/movies"
     with gunicorn(url, workers=1) as service:
         assert service.log.count("connection_refused") == 1
@@ -271,18 +271,17 @@ def test_the_boot_tells_an_outage_once_and_requests_do_not_repeat_it():
         assert "Traceback" not in service.log
 
 
-def test_the_boot_with_a_database_that_serves_says_nothing(app, database):
+def test_startup_with_available_database_logs_no_outage(app, database):
     with gunicorn(database.url, workers=1) as service:
         assert "cause" not in service.log
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_table_that_is_locked_costs_503s_and_nothing_else(short_app, empty_database):
-    """The real service; other routes, and /health, go on."""
+def test_locked_table_causes_503s_only_on_its_routes(short_app, empty_database):
     database = empty_database
     with gunicorn(database.url, workers=1, **SHORT) as service:
         token = service.request("POST", "/auth/signup", ANN).json["accessToken"]
-        ask = partial(service.request, "GET", "/movies", token=token, timeout=PATIENCE)
+        ask = partial(service.request, "GET", "/movies", token=token, timeout=MAX_RESPONSE_SECONDS)
         with closing(database.engine.raw_connection()) as other, ThreadPoolExecutor(3) as threads:
             other.cursor().execute("LOCK TABLE movies")
             responses = [threads.submit(ask) for _ in range(9)]
@@ -298,7 +297,7 @@ def test_a_table_that_is_locked_costs_503s_and_nothing_else(short_app, empty_dat
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_database_that_is_full_is_a_503(caller, short_app, lines):
+def test_full_database_returns_503(caller, short_app, lines):
     with short_app.app_context():
         event.listen(db.engine, "connect", lambda new, _: new.execute("PRAGMA max_page_count = 1"))
         db.engine.dispose()
@@ -310,7 +309,7 @@ def test_a_database_that_is_full_is_a_503(caller, short_app, lines):
     assert causes(lines) == [("disk_full", "ERROR")]
 
 
-def test_an_error_of_our_own_is_no_outage(app, database):
+def test_sql_error_is_not_an_outage(app, database):
     with app.app_context(), pytest.raises(DBAPIError) as raised, db.engine.connect() as connection:
         connection.exec_driver_sql("SELECT nonsense(")
 

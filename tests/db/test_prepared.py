@@ -1,4 +1,4 @@
-"""Prepared statements: how many a connection keeps, and values that none of them takes."""
+"""Prepared statements: the limit per connection, and unknown values."""
 
 from itertools import permutations
 
@@ -16,7 +16,7 @@ SORTS = [",".join(sort) for length in (1, 2, 3, 4) for sort in permutations(NAME
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_connection_keeps_a_bounded_number_of_statements(alice, database, tmp_path):
+def test_prepared_statements_per_connection_are_limited(alice, database, tmp_path):
     client = app_for(config_for(database.url, tmp_path, DB_POOL_SIZE="1")).test_client()
     client.token = alice.token
     titles = [client.post("/movies", json={"title": title}).json for title in ("Alien", "Brazil")]
@@ -34,11 +34,11 @@ def test_a_connection_keeps_a_bounded_number_of_statements(alice, database, tmp_
             statements = dict(tuple(row) for row in kept)
         db.engine.dispose()
     assert len(statements) == MAX_PREPARED
-    # what each request asks, who calls, is used again and again, and stays
+    # the statement of the guard, which every request uses, stays
     assert any("FROM sessions JOIN users" in statement for statement in statements.values())
 
 
-def test_a_value_that_no_parameter_takes_is_an_error(app):
+def test_value_without_parameter_raises_type_error(app):
     statement = Prepared(select(movies.c.id).where(movies.c.id == bindparam("movie")))
     with app.app_context():
         assert autocommit_all(statement, {"movie": 1}) == []

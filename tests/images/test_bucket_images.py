@@ -1,4 +1,4 @@
-"""Pictures in a bucket: a real HTTP server that speaks S3."""
+"""Images in an S3 bucket, tested on a local S3 server."""
 
 import json
 from base64 import b64decode
@@ -33,14 +33,14 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def endpoint():
-    """A store that speaks S3."""
+    """The URL of an S3 server."""
     with s3() as url:
         yield url
 
 
 @pytest.fixture
 def store(endpoint, monkeypatch):
-    """A client of the store, with an empty bucket."""
+    """An S3 client, with an empty bucket."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
@@ -52,7 +52,7 @@ def store(endpoint, monkeypatch):
 
 @pytest.fixture
 def names(store):
-    """A function that names the objects in the bucket."""
+    """A function that lists the objects in the bucket."""
     return lambda: sorted(
         each["Key"] for each in store.list_objects_v2(Bucket=BUCKET).get("Contents", ())
     )
@@ -60,7 +60,7 @@ def names(store):
 
 @pytest.fixture
 def make_app(migrated_app, database, store, endpoint, tmp_path):
-    """A function that gives an app on an empty database that keeps pictures in the bucket."""
+    """A function that creates an app with an empty database and its images in the bucket."""
     apps = []
 
     def make_app(**variables):
@@ -77,43 +77,39 @@ def make_app(migrated_app, database, store, endpoint, tmp_path):
 
 @pytest.fixture
 def app(make_app):
-    """The app, which keeps its pictures in the bucket."""
+    """An app that stores its images in the bucket."""
     return make_app()
 
 
-def upload(permission, data):
+def send_upload(upload, data):
     """Upload as a browser does and return the status."""
-    if permission["method"] == "POST":
-        form = Request(
-            "POST", permission["uploadUrl"], data=permission["fields"], files={"file": data}
-        )
+    if upload["method"] == "POST":
+        form = Request("POST", upload["uploadUrl"], data=upload["fields"], files={"file": data})
         sent = form.prepare()
         body, headers = sent.body, sent.headers
     else:
-        body, headers = data, permission["headers"]
-    address = urlsplit(permission["uploadUrl"])
+        body, headers = data, upload["headers"]
+    address = urlsplit(upload["uploadUrl"])
     connection = HTTPConnection(address.hostname, address.port, timeout=30)
     try:
-        connection.request(
-            permission["method"], f"{address.path}?{address.query}", body, dict(headers)
-        )
+        connection.request(upload["method"], f"{address.path}?{address.query}", body, dict(headers))
         return connection.getresponse().status
     finally:
         connection.close()
 
 
 def remove_bucket(store, names):
-    """Take the bucket away; the next test makes it anew."""
+    """Delete the bucket; the next test creates it again."""
     for name in names():
         store.delete_object(Bucket=BUCKET, Key=name)
     store.delete_bucket(Bucket=BUCKET)
 
 
-def add(person, url):
-    return person.post("/movies", json={"title": "Alien", "imageUrl": url})
+def add(client, url):
+    return client.post("/movies", json={"title": "Alien", "imageUrl": url})
 
 
-def test_keeps_shows_and_shrinks(alice, client, names):
+def test_image_is_stored_served_and_resized(alice, client, names):
     response = add(alice, data_url(make_image("JPEG", (1000, 500)), "image/jpeg"))
 
     assert response.status_code == 201
@@ -133,7 +129,7 @@ def test_keeps_shows_and_shrinks(alice, client, names):
     assert names() == [path[1:], f"{path[1:]}-320.webp"]
 
 
-def test_says_how_the_bucket_is_to_hand_it_out(alice, store, names):
+def test_stored_object_has_content_type_and_cache_control(alice, store, names):
     add(alice, data_url(make_image()))
 
     about = store.head_object(Bucket=BUCKET, Key=names()[0])
@@ -142,32 +138,32 @@ def test_says_how_the_bucket_is_to_hand_it_out(alice, store, names):
 
 
 @pytest.mark.parametrize("how", ["post", "put"])
-def test_an_upload_goes_past_us_and_is_verified_when_a_movie_shows_it(make_app, names, how):
+def test_direct_upload_is_verified_when_a_movie_uses_it(make_app, names, how):
     app = make_app(S3_UPLOAD=how)
     alice = app.test_client().sign_up("Alice")
-    permission = request_upload(alice, make_image())
+    upload = request_upload(alice, make_image())
     assert names() == []
 
-    assert upload(permission, make_image()) < 300
+    assert send_upload(upload, make_image()) < 300
 
-    [waiting] = names()
-    assert waiting.startswith("uploads/")
-    assert alice.get(path_of(permission["imageUrl"])).status_code == 404, "nobody has looked at it"
-    movie = add(alice, permission["imageUrl"])
+    [pending] = names()
+    assert pending.startswith("uploads/")
+    assert alice.get(path_of(upload["imageUrl"])).status_code == 404, "it is not verified yet"
+    movie = add(alice, upload["imageUrl"])
     assert movie.status_code == 201
     assert names() == [path_of(movie.json["imageUrl"])[1:]]
     assert open_image(alice.get(path_of(movie.json["imageUrl"])).data).format == "PNG"
-    found = alice.get(path_of(permission["imageUrl"]))
+    found = alice.get(path_of(upload["imageUrl"]))
     key = movie.json["imageUrl"].rpartition("/")[2]
     assert (found.status_code, found.headers["Location"]) == (302, key)
-    assert add(alice, permission["imageUrl"]).json["imageUrl"] == movie.json["imageUrl"]
+    assert add(alice, upload["imageUrl"]).json["imageUrl"] == movie.json["imageUrl"]
 
 
-def test_an_upload_past_us_is_charged_when_a_movie_shows_it(make_app, names, database):
+def test_direct_upload_counts_toward_quota_when_a_movie_uses_it(make_app, names, database):
     alice = make_app(MAX_IMAGE_BYTES_PER_USER="1024").test_client().sign_up("Alice")
     first, second = (request_upload(alice, make_image()) for _ in range(2))
-    for permission in (first, second):
-        upload(permission, make_image())
+    for upload in (first, second):
+        send_upload(upload, make_image())
     assert alice.get("/me").json["usage"]["imageBytes"] == 0
 
     stored = alice.get(path_of(add(alice, first["imageUrl"]).json["imageUrl"])).content_length
@@ -176,10 +172,10 @@ def test_an_upload_past_us_is_charged_when_a_movie_shows_it(make_app, names, dat
     database.execute("UPDATE uploads SET size = 1024")
     response = add(alice, second["imageUrl"])
     assert (response.status_code, response.json["error"]["code"]) == (403, "QUOTA_EXCEEDED")
-    assert len(names()) == 1, "what is rejected does not wait on"
+    assert len(names()) == 1, "the rejected upload is deleted"
 
 
-def test_an_upload_takes_unused_images_along_in_a_bucket_too(alice, names, clock):
+def test_new_image_triggers_cleanup_of_the_bucket(alice, names, clock):
     movie = add(alice, data_url(make_image())).json
     alice.delete(f"/movies/{movie['id']}")
     clock.advance(hours=25)
@@ -190,27 +186,27 @@ def test_an_upload_takes_unused_images_along_in_a_bucket_too(alice, names, clock
     assert names() == [path_of(kept["imageUrl"])[1:]]
 
 
-def test_the_form_fixes_place_type_and_size(alice):
-    permission = alice.post("/images", json={"contentType": "image/png", "size": 1234}).json
+def test_upload_form_fixes_key_type_and_size(alice):
+    upload = alice.post("/images", json={"contentType": "image/png", "size": 1234}).json
 
-    assert permission.keys() == {"uploadUrl", "method", "fields", "imageUrl", "expiresAt"}
-    policy = json.loads(b64decode(permission["fields"]["policy"]))
+    assert upload.keys() == {"uploadUrl", "method", "fields", "imageUrl", "expiresAt"}
+    policy = json.loads(b64decode(upload["fields"]["policy"]))
     assert ["content-length-range", 1234, 1234] in policy["conditions"]
     assert {"Content-Type": "image/png"} in policy["conditions"]
-    assert {"key": permission["fields"]["key"]} in policy["conditions"]
+    assert {"key": upload["fields"]["key"]} in policy["conditions"]
     assert {"bucket": BUCKET} in policy["conditions"]
-    assert policy["expiration"][:15] == permission["expiresAt"][:15]
+    assert policy["expiration"][:15] == upload["expiresAt"][:15]
 
 
-def test_the_url_to_put_to_fixes_type_and_size(make_app):
+def test_presigned_put_url_fixes_type_and_size(make_app):
     alice = make_app(S3_UPLOAD="put").test_client().sign_up("Alice")
 
-    permission = alice.post("/images", json={"contentType": "image/png", "size": 1234}).json
+    upload = alice.post("/images", json={"contentType": "image/png", "size": 1234}).json
 
-    signed = parse_qs(urlsplit(permission["uploadUrl"]).query)
+    signed = parse_qs(urlsplit(upload["uploadUrl"]).query)
     assert signed["X-Amz-SignedHeaders"] == ["content-length;content-type;host"]
     assert signed["X-Amz-Expires"] == ["600"]
-    assert permission["headers"] == {"Content-Type": "image/png"}
+    assert upload["headers"] == {"Content-Type": "image/png"}
 
 
 @pytest.mark.parametrize(
@@ -220,13 +216,15 @@ def test_the_url_to_put_to_fixes_type_and_size(make_app):
         (b"<html><script>alert(1)</script>", "image/png", b""),
         (make_image()[:60], "image/png", b""),
     ],
-    ids=["one byte too long", "page", "breaks off"],
+    ids=["one byte too long", "page", "truncated"],
 )
-def test_a_wrong_upload_is_rejected_and_removed(alice, names, database, data, media_type, extra):
-    permission = request_upload(alice, data, media_type)
-    upload(permission, data + extra)
+def test_invalid_direct_upload_is_rejected_and_deleted(
+    alice, names, database, data, media_type, extra
+):
+    upload = request_upload(alice, data, media_type)
+    send_upload(upload, data + extra)
 
-    response = add(alice, permission["imageUrl"])
+    response = add(alice, upload["imageUrl"])
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
@@ -234,47 +232,47 @@ def test_a_wrong_upload_is_rejected_and_removed(alice, names, database, data, me
     assert database.execute("SELECT * FROM images") == []
 
 
-def test_an_upload_that_has_to_be_retried_waits_on(app, alice, names, monkeypatch):
-    permission = request_upload(alice, make_image())
-    upload(permission, make_image())
+def test_direct_upload_survives_a_retryable_error(app, alice, names, monkeypatch):
+    upload = request_upload(alice, make_image())
+    send_upload(upload, make_image())
     monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
     with app.app_context(), decode_slot():
-        assert add(alice, permission["imageUrl"]).status_code == 503
+        assert add(alice, upload["imageUrl"]).status_code == 503
 
-    assert add(alice, permission["imageUrl"]).status_code == 201
+    assert add(alice, upload["imageUrl"]).status_code == 201
     assert len(names()) == 1
 
 
-def test_an_upload_that_another_request_takes_up_is_there(alice, monkeypatch):
-    permission = request_upload(alice, make_image())
-    upload(permission, make_image())
-    real, faster = Bucket.names, []
+def test_direct_upload_can_be_used_by_concurrent_requests(alice, monkeypatch):
+    upload = request_upload(alice, make_image())
+    send_upload(upload, make_image())
+    real, concurrent = Bucket.names, []
 
     def names(bucket, prefix):
         monkeypatch.setattr(Bucket, "names", real)
         with ThreadPoolExecutor() as threads:
-            faster.append(threads.submit(add, alice, permission["imageUrl"]).result())
+            concurrent.append(threads.submit(add, alice, upload["imageUrl"]).result())
         return real(bucket, prefix)
 
     monkeypatch.setattr(Bucket, "names", names)
-    response = add(alice, permission["imageUrl"])
+    response = add(alice, upload["imageUrl"])
 
-    assert [response.status_code, faster[0].status_code] == [201, 201]
-    assert response.json["imageUrl"] == faster[0].json["imageUrl"]
+    assert [response.status_code, concurrent[0].status_code] == [201, 201]
+    assert response.json["imageUrl"] == concurrent[0].json["imageUrl"]
 
 
-def test_an_upload_of_another_is_nothing_to_show(alice, bob, names):
-    permission = request_upload(alice, make_image())
-    upload(permission, make_image())
+def test_direct_upload_of_another_user_returns_400(alice, bob, names):
+    upload = request_upload(alice, make_image())
+    send_upload(upload, make_image())
 
-    response = add(bob, permission["imageUrl"])
+    response = add(bob, upload["imageUrl"])
 
     assert response.status_code == 400
-    assert len(names()) == 1, "it waits for Alice"
-    assert add(alice, permission["imageUrl"]).status_code == 201
+    assert len(names()) == 1, "the upload is still there"
+    assert add(alice, upload["imageUrl"]).status_code == 201
 
 
-def test_a_cdn_hands_out_what_is_kept(make_app, names):
+def test_images_are_served_from_the_cdn(make_app, names):
     app = make_app(IMAGE_BASE_URL="https://cdn.example.com/films/")
     alice = app.test_client().sign_up("Alice")
     url = add(alice, data_url(make_image())).json["imageUrl"]
@@ -287,12 +285,10 @@ def test_a_cdn_hands_out_what_is_kept(make_app, names):
     assert (small.status_code, small.headers["Location"]) == (302, f"{url}-160.webp")
     assert f"images/{key}-160.webp" in names()
     assert add(alice, url).json["imageUrl"] == url
-    permission = request_upload(alice, make_image(colour="red"))
-    assert permission["imageUrl"].startswith("http://localhost/images/"), "the CDN does not know it"
-    assert upload(permission, make_image(colour="red")) < 300
-    assert (
-        add(alice, permission["imageUrl"]).json["imageUrl"].startswith("https://cdn.example.com/")
-    )
+    upload = request_upload(alice, make_image(colour="red"))
+    assert upload["imageUrl"].startswith("http://localhost/images/"), "it is not on the CDN yet"
+    assert send_upload(upload, make_image(colour="red")) < 300
+    assert add(alice, upload["imageUrl"]).json["imageUrl"].startswith("https://cdn.example.com/")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +298,7 @@ def test_a_cdn_hands_out_what_is_kept(make_app, names):
         ("http://10.0.0.1", {"X-Forwarded-Host": "api.example.com"}),
     ],
 )
-def test_nobody_is_led_in_a_circle(make_app, base, headers):
+def test_image_base_url_of_the_api_does_not_redirect(make_app, base, headers):
     app = make_app(IMAGE_BASE_URL="https://api.example.com")
     alice = app.test_client().sign_up("Alice")
     path = path_of(add(alice, data_url(make_image())).json["imageUrl"]).removeprefix(
@@ -313,15 +309,15 @@ def test_nobody_is_led_in_a_circle(make_app, base, headers):
 
 
 @pytest.mark.parametrize("how", ["post", "put"])
-def test_permissions_name_the_host_of_the_region(make_app, how):
+def test_upload_url_uses_the_regional_host(make_app, how):
     app = make_app(S3_ENDPOINT_URL="", S3_REGION="eu-central-1", S3_UPLOAD=how)
-    permission = request_upload(app.test_client().sign_up("Alice"), make_image())
+    upload = request_upload(app.test_client().sign_up("Alice"), make_image())
 
-    host = urlsplit(permission["uploadUrl"]).hostname
+    host = urlsplit(upload["uploadUrl"]).hostname
     assert host == f"{BUCKET}.s3.eu-central-1.amazonaws.com"
 
 
-def test_sends_no_checksums_that_some_stores_refuse(app):
+def test_storage_sends_no_checksum_headers(app):
     storage, sent = app.extensions["images"], []
     keep = lambda request, **_: sent.append(str(request.headers).lower())  # noqa: E731
     storage.client.meta.events.register("before-send.s3", keep)
@@ -333,15 +329,15 @@ def test_sends_no_checksums_that_some_stores_refuse(app):
     assert not [head for head in sent if "checksum" in head or "aws-chunked" in head]
 
 
-def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, store, clock):
+def test_cleanup_deletes_pending_uploads_and_unused_images(app, alice, names, store, clock):
     movie = add(alice, data_url(make_image())).json
     alice.get(f"{path_of(movie['imageUrl'])}?w=160")
-    upload(request_upload(alice, make_image(colour="red")), make_image(colour="red"))
+    send_upload(request_upload(alice, make_image(colour="red")), make_image(colour="red"))
     store.put_object(Bucket=BUCKET, Key=f"images/{'0' * 64}", Body=b"x")
     store.put_object(Bucket=BUCKET, Key="elsewhere/x", Body=b"x")
     cleanup = app.test_cli_runner().invoke
     assert cleanup(args=["images", "cleanup"]).exit_code == 0
-    assert len(names()) == 5, "all that is young stays"
+    assert len(names()) == 5, "recent objects are kept"
     alice.delete(f"/movies/{movie['id']}")
 
     clock.advance(hours=1, minutes=1)
@@ -352,7 +348,7 @@ def test_a_sweep_removes_what_waits_and_what_nobody_shows(app, alice, names, sto
     assert names() == ["elsewhere/x"]
 
 
-def test_a_bucket_that_is_away_is_503(make_app):
+def test_unavailable_bucket_returns_503(make_app):
     alice = make_app(S3_BUCKET="not-there").test_client().sign_up("Alice")
 
     response = add(alice, data_url(make_image()))
@@ -361,11 +357,13 @@ def test_a_bucket_that_is_away_is_503(make_app):
     assert "storage" in response.json["error"]["message"]
     assert alice.get("/movies").json["items"] == []
     for name in ("0" * 32, "0" * 64):
-        foreign = add(alice, f"https://example.com/images/{name}")
-        assert foreign.json["imageUrl"] == f"https://example.com/images/{name}"
+        external = add(alice, f"https://example.com/images/{name}")
+        assert external.json["imageUrl"] == f"https://example.com/images/{name}"
 
 
-def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database, clock, lines):
+def test_account_is_deleted_while_the_bucket_is_unavailable(
+    alice, store, names, database, clock, lines
+):
     add(alice, data_url(make_image()))
     clock.advance(minutes=2)
     remove_bucket(store, names)
@@ -375,10 +373,10 @@ def test_an_account_goes_while_the_bucket_is_away(alice, store, names, database,
     assert response.status_code == 204
     assert [line["event"] for line in lines() if "event" in line][-1] == "account_deleted"
     assert any(line["message"].startswith("image storage") for line in lines())
-    assert len(database.execute("SELECT * FROM images")) == 1, "it is for the sweep"
+    assert len(database.execute("SELECT * FROM images")) == 1, "cleanup deletes it"
 
 
-def test_a_sweep_says_that_the_bucket_is_away(app, store, names):
+def test_cleanup_reports_unavailable_bucket(app, store, names):
     remove_bucket(store, names)
 
     result = app.test_cli_runner().invoke(args=["images", "cleanup"])
@@ -388,14 +386,14 @@ def test_a_sweep_says_that_the_bucket_is_away(app, store, names):
     assert "Traceback" not in result.output
 
 
-def test_a_bucket_needs_its_library(monkeypatch, tmp_path):
+def test_s3_bucket_requires_the_s3_extra(monkeypatch, tmp_path):
     monkeypatch.setattr("movies_api.config.find_spec", lambda name: None)
 
     with pytest.raises(ConfigError, match=r"S3_BUCKET='films': .*\[s3\]"):
         Config.from_environ({"INSTANCE_DIR": str(tmp_path), "S3_BUCKET": "films"})
 
 
-def test_reads_an_object_from_any_place(app):
+def test_stored_object_is_seekable(app):
     storage = app.extensions["images"]
     storage.put("images/x", bytes(range(256)) * 1000, "image/png")
 

@@ -1,4 +1,4 @@
-"""When pictures go: with the last movie that shows them, after a day, or with the account at once."""
+"""Images are deleted a day after their last use, or immediately with the account."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from ..image_helpers import data_url, make_image, path_of, request_upload
 
 @pytest.fixture
 def cleanup(app):
-    """A function that runs the command and returns what it says at the end."""
+    """A function that runs the cleanup command and returns its summary."""
 
     def cleanup():
         result = app.test_cli_runner().invoke(args=["images", "cleanup"])
@@ -27,7 +27,7 @@ def cleanup(app):
 
 @pytest.fixture
 def execute(app):
-    """A function that executes a statement as the app does, references and all."""
+    """A function that executes a statement as the app does, with foreign keys enforced."""
 
     def execute(statement):
         with app.app_context():
@@ -37,14 +37,14 @@ def execute(app):
     return execute
 
 
-def add(person, colour="teal"):
+def add(client, colour="teal"):
     movie = {"title": "Alien", "imageUrl": data_url(make_image(colour=colour))}
-    response = person.post("/movies", json=movie)
+    response = client.post("/movies", json=movie)
     assert response.status_code == 201
     return response.json
 
 
-def test_an_image_goes_a_day_after_its_last_movie(alice, bob, client, files, cleanup, clock):
+def test_image_is_deleted_a_day_after_its_last_movie(alice, bob, client, files, cleanup, clock):
     hers, his = add(alice), add(bob)
     client.get(f"{path_of(hers['imageUrl'])}?w=160")
     assert len(files()) == 2
@@ -66,7 +66,7 @@ def test_an_image_goes_a_day_after_its_last_movie(alice, bob, client, files, cle
     assert client.get(path_of(hers["imageUrl"])).status_code == 404
 
 
-def test_the_day_begins_when_a_sweep_sees_it(alice, files, cleanup, clock):
+def test_retention_starts_when_cleanup_finds_the_image_unused(alice, files, cleanup, clock):
     movie = add(alice)
     clock.advance(hours=25)
     alice.log_in(alice.user["email"])
@@ -80,7 +80,7 @@ def test_the_day_begins_when_a_sweep_sees_it(alice, files, cleanup, clock):
     assert files() == []
 
 
-def test_an_image_that_is_shown_again_stays(alice, client, cleanup, clock):
+def test_reused_image_is_kept_by_cleanup(alice, client, cleanup, clock):
     movie = add(alice)
     alice.delete(f"/movies/{movie['id']}")
     cleanup()
@@ -94,9 +94,9 @@ def test_an_image_that_is_shown_again_stays(alice, client, cleanup, clock):
     assert client.get(path_of(movie["imageUrl"])).status_code == 200
 
 
-def test_an_upload_that_no_movie_shows_goes(alice, files, cleanup, clock, database):
-    permission = request_upload(alice, make_image())
-    alice.put(path_of(permission["uploadUrl"]), data=make_image())
+def test_upload_without_movie_is_deleted(alice, files, cleanup, clock, database):
+    upload = request_upload(alice, make_image())
+    alice.put(path_of(upload["uploadUrl"]), data=make_image())
     assert cleanup() == "Deleted 0 images and 0 stray files."
     clock.advance(days=1, minutes=1)
 
@@ -105,7 +105,7 @@ def test_an_upload_that_no_movie_shows_goes(alice, files, cleanup, clock, databa
     assert database.execute("SELECT * FROM uploads") == []
 
 
-def test_files_of_no_image_go(app, alice, files, cleanup, clock):
+def test_stray_image_files_are_deleted(app, alice, files, cleanup, clock):
     add(alice)
     [kept] = files()
     folder = app.extensions["movies_api"].image_dir
@@ -118,7 +118,7 @@ def test_files_of_no_image_go(app, alice, files, cleanup, clock):
     assert files() == [".draft-young", kept]
 
 
-def test_what_is_not_ours_stays(app, alice, files, cleanup):
+def test_unrelated_files_are_kept(app, alice, files, cleanup):
     folder = app.extensions["movies_api"].image_dir
     add(alice)
     names = ("secret_key", "movies.db", ".secret_key.1", f"{'0' * 64}-161.webp", "0" * 63)
@@ -140,29 +140,29 @@ def test_what_is_not_ours_stays(app, alice, files, cleanup):
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM images", "UPDATE movies SET image_url = '/images/none'"]
 )
-def test_the_database_lets_no_shown_image_go(alice, execute, statement):
+def test_database_rejects_deleting_a_used_image(alice, execute, statement):
     add(alice)
 
     with pytest.raises(IntegrityError):
         execute(statement)
 
 
-def test_an_account_takes_its_images_along(app, alice, bob, files, execute, clock):
-    ours, hers = add(alice, "red"), add(alice, "green")
+def test_account_deletion_deletes_its_images(app, alice, bob, files, execute, clock):
+    shared, hers = add(alice, "red"), add(alice, "green")
     add(bob, "red")
-    permission = request_upload(alice, make_image(colour="blue"))
-    alice.put(path_of(permission["uploadUrl"]), data=make_image(colour="blue"))
+    upload = request_upload(alice, make_image(colour="blue"))
+    alice.put(path_of(upload["uploadUrl"]), data=make_image(colour="blue"))
     assert len(files()) == 3
     clock.advance(minutes=2)
 
     response = alice.delete("/me", json={"password": PASSWORD})
 
     assert response.status_code == 204
-    assert files() == [ours["imageUrl"].rpartition("/")[2]]
+    assert files() == [shared["imageUrl"].rpartition("/")[2]]
     assert bob.get(path_of(hers["imageUrl"])).status_code == 404
 
 
-def test_an_account_takes_along_what_it_shows_no_more(alice, files, clock):
+def test_account_deletion_deletes_its_unused_images(alice, files, clock):
     first, second = add(alice, "red"), add(alice, "green")
     alice.patch(f"/movies/{first['id']}", json={"imageUrl": None})
     alice.delete(f"/movies/{second['id']}")
@@ -174,15 +174,15 @@ def test_an_account_takes_along_what_it_shows_no_more(alice, files, clock):
     assert files() == []
 
 
-def test_what_another_is_about_to_show_stays(app, alice, bob, files, execute):
+def test_account_deletion_keeps_uploads_of_other_users(app, alice, bob, files, execute):
     add(alice)
-    permission = request_upload(bob, make_image())
-    bob.put(path_of(permission["uploadUrl"]), data=make_image())
+    upload = request_upload(bob, make_image())
+    bob.put(path_of(upload["uploadUrl"]), data=make_image())
 
     assert alice.delete("/me", json={"password": PASSWORD}).status_code == 204
 
     assert len(files()) == 1
     assert (
-        bob.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]}).status_code
+        bob.post("/movies", json={"title": "Alien", "imageUrl": upload["imageUrl"]}).status_code
         == 201
     )

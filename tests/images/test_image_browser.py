@@ -1,4 +1,4 @@
-"""A page in a real Chromium picks a file and shows it from its URL, by both ways of sending it."""
+"""A page in Chromium sends an image as a data URL or to an upload URL, and displays it."""
 
 import json
 import socket
@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_browser(), reason=NO_
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 KEYS = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret"}
 PAGE = """<!doctype html><title>Posters</title><link rel="icon" href="data:,">
-<h1>Posters</h1><input type="file" id="file"><p id="said"></p><p><img id="whole"></p><p><img id="small"></p>
+<h1>Posters</h1><input type="file" id="file"><p id="message"></p><p><img id="whole"></p><p><img id="small"></p>
 <script type="module">
 import * as client from "/lib/api.js";
 import { uploadImage } from "/lib/images.js";
-const inside = (file) => new Promise((resolve) => {
+const toDataUrl = (file) => new Promise((resolve) => {
   const reader = new FileReader();
   reader.onload = () => resolve(reader.result);
   reader.readAsDataURL(file);
@@ -36,9 +36,9 @@ window.client = client;
 window.post = async (way) => {
   const [file] = document.getElementById("file").files;
   const steps = [];
-  const sent = way === "inside" ? await inside(file) : await uploadImage(file, (part) => steps.push(part));
+  const sent = way === "data URL" ? await toDataUrl(file) : await uploadImage(file, (part) => steps.push(part));
   const movie = await client.api("POST", "/movies", { title: "Alien", year: "1979", imageUrl: sent });
-  document.getElementById("said").textContent = `${way}: ${movie.imageUrl}`;
+  document.getElementById("message").textContent = `${way}: ${movie.imageUrl}`;
   const whole = await loaded("whole", movie.imageUrl);
   const small = await loaded("small", `${movie.imageUrl}?w=160`);
   return { movie, steps, whole, small };
@@ -48,14 +48,14 @@ window.post = async (way) => {
 
 @pytest.fixture(scope="module")
 def browser():
-    """One Chromium for all tests of this file."""
+    """A Chromium for all tests of this file."""
     with chromium() as browser:
         yield browser
 
 
 @pytest.fixture
 def port():
-    """3000, whose origin is allowed by default; another port when a developer's own frontend is there."""
+    """Port 3000, which CORS allows by default, or another one if it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -67,7 +67,7 @@ def port():
 
 @pytest.fixture
 def poster(tmp_path):
-    """A file to pick: larger than any other body may be."""
+    """An image file that is larger than the limit of other bodies."""
     image = Image.effect_noise((900, 600), 60).convert("RGB")
     ImageDraw.Draw(image).ellipse((150, 50, 750, 550), fill=(200, 30, 60))
     out = BytesIO()
@@ -94,7 +94,7 @@ def storage(request):
 
 @pytest.fixture
 def page(browser, app, database, storage, port):
-    """The browser, showing the page, logged in."""
+    """The browser with the page open and a user logged in."""
     with gunicorn(
         database.url, workers=1, CORS_ORIGIN=f"http://localhost:{port}", **storage
     ) as service:
@@ -109,15 +109,15 @@ def page(browser, app, database, storage, port):
             ),
             "/lib/images.js": ("text/javascript", file_example("lib/images.js")),
         }
-        with serve(Frontend(port, files)) as ours:
-            browser.open(ours.url)
+        with serve(Frontend(port, files)) as frontend:
+            browser.open(frontend.url)
             browser.console()
             browser.run("return client.signUp(args[0])", ANN)
             yield browser
 
 
-@pytest.mark.parametrize("way", ["inside", "by permission"])
-def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
+@pytest.mark.parametrize("way", ["data URL", "upload URL"])
+def test_page_displays_the_chosen_image(page, poster, way, tmp_path):
     page.pick_file(poster)
 
     result = page.run("return window.post(args[0])", way)
@@ -125,7 +125,7 @@ def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
     assert result["whole"] == [900, 600]
     assert result["small"] == [160, 107]
     assert result["movie"]["imageUrl"].startswith("http://localhost:")
-    assert (way == "inside") == (result["steps"] == [])
+    assert (way == "data URL") == (result["steps"] == [])
     assert result["steps"][-1:] in ([], [1])
     assert page.console() == []
     shot = page.screenshot()
@@ -139,11 +139,11 @@ def test_a_page_shows_what_was_picked(page, poster, way, tmp_path):
     assert red > 800, "the ellipse is on the screen"
 
 
-def test_a_page_hears_of_a_refusal(page, tmp_path):
+def test_page_receives_the_error_message(page, tmp_path):
     path = tmp_path / "poster.png"
     path.write_bytes(b"<html><script>alert(1)</script></html>")
     page.pick_file(path)
 
-    said = page.run("return window.post('inside').catch((error) => error.message)")
+    message = page.run("return window.post('data URL').catch((error) => error.message)")
 
-    assert said.startswith("imageUrl: ")
+    assert message.startswith("imageUrl: ")

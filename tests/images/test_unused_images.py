@@ -1,4 +1,4 @@
-"""Unused images go without a cron job: each stored image takes a few of them along."""
+"""Unused images are deleted without a cron job: a few of them with each stored image."""
 
 from errno import EROFS
 from functools import partial
@@ -11,20 +11,20 @@ from movies_api.images.queries import CHECK_BATCH
 from movies_api.images.storage import Folder, disk_errors
 
 from ..client import PASSWORD
-from ..concurrency import run_together, statuses
+from ..concurrency import run_parallel, statuses
 from ..image_helpers import data_url, make_image, path_of
 
 COLOURS = iter(range(1, 10**6))
 
 
 def new_image():
-    """Return an image that no other test and no other call has."""
+    """Return a unique image."""
     number = next(COLOURS)
     return make_image(colour=(number % 256, number // 256 % 256, 77))
 
 
-def add(person, data=None):
-    response = person.post(
+def add(client, data=None):
+    response = client.post(
         "/movies", json={"title": "Alien", "imageUrl": data_url(data or new_image())}
     )
     assert response.status_code == 201, response.text
@@ -37,39 +37,39 @@ def name_of(movie):
 
 
 @pytest.fixture
-def later(clock, alice, bob):
-    """A function that lets time pass and logs both in again."""
+def advance(clock, alice, bob):
+    """A function that advances the clock and logs Alice and Bob in again."""
 
-    def pass_time(**time):
+    def advance(**time):
         clock.advance(**time)
-        for person in (alice, bob):
-            person.log_in(person.user["email"])
+        for client in (alice, bob):
+            client.log_in(client.user["email"])
 
-    return pass_time
+    return advance
 
 
-def test_an_image_goes_with_an_upload_a_day_after_its_last_movie(alice, bob, files, later):
-    gone, kept = add(alice), add(alice)
-    alice.get(f"{path_of(gone['imageUrl'])}?w=160")
-    alice.delete(f"/movies/{gone['id']}")
-    later(hours=23)
+def test_unused_image_is_deleted_by_an_upload_a_day_later(alice, bob, files, advance):
+    unused, kept = add(alice), add(alice)
+    alice.get(f"{path_of(unused['imageUrl'])}?w=160")
+    alice.delete(f"/movies/{unused['id']}")
+    advance(hours=23)
     add(bob)
-    assert name_of(gone) in files()
-    later(hours=2)
+    assert name_of(unused) in files()
+    advance(hours=2)
 
     add(bob)
 
     assert len(files()) == 3
     assert name_of(kept) in files()
-    assert not [name for name in files() if name.startswith(name_of(gone))]
+    assert not [name for name in files() if name.startswith(name_of(unused))]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_replaced_image_goes_a_day_later(alice, bob, files, later, method):
+def test_replaced_image_is_deleted_a_day_later(alice, bob, files, advance, method):
     movie = add(alice)
     body = {"imageUrl": data_url(new_image())}
     alice.open(f"/movies/{movie['id']}", method=method, json=body)
-    later(hours=25)
+    advance(hours=25)
 
     add(bob)
 
@@ -77,12 +77,12 @@ def test_a_replaced_image_goes_a_day_later(alice, bob, files, later, method):
     assert len(files()) == 2
 
 
-def test_an_image_that_others_show_stays(alice, bob, files, later, database):
+def test_image_used_by_another_user_is_kept(alice, bob, files, advance, database):
     data = new_image()
     movie = add(alice, data)
     add(bob, data)
     alice.delete(f"/movies/{movie['id']}")
-    later(hours=25)
+    advance(hours=25)
 
     add(bob)
 
@@ -90,17 +90,17 @@ def test_an_image_that_others_show_stays(alice, bob, files, later, database):
     assert database.execute("SELECT * FROM images WHERE unused_since IS NOT NULL") == []
 
 
-def test_what_no_request_noted_is_found_by_looking(alice, bob, files, later):
+def test_unmarked_unused_images_are_found_by_a_check(alice, bob, files, advance):
     replaced, shown = add(alice), add(alice)
     alice.patch(f"/movies/{replaced['id']}", json={"imageUrl": "https://example.com/a.jpg"})
     never = new_image()
-    permission = alice.post("/images", json={"contentType": "image/png", "size": len(never)}).json
-    alice.put(path_of(permission["uploadUrl"]), data=never)
+    upload = alice.post("/images", json={"contentType": "image/png", "size": len(never)}).json
+    alice.put(path_of(upload["uploadUrl"]), data=never)
     assert len(files()) == 3
-    later(hours=25)
+    advance(hours=25)
     add(bob)
-    assert len(files()) == 4, "looked at now, removed a day later"
-    later(hours=25)
+    assert len(files()) == 4, "checked now, deleted a day later"
+    advance(hours=25)
 
     add(bob)
 
@@ -108,10 +108,10 @@ def test_what_no_request_noted_is_found_by_looking(alice, bob, files, later):
     assert name_of(shown) in files()
 
 
-def test_each_upload_looks_at_others_until_all_were_looked_at(alice, bob, later, database):
+def test_each_upload_checks_the_next_batch_of_images(alice, bob, advance, database):
     for _ in range(CHECK_BATCH + 5):
         add(alice)
-    later(hours=25)
+    advance(hours=25)
     database.execute("DELETE FROM movies")
     marked = "SELECT count(*) FROM images WHERE unused_since IS NOT NULL"
 
@@ -121,10 +121,10 @@ def test_each_upload_looks_at_others_until_all_were_looked_at(alice, bob, later,
     assert database.execute(marked) == [(CHECK_BATCH + 5,)]
 
 
-def test_each_upload_takes_a_few_along_and_no_more(alice, bob, files, later):
+def test_each_upload_deletes_a_limited_number_of_images(alice, bob, files, advance):
     for movie in [add(alice) for _ in range(5)]:
         alice.delete(f"/movies/{movie['id']}")
-    later(hours=25)
+    advance(hours=25)
     add(bob)
     assert len(files()) == 5 + 1 - cleanup.CLEANED_PER_UPLOAD
 
@@ -133,10 +133,10 @@ def test_each_upload_takes_a_few_along_and_no_more(alice, bob, files, later):
     assert len(files()) == 2
 
 
-def test_an_image_that_is_shown_again_stays(alice, bob, files, later):
+def test_reused_image_is_kept_by_an_upload(alice, bob, files, advance):
     movie = add(alice)
     alice.delete(f"/movies/{movie['id']}")
-    later(hours=25)
+    advance(hours=25)
     again = bob.post("/movies", json={"title": "Alien", "imageUrl": movie["imageUrl"]})
     assert again.status_code == 201
 
@@ -145,7 +145,7 @@ def test_an_image_that_is_shown_again_stays(alice, bob, files, later):
     assert bob.get(path_of(movie["imageUrl"])).status_code == 200
 
 
-def test_an_image_that_was_noted_while_a_movie_came_to_show_it_stays(alice, bob, files, database):
+def test_marked_image_of_a_movie_is_kept(alice, bob, files, database):
     movie = add(alice)
     database.execute("UPDATE images SET unused_since = '2020-01-01'")
 
@@ -155,7 +155,7 @@ def test_an_image_that_was_noted_while_a_movie_came_to_show_it_stays(alice, bob,
     assert database.execute("SELECT * FROM images WHERE unused_since IS NOT NULL") == []
 
 
-def test_deleting_a_movie_without_an_own_image_costs_nothing_more(alice):
+def test_deleting_a_movie_with_external_image_needs_no_extra_statement(alice):
     plain = alice.post("/movies", json={"title": "Alien", "imageUrl": "https://example.com/a.jpg"})
     own = add(alice)
 
@@ -166,7 +166,7 @@ def test_deleting_a_movie_without_an_own_image_costs_nothing_more(alice):
     assert len(alice.statements) == before + 1
 
 
-def test_an_account_at_its_limit_has_room_a_day_after_it_deleted(make_app, bob, clock):
+def test_image_quota_is_freed_a_day_after_deletion(make_app, bob, clock):
     app = make_app(MAX_IMAGE_BYTES_PER_USER="1024")
     carol = app.test_client().sign_up("Carol")
     movies = []
@@ -183,16 +183,16 @@ def test_an_account_at_its_limit_has_room_a_day_after_it_deleted(make_app, bob, 
 
     assert add(carol)["imageUrl"]
 
-    later = carol.get("/me").json["usage"]["imageBytes"]
-    assert later < 1024 - 100
+    used = carol.get("/me").json["usage"]["imageBytes"]
+    assert used < 1024 - 100
 
 
-def test_storage_that_rejects_to_remove_does_not_fail_an_upload(
-    alice, bob, files, later, database, monkeypatch, lines
+def test_storage_error_during_cleanup_does_not_fail_an_upload(
+    alice, bob, files, advance, database, monkeypatch, lines
 ):
     movie = add(alice)
     alice.delete(f"/movies/{movie['id']}")
-    later(hours=25)
+    advance(hours=25)
 
     def remove(*_):
         with disk_errors():
@@ -212,23 +212,21 @@ def test_storage_that_rejects_to_remove_does_not_fail_an_upload(
 # --- images of a deleted account
 
 
-def leave(person):
-    assert person.delete("/me", json={"password": PASSWORD}).status_code == 204
+def delete_account(client):
+    assert client.delete("/me", json={"password": PASSWORD}).status_code == 204
 
 
-def test_images_that_took_too_long_at_the_end_of_an_account_go_first(
-    alice, bob, files, clock, monkeypatch
-):
+def test_images_left_by_account_deletion_are_deleted_first(alice, bob, files, clock, monkeypatch):
     waiting = add(bob)
     bob.delete(f"/movies/{waiting['id']}")
     hers = [name_of(add(alice)) for _ in range(4)]
     clock.advance(hours=25)
-    for person in (alice, bob):
-        person.log_in(person.user["email"])
+    for client in (alice, bob):
+        client.log_in(client.user["email"])
     with monkeypatch.context() as patch:
         patch.setattr(cleanup, "MAX_SECONDS_AT_END", -1)
-        leave(alice)
-    assert len(files()) == 5, "no time was left"
+        delete_account(alice)
+    assert len(files()) == 5, "the time limit was exceeded"
 
     add(bob)
 
@@ -238,14 +236,14 @@ def test_images_that_took_too_long_at_the_end_of_an_account_go_first(
     assert not set(hers) & set(files())
 
 
-def test_images_that_storage_rejected_to_remove_go_with_later_uploads(
+def test_images_left_by_a_storage_error_are_deleted_by_later_uploads(
     alice, bob, files, clock, monkeypatch, database
 ):
     hers = add(alice)
     clock.advance(minutes=2)
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "remove", lambda *_: abort_with(503))
-        leave(alice)
+        delete_account(alice)
     assert name_of(hers) in files()
 
     add(bob)
@@ -254,20 +252,20 @@ def test_images_that_storage_rejected_to_remove_go_with_later_uploads(
     assert database.execute("SELECT count(*) FROM images") == [(1,)]
 
 
-def test_an_image_that_was_used_in_the_last_minute_keeps_its_day(alice, bob, files, later):
+def test_recently_used_image_of_deleted_account_is_kept_for_a_day(alice, bob, files, advance):
     hers = add(alice)
-    leave(alice)
+    delete_account(alice)
     add(bob)
     assert name_of(hers) in files()
     alice.sign_up("Alice")
-    later(hours=25)
+    advance(hours=25)
 
     add(bob)
 
     assert name_of(hers) not in files()
 
 
-def test_movies_that_come_to_show_unused_images_meanwhile_show_them(service, app, database):
+def test_concurrent_movies_can_reuse_unused_images(service, app, database):
     body = {"name": "Ann", "email": "ann@example.com", "password": PASSWORD}
     token = service.request("POST", "/auth/signup", body).json["accessToken"]
 
@@ -282,12 +280,12 @@ def test_movies_that_come_to_show_unused_images_meanwhile_show_them(service, app
         again = [partial(create, movie.json["imageUrl"]) for movie in made]
         uploads = [partial(create, data_url(new_image())) for _ in range(6)]
 
-        answers = run_together([*again, *uploads])
+        responses = run_parallel([*again, *uploads])
 
-        assert set(statuses(answers)) <= {201, 400}, "400: it was removed before"
-        assert [answer.status for answer in answers[6:]] == [201] * 6
-        for answer in answers:
-            if answer.status == 201:
-                path = answer.json["imageUrl"].replace(service.url, "")
+        assert set(statuses(responses)) <= {201, 400}, "400: the image was deleted first"
+        assert [response.status for response in responses[6:]] == [201] * 6
+        for response in responses:
+            if response.status == 201:
+                path = response.json["imageUrl"].replace(service.url, "")
                 assert service.request("GET", path).status == 200
     assert "Traceback" not in service.log

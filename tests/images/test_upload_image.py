@@ -1,4 +1,4 @@
-"""POST /images and the upload it permits, to a folder."""
+"""POST /images and uploads to a folder."""
 
 from errno import ENOSPC
 
@@ -10,39 +10,39 @@ from movies_api.images.codec import sanitize_image
 from ..image_helpers import TYPES, data_url, make_image, open_image, path_of, request_upload
 
 
-def send(person, permission, data, **more):
-    return person.put(path_of(permission["uploadUrl"]), data=data, **more)
+def send(client, upload, data, **more):
+    return client.put(path_of(upload["uploadUrl"]), data=data, **more)
 
 
-def test_permits_an_upload(alice, clock):
+def test_image_upload_request_returns_upload_url(alice, clock):
     response = alice.post("/images", json={"contentType": "image/jpeg", "size": 12345})
 
     assert response.status_code == 201
-    answer = response.json
-    assert answer.keys() == {"uploadUrl", "method", "headers", "imageUrl", "expiresAt"}
-    assert answer["method"] == "PUT"
-    assert answer["headers"] == {"Content-Type": "image/jpeg"}
-    assert answer["uploadUrl"].startswith(f"{answer['imageUrl']}?permission=")
+    body = response.json
+    assert body.keys() == {"uploadUrl", "method", "headers", "imageUrl", "expiresAt"}
+    assert body["method"] == "PUT"
+    assert body["headers"] == {"Content-Type": "image/jpeg"}
+    assert body["uploadUrl"].startswith(f"{body['imageUrl']}?permission=")
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_takes_the_file_and_shows_it(alice, client, name):
+def test_uploaded_image_is_stored_and_served(alice, client, name):
     data = make_image(name)
-    permission = request_upload(alice, data, TYPES[name])
+    upload = request_upload(alice, data, TYPES[name])
 
-    response = send(client, permission, data, headers=permission["headers"])
+    response = send(client, upload, data, headers=upload["headers"])
 
     assert response.status_code == 201
     url = response.json["imageUrl"]
     assert open_image(client.get(path_of(url)).data).format == name
-    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
+    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": upload["imageUrl"]})
     assert movie.status_code == 201
     assert movie.json["imageUrl"] == url
     again = alice.patch(f"/movies/{movie.json['id']}", json={"imageUrl": url})
     assert again.json["imageUrl"] == url
 
 
-def test_needs_somebody(client):
+def test_anonymous_upload_request_returns_401(client):
     response = client.post("/images", json={"contentType": "image/png", "size": 1})
 
     assert response.status_code == 401
@@ -64,14 +64,14 @@ def test_needs_somebody(client):
         ("name", "a.png"),
     ],
 )
-def test_names_the_field_that_is_wrong(alice, field, value):
+def test_invalid_upload_field_returns_400(alice, field, value):
     response = alice.post("/images", json={"contentType": "image/png", "size": 1, field: value})
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == [field]
 
 
-def test_permits_no_file_that_is_too_large(app, alice):
+def test_oversized_upload_request_returns_413(app, alice):
     limit = app.extensions["movies_api"].image_max_bytes
 
     assert (
@@ -83,19 +83,19 @@ def test_permits_no_file_that_is_too_large(app, alice):
     )
 
 
-def test_rejects_a_file_that_is_longer(alice, client, files):
-    permission = request_upload(alice, make_image())
+def test_upload_longer_than_declared_returns_413(alice, client, files):
+    upload = request_upload(alice, make_image())
 
-    response = send(client, permission, make_image() + b"x")
+    response = send(client, upload, make_image() + b"x")
 
     assert response.status_code == 413
     assert files() == []
 
 
-def test_rejects_a_file_that_is_shorter(alice, client, files):
-    permission = request_upload(alice, make_image())
+def test_upload_shorter_than_declared_returns_400(alice, client, files):
+    upload = request_upload(alice, make_image())
 
-    response = send(client, permission, make_image()[:-1])
+    response = send(client, upload, make_image()[:-1])
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["size"]
@@ -103,43 +103,43 @@ def test_rejects_a_file_that_is_shorter(alice, client, files):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "image/png"}])
-def test_stores_another_type_than_was_declared_as_what_it_is(alice, client, headers):
+def test_upload_of_another_type_is_stored_with_its_real_type(alice, client, headers):
     data = make_image("JPEG")
-    permission = request_upload(alice, data, "image/png")
+    upload = request_upload(alice, data, "image/png")
 
-    response = send(client, permission, data, headers=headers)
+    response = send(client, upload, data, headers=headers)
 
     assert response.status_code == 201
     assert client.get(path_of(response.json["imageUrl"])).content_type == "image/jpeg"
 
 
-def test_rejects_what_calls_itself_another_type(alice, client, files):
-    permission = request_upload(alice, make_image())
+def test_upload_with_another_content_type_returns_415(alice, client, files):
+    upload = request_upload(alice, make_image())
 
-    response = send(client, permission, make_image(), headers={"Content-Type": "image/jpeg"})
+    response = send(client, upload, make_image(), headers={"Content-Type": "image/jpeg"})
 
     assert response.status_code == 415
     assert files() == []
 
 
-def test_takes_a_permission_of_a_server_whose_clock_is_ahead(alice, client, clock):
-    permission = request_upload(alice, make_image())
+def test_upload_url_of_a_server_with_a_fast_clock_is_accepted(alice, client, clock):
+    upload = request_upload(alice, make_image())
     clock.advance(seconds=-50)
 
-    assert send(client, permission, make_image()).status_code == 201
+    assert send(client, upload, make_image()).status_code == 201
 
 
-def test_rejects_a_permission_that_is_too_old(alice, client, files, clock):
-    permission = request_upload(alice, make_image())
+def test_expired_upload_url_returns_403(alice, client, files, clock):
+    upload = request_upload(alice, make_image())
     clock.advance(minutes=11, seconds=2)
 
-    response = send(client, permission, make_image())
+    response = send(client, upload, make_image())
 
     assert response.status_code == 403
     assert files() == []
 
 
-def test_rejects_a_permission_that_was_altered(alice, client, files):
+def test_tampered_upload_url_is_rejected(alice, client, files):
     first, second = request_upload(alice, make_image()), request_upload(alice, make_image())
     place, _, signed = path_of(first["uploadUrl"]).partition("?permission=")
     other = path_of(second["uploadUrl"]).partition("?")[0]
@@ -158,43 +158,43 @@ def test_rejects_a_permission_that_was_altered(alice, client, files):
     assert files() == []
 
 
-def test_a_permission_is_good_for_one_image(alice, client, files):
+def test_upload_url_accepts_only_one_image(alice, client, files):
     data, other = make_image(), make_image(colour="navy")
-    permission = request_upload(alice, data)
-    url = send(client, permission, data).json["imageUrl"]
+    upload = request_upload(alice, data)
+    url = send(client, upload, data).json["imageUrl"]
     assert len(other) == len(data)
 
-    assert send(client, permission, data).json["imageUrl"] == url, "who lost the answer may repeat"
-    assert send(client, permission, other).status_code == 403
+    assert send(client, upload, data).json["imageUrl"] == url, "a lost response can be retried"
+    assert send(client, upload, other).status_code == 403
     assert files() == [url.rpartition("/")[2]]
-    assert client.get(path_of(permission["imageUrl"])).headers["Location"] == url.rpartition("/")[2]
+    assert client.get(path_of(upload["imageUrl"])).headers["Location"] == url.rpartition("/")[2]
 
 
-def test_rejects_for_an_account_that_has_gone(alice, client, files, database):
-    permission = request_upload(alice, make_image())
+def test_upload_for_deleted_account_returns_403(alice, client, files, database):
+    upload = request_upload(alice, make_image())
     database.execute(text("DELETE FROM users"))
 
-    response = send(client, permission, make_image())
+    response = send(client, upload, make_image())
 
     assert response.status_code == 403
     assert files() == []
 
 
-def test_rejects_for_an_account_that_goes_meanwhile(alice, client, files, database, monkeypatch):
-    permission = request_upload(alice, make_image())
+def test_upload_during_account_deletion_returns_403(alice, client, files, database, monkeypatch):
+    upload = request_upload(alice, make_image())
 
     def clean(*arguments):
         database.execute(text("DELETE FROM users"))
         return sanitize_image(*arguments)
 
     monkeypatch.setattr("movies_api.images.ingest.sanitize_image", clean)
-    response = send(client, permission, make_image())
+    response = send(client, upload, make_image())
 
     assert response.status_code == 403
     assert files() == []
 
 
-def test_a_folder_that_cannot_be_written_is_503(make_app, tmp_path):
+def test_unwritable_image_folder_returns_503(make_app, tmp_path):
     (tmp_path / "file").touch()
     alice = make_app(IMAGE_DIR=str(tmp_path / "file" / "images")).test_client().sign_up("Alice")
 
@@ -204,20 +204,20 @@ def test_a_folder_that_cannot_be_written_is_503(make_app, tmp_path):
     assert "storage" in response.json["error"]["message"]
 
 
-def test_a_disk_without_room_for_what_comes_is_503(alice, client, files, monkeypatch):
+def test_full_disk_returns_503(alice, client, files, monkeypatch):
     def full():
         raise OSError(ENOSPC, "No space left on device")
 
-    permission = request_upload(alice, make_image())
+    upload = request_upload(alice, make_image())
     monkeypatch.setattr("movies_api.images.views.TemporaryFile", full)
-    response = send(client, permission, make_image())
+    response = send(client, upload, make_image())
 
     assert response.status_code == 503
     assert "storage" in response.json["error"]["message"]
     assert files() == []
 
 
-def test_an_account_has_120_permissions_an_hour(make_app):
+def test_upload_urls_are_limited_to_120_per_hour(make_app):
     alice = make_app(RATELIMIT_ENABLED="true").test_client().sign_up("Alice")
     for _ in range(120):
         request_upload(alice, make_image())
@@ -228,7 +228,7 @@ def test_an_account_has_120_permissions_an_hour(make_app):
     assert int(response.headers["Retry-After"]) > 3000
 
 
-def test_the_boot_says_that_a_folder_may_not_last(make_app, database, stream):
+def test_startup_warns_about_ephemeral_image_folder(make_app, database, stream):
     make_app(S3_BUCKET="films")
     assert "S3_BUCKET" not in stream.getvalue()
 
@@ -237,7 +237,7 @@ def test_the_boot_says_that_a_folder_may_not_last(make_app, database, stream):
     assert ("set S3_BUCKET" in stream.getvalue()) == database.is_postgresql
 
 
-def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):
+def test_unused_upload_url_stores_nothing(alice, files, database):
     request_upload(alice, make_image())
 
     assert files() == []
@@ -245,18 +245,18 @@ def test_a_permission_that_is_never_used_leaves_nothing(alice, files, database):
     assert database.execute("SELECT * FROM images") == []
 
 
-def test_a_movie_cannot_show_what_has_not_come(alice):
-    permission = request_upload(alice, make_image())
+def test_movie_with_pending_upload_returns_400(alice):
+    upload = request_upload(alice, make_image())
 
-    response = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": upload["imageUrl"]})
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
 
 
-def test_an_upload_and_a_data_url_are_the_same_image(alice, client):
-    permission = request_upload(alice, make_image())
-    url = send(client, permission, make_image()).json["imageUrl"]
+def test_upload_and_data_url_of_the_same_file_share_an_image(alice, client):
+    upload = request_upload(alice, make_image())
+    url = send(client, upload, make_image()).json["imageUrl"]
 
     movie = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())}).json
 

@@ -16,7 +16,7 @@ import pytest
 from ..concurrency import wait_for
 from ..helpers import ANN, FORMATS
 from ..image_helpers import data_url, make_image
-from ..import_helpers import NASTY, fill
+from ..import_helpers import TRICKY, fill
 from ..servers import gunicorn
 
 HEADER = "id,title,year,imageUrl,rating,watchedOn,notes,createdAt,updatedAt"
@@ -24,7 +24,7 @@ HEADER = "id,title,year,imageUrl,rating,watchedOn,notes,createdAt,updatedAt"
 
 @pytest.fixture
 def collection(alice):
-    """Movies of Alice's as GET /movies lists them."""
+    """Alice's movies, as GET /movies lists them."""
     for title in ("Alien", "=1+1", "Amélie"):
         alice.post("/movies", json={"title": title, "year": "1979"})
     alice.post("/movies", json={"title": "Brazil", "imageUrl": data_url(make_image())})
@@ -32,7 +32,7 @@ def collection(alice):
 
 
 def rows_of(response):
-    """Read an export of any format; times and ids of CSV are text."""
+    """Parse an export of any format; the values of CSV are text."""
     kind = response.headers["Content-Type"]
     if kind == "application/json":
         return response.json
@@ -42,7 +42,7 @@ def rows_of(response):
 
 
 @pytest.mark.parametrize("query", ["", "?format=json"])
-def test_is_an_array_of_movies_as_the_list_has_them(alice, collection, query):
+def test_json_export_is_an_array_of_movies(alice, collection, query):
     response = alice.get(f"/movies/export{query}")
 
     assert response.status_code == 200
@@ -51,7 +51,7 @@ def test_is_an_array_of_movies_as_the_list_has_them(alice, collection, query):
     assert response.json == collection
 
 
-def test_is_a_movie_in_each_line(alice, collection):
+def test_ndjson_export_has_one_movie_per_line(alice, collection):
     response = alice.get("/movies/export?format=ndjson")
 
     assert response.status_code == 200
@@ -61,7 +61,7 @@ def test_is_a_movie_in_each_line(alice, collection):
     assert response.data.endswith(b"}\n")
 
 
-def test_is_a_table_with_the_names_of_the_wire(alice, collection):
+def test_csv_export_has_a_header_row_of_field_names(alice, collection):
     response = alice.get("/movies/export?format=csv")
 
     assert response.status_code == 200
@@ -91,7 +91,7 @@ def test_is_a_table_with_the_names_of_the_wire(alice, collection):
         ("csv", f"{HEADER}\r\n"),
     ],
 )
-def test_of_nothing_is_a_file_too(alice, query, text):
+def test_export_of_empty_collection_is_a_valid_file(alice, query, text):
     response = alice.get(f"/movies/export?format={query}")
 
     assert response.status_code == 200
@@ -100,7 +100,7 @@ def test_of_nothing_is_a_file_too(alice, query, text):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("count", [999, 1000, 1001, 2500])
-def test_holds_each_movie_once_newest_first(alice, database, file_format, count):
+def test_export_contains_each_movie_once_newest_first(alice, database, file_format, count):
     fill(database, alice.user["id"], count)
 
     response = alice.get(f"/movies/export?format={file_format}")
@@ -110,15 +110,15 @@ def test_holds_each_movie_once_newest_first(alice, database, file_format, count)
     assert titles == [f"Movie {number}" for number in range(count, 0, -1)]
 
 
-def test_no_cell_begins_like_a_formula(alice):
-    for title in NASTY:
+def test_csv_export_escapes_formulas(alice):
+    for title in TRICKY:
         assert alice.post("/movies", json={"title": title}).status_code == 201
 
     response = alice.get("/movies/export?format=csv")
 
     cells = [row["title"] for row in rows_of(response)][::-1]
     assert [cell for cell in cells if cell[0] in "=+-@\t\r"] == []
-    changed = {title: cell for title, cell in zip(NASTY, cells, strict=True) if title != cell}
+    changed = {title: cell for title, cell in zip(TRICKY, cells, strict=True) if title != cell}
     assert changed == {
         "=1+1": "'=1+1",
         "'=1+1": "''=1+1",
@@ -130,14 +130,14 @@ def test_no_cell_begins_like_a_formula(alice):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_holds_nothing_of_anybody_else(alice, bob, collection, file_format):
+def test_export_contains_no_movies_of_other_users(alice, bob, collection, file_format):
     response = bob.get(f"/movies/export?format={file_format}")
 
     assert response.status_code == 200
     assert rows_of(response) == []
 
 
-def test_shows_images_where_they_are(alice, collection, make_app):
+def test_export_contains_current_image_urls(alice, collection, make_app):
     elsewhere = make_app(IMAGE_BASE_URL="https://cdn.example.com").test_client()
     elsewhere.token = alice.token
 
@@ -148,7 +148,7 @@ def test_shows_images_where_they_are(alice, collection, make_app):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_answers_head_as_get_without_a_body(alice, collection, file_format):
+def test_head_of_export_matches_get(alice, collection, file_format):
     full = alice.get(f"/movies/export?format={file_format}")
 
     response = alice.head(f"/movies/export?format={file_format}")
@@ -160,7 +160,7 @@ def test_answers_head_as_get_without_a_body(alice, collection, file_format):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_need_not_be_sent_again_until_something_changes(alice, collection, file_format):
+def test_export_with_matching_etag_returns_304_until_a_change(alice, collection, file_format):
     url = f"/movies/export?format={file_format}"
     one, other = (f"/movies/{movie['id']}" for movie in collection[:2])
     for change in (
@@ -177,7 +177,7 @@ def test_need_not_be_sent_again_until_something_changes(alice, collection, file_
         assert alice.get(url, headers=known).status_code == 200
 
 
-def test_an_export_of_one_kind_says_nothing_of_another(alice, collection):
+def test_export_etag_depends_on_the_format(alice, collection):
     tags = {alice.get(f"/movies/export?format={each}").headers["ETag"] for each in FORMATS}
 
     assert len(tags) == 3
@@ -187,14 +187,13 @@ def test_an_export_of_one_kind_says_nothing_of_another(alice, collection):
     ("query", "field"),
     [
         ("format=xml", "format"),
-        ("format=", "format"),
         ("format=JSON", "format"),
         ("format=csv&format=json", "format"),
         ("page=1", "page"),
         ("Format=csv", "Format"),
     ],
 )
-def test_names_the_parameter_that_is_wrong(alice, query, field):
+def test_invalid_export_parameter_returns_400(alice, query, field):
     response = alice.get(f"/movies/export?{query}")
 
     assert response.status_code == 400
@@ -202,47 +201,47 @@ def test_names_the_parameter_that_is_wrong(alice, query, field):
     assert list(response.json["error"]["details"]) == [field]
 
 
-def test_asks_for_a_token(client):
+def test_anonymous_export_returns_401(client):
     assert client.get("/movies/export").json["error"]["code"] == "MISSING_TOKEN"
 
 
-def test_is_open_to_scripts(alice, make_client, collection):
+def test_api_token_can_export(alice, make_client, collection):
     script = make_client()
     script.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
 
     assert script.get("/movies/export").json == collection
 
 
-def test_takes_only_get(alice):
+def test_export_accepts_only_get(alice):
     response = alice.post("/movies/export", json={})
 
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
-def test_costs_a_statement_for_each_thousand(alice, database):
+def test_export_needs_one_statement_per_1000_movies(alice, database):
     fill(database, alice.user["id"], 2500)
 
     assert alice.get("/movies/export").status_code == 200
 
-    assert len(alice.statements) == 5  # who calls, the ETag, and three batches
+    assert len(alice.statements) == 5  # authentication, the ETag and three batches
     assert not [text for text in alice.statements if not text.startswith("SELECT")]
 
 
-def test_a_database_that_is_away_has_its_usual_answer(alice, monkeypatch):
+def test_export_with_unavailable_database_returns_503(alice, monkeypatch):
     exporting = import_module("movies_api.import_export.export")
-    away = import_module("sqlalchemy.exc").OperationalError("", {}, Exception())
+    error = import_module("sqlalchemy.exc").OperationalError("", {}, Exception())
 
     def fail(*_):
-        raise away
+        raise error
 
     monkeypatch.setattr(exporting, "fetch_page", fail)
 
     assert alice.get("/movies/export").status_code == 503
 
 
-def ask(service, path, token):
-    """Ask the real service, and take in no more than the operating system must."""
+def fetch(service, path, token):
+    """Send a request with a small receive buffer; return the connection and the response."""
     address = urlsplit(service.url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
     connection.sock = socket.socket()
@@ -255,43 +254,43 @@ def ask(service, path, token):
 
 @pytest.fixture
 def ann(service, database):
-    """Somebody with more movies than fit between a server and a client who waits."""
-    answer = service.request("POST", "/auth/signup", ANN).json
-    fill(database, answer["user"]["id"], 12_000, f"https://example.com/{'x' * 2000}")
-    return answer["accessToken"]
+    """The token of a user whose export is larger than all network buffers."""
+    response = service.request("POST", "/auth/signup", ANN).json
+    fill(database, response["user"]["id"], 12_000, f"https://example.com/{'x' * 2000}")
+    return response["accessToken"]
 
 
 @pytest.fixture
-def lone_service(database):
-    """The service in one process, whose log may tell of faults."""
+def one_worker(database):
+    """The service with one worker and one database connection."""
     with gunicorn(database.url, workers=1, DB_POOL_SIZE="1") as service:
         yield service
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_a_fault_in_the_middle_breaks_the_connection(lone_service, ann, database, file_format):
-    connection, response = ask(lone_service, f"/movies/export?format={file_format}", ann)
+def test_error_during_export_closes_the_connection(one_worker, ann, database, file_format):
+    connection, response = fetch(one_worker, f"/movies/export?format={file_format}", ann)
     with closing(connection):
         assert response.status == 200
         assert response.read(1000)
-        # What can still be read has not been asked for yet: the file is not made in one piece
+        # The export is streamed: the database has not been asked for the last movies yet
         database.execute("alter table movies rename to films")
         try:
             with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
                 response.read()
         finally:
             database.execute("alter table films rename to movies")
-    wait_for(lambda: "export aborted" in lone_service.log)
-    assert lone_service.request("GET", "/health").status == 200
+    wait_for(lambda: "export aborted" in one_worker.log)
+    assert one_worker.request("GET", "/health").status == 200
 
 
-def test_a_client_who_waits_keeps_no_connection_of_the_database(lone_service, ann):
-    connection, response = ask(lone_service, "/movies/export", ann)
+def test_slow_export_client_blocks_no_database_connection(one_worker, ann):
+    connection, response = fetch(one_worker, "/movies/export", ann)
     with closing(connection):
         assert response.read(1000)
 
-        assert lone_service.request("GET", "/movies?limit=1", token=ann).status == 200
-        assert lone_service.request("POST", "/movies", {"title": "New"}, ann).status == 201
+        assert one_worker.request("GET", "/movies?limit=1", token=ann).status == 200
+        assert one_worker.request("POST", "/movies", {"title": "New"}, ann).status == 201
 
         rest = json.loads(b"[\n" + response.read().partition(b",\n")[2])
     assert rest[-1]["title"] == "Movie 1"

@@ -1,5 +1,5 @@
-"""POST /movies/import: files of the service's own form, and what becomes of their rows."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+"""POST /movies/import: files in the service's own formats, and the result of each row."""
+# ruff: noqa: RUF001  the test data contains look-alike characters
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import json
 import pytest
 
 from ..helpers import ALIEN, FORMATS, titles
-from ..import_helpers import NASTY, fill, form_file, import_file
+from ..import_helpers import TRICKY, fill, form_file, import_file
 
-THERE = "Already in your collection."
+DUPLICATE = "Already in your collection."
 
 
 def counts(added=0, skipped=0, rejected=0):
@@ -22,7 +22,7 @@ def row(line, action="added", reason=None):
 
 
 def without_ids_and_times(file, file_format):
-    """Return an export with all that another account cannot have in common left out."""
+    """Return an export without the values that differ between accounts."""
     if file_format == "csv":
         return [line.split(",", 1)[1].rsplit(",", 2)[0] for line in file.text.split("\r\n") if line]
     lines = file.text.splitlines()
@@ -31,7 +31,7 @@ def without_ids_and_times(file, file_format):
     return [{name: each[name] for name in each if name not in changing} for each in objects]
 
 
-def test_adds_what_an_array_holds(alice):
+def test_json_array_is_imported(alice):
     response = import_file(
         alice, json.dumps([ALIEN, {"title": "Brazil", "year": 1985}, {"title": "Solaris"}])
     )
@@ -60,7 +60,7 @@ def test_adds_what_an_array_holds(alice):
     ] == ["Brazil"]
 
 
-def test_adds_what_lines_hold(alice):
+def test_ndjson_is_imported(alice):
     response = import_file(alice, '\n{"title": "Alien"}\r\n\n{"title": "Brazil"}')
 
     assert response.status_code == 200
@@ -77,7 +77,7 @@ def test_adds_what_lines_hold(alice):
     assert titles(alice) == ["Alien", "Brazil"]
 
 
-def test_adds_what_a_table_holds(alice):
+def test_csv_is_imported(alice):
     response = import_file(
         alice, 'title,year,imageUrl\n"Alien, or so",1979,\n\nBrazil,,https://example.com/b.jpg\n'
     )
@@ -113,7 +113,7 @@ def test_adds_what_a_table_holds(alice):
         "\n\ntitle,year\nAlien,1979\n,,\nBrazil,1985\n",
     ],
 )
-def test_reads_a_table_whichever_program_wrote_it(alice, text):
+def test_csv_dialects_are_imported(alice, text):
     response = import_file(alice, text)
 
     assert response.status_code == 200
@@ -125,7 +125,7 @@ def test_reads_a_table_whichever_program_wrote_it(alice, text):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
-def test_reads_utf_8_and_what_windows_writes(alice, encoding):
+def test_utf8_and_windows_1252_are_imported(alice, encoding):
     response = import_file(alice, "title\nAmélie – L’été\n".encode(encoding))
 
     assert response.status_code == 200
@@ -133,7 +133,7 @@ def test_reads_utf_8_and_what_windows_writes(alice, encoding):
 
 
 @pytest.mark.parametrize("media_type", [None, "text/csv", "application/vnd.ms-excel", "application/json", "application/x-www-form-urlencoded", "nonsense"])  # fmt: skip
-def test_does_not_care_what_the_media_type_says(alice, media_type):
+def test_import_ignores_the_content_type(alice, media_type):
     response = import_file(alice, "title,year\nAlien,1979\n", content_type=media_type)
 
     assert response.status_code == 200
@@ -141,7 +141,7 @@ def test_does_not_care_what_the_media_type_says(alice, media_type):
 
 
 @pytest.mark.parametrize("name", ["movies.csv", "x", "movies.png"])
-def test_takes_the_file_of_a_form(alice, name):
+def test_file_in_a_form_is_imported(alice, name):
     response = alice.post("/movies/import", **form_file(name, b"title,year\nAlien,1979\n"))
 
     assert response.status_code == 200
@@ -150,8 +150,8 @@ def test_takes_the_file_of_a_form(alice, name):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_an_export_comes_back_as_it_was(alice, bob, file_format):
-    for number, title in enumerate([*NASTY, *NASTY[:9], "Alien", "Alien"]):
+def test_export_can_be_imported_unchanged(alice, bob, file_format):
+    for number, title in enumerate([*TRICKY, *TRICKY[:9], "Alien", "Alien"]):
         image = {"imageUrl": f"https://example.com/=,;'{number}.jpg"} if number % 2 else {}
         body = {"title": title, "year": [None, "0001", "9999"][number % 3], **image}
         assert alice.post("/movies", json=body).status_code == 201
@@ -161,18 +161,18 @@ def test_an_export_comes_back_as_it_was(alice, bob, file_format):
 
     assert response.status_code == 200
     assert response.json["format"] == file_format
-    assert response.json["counts"] == counts(added=len(NASTY) + 11)
+    assert response.json["counts"] == counts(added=len(TRICKY) + 11)
     second = bob.get(f"/movies/export?format={file_format}")
     left, right = (without_ids_and_times(each, file_format) for each in (first, second))
     assert left == right
-    assert import_file(bob, first.data).json["counts"] == counts(skipped=len(NASTY) + 11)
+    assert import_file(bob, first.data).json["counts"] == counts(skipped=len(TRICKY) + 11)
     assert (
         without_ids_and_times(bob.get(f"/movies/export?format={file_format}"), file_format) == left
     )
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_thousands_come_back_in_their_order(alice, bob, database, file_format):
+def test_import_keeps_the_order_of_an_export(alice, bob, database, file_format):
     fill(database, alice.user["id"], 3210)
 
     response = import_file(bob, alice.get(f"/movies/export?format={file_format}").data)
@@ -183,7 +183,7 @@ def test_thousands_come_back_in_their_order(alice, bob, database, file_format):
     assert bob.get("/movies?limit=1").json["meta"]["total"] == 3210
 
 
-def test_a_file_is_newer_than_what_was_there(alice):
+def test_imported_movies_are_listed_before_existing_ones(alice):
     alice.post("/movies", json={"title": "Old"})
 
     assert import_file(alice, "title\nFirst\nSecond\n").status_code == 200
@@ -192,18 +192,18 @@ def test_a_file_is_newer_than_what_was_there(alice):
 
 
 @pytest.mark.parametrize("query", ["", "?onDuplicate=skip"])
-def test_leaves_out_what_is_there(alice, query):
+def test_duplicates_are_skipped_by_default(alice, query):
     alice.post("/movies", json={"title": "Amélie", "year": "2001"})
 
     response = import_file(alice, "title,year\nAMELIE,2001\nAmélie,2002\nAmélie,\n", query)
 
     assert response.status_code == 200
     assert response.json["counts"] == counts(added=2, skipped=1)
-    assert response.json["rows"] == [row(2, "skipped", THERE), row(3), row(4)]
+    assert response.json["rows"] == [row(2, "skipped", DUPLICATE), row(3), row(4)]
     assert response.json["rejected"] is None
 
 
-def test_adds_what_is_there_when_that_is_allowed(alice):
+def test_duplicates_are_added_with_on_duplicate_allow(alice):
     for _ in range(2):
         response = import_file(alice, "title,year\nAlien,1979\nAlien,1979\n", "?onDuplicate=allow")
 
@@ -212,7 +212,7 @@ def test_adds_what_is_there_when_that_is_allowed(alice):
     assert titles(alice) == ["Alien"] * 4
 
 
-def test_rejects_what_is_there_when_that_is_an_error(alice):
+def test_duplicates_are_rejected_with_on_duplicate_error(alice):
     alice.post("/movies", json={"title": "Alien", "year": "1979"})
 
     response = import_file(
@@ -225,14 +225,14 @@ def test_rejects_what_is_there_when_that_is_an_error(alice):
         "encoding": "utf-8",
         "dryRun": False,
         "counts": counts(added=1, rejected=1),
-        "rows": [row(2, "rejected", THERE), row(3)],
+        "rows": [row(2, "rejected", DUPLICATE), row(3)],
         "ignoredColumns": [],
         "rejected": "title,year\r\nalien,1979\r\n",
         "rejectedOmitted": 0,
     }
 
 
-def test_as_many_of_a_movie_as_the_file_holds_may_be_there(alice):
+def test_each_existing_movie_makes_one_row_a_duplicate(alice):
     alice.post("/movies", json={"title": "Alien"})
 
     emmas = [
@@ -240,7 +240,7 @@ def test_as_many_of_a_movie_as_the_file_holds_may_be_there(alice):
     ]
     response = import_file(alice, json.dumps(emmas))
 
-    assert response.json["rows"] == [row(1, "skipped", THERE), row(2), row(3)]
+    assert response.json["rows"] == [row(1, "skipped", DUPLICATE), row(2), row(3)]
     assert titles(alice) == ["ALIEN", "alien", "Alien"]
     assert import_file(alice, json.dumps(emmas)).json["counts"] == counts(skipped=3)
 
@@ -248,20 +248,20 @@ def test_as_many_of_a_movie_as_the_file_holds_may_be_there(alice):
 @pytest.mark.parametrize(
     "file", ["title\nAlien\nALIEN\n", '[{"title": "Alien"}, {"title": "ALIEN"}]']
 )
-def test_a_row_that_is_written_twice_adds_one(alice, file):
+def test_repeated_row_is_added_once(alice, file):
     response = import_file(alice, file)
 
     assert response.json["counts"] == counts(added=1, skipped=1)
     assert response.json["rows"][1]["reason"] == "Duplicate of an earlier row."
 
 
-def test_two_people_have_nothing_to_do_with_each_other(alice, bob):
+def test_movies_of_other_users_are_no_duplicates(alice, bob):
     import_file(alice, "title\nAlien\n")
 
     assert import_file(bob, "title\nAlien\n").json["counts"] == counts(added=1)
 
 
-def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
+def test_dry_run_returns_the_result_and_changes_nothing(alice, database):
     alice.post("/movies", json={"title": "Alien"})
     file = "title,year\nAlien,\nBrazil,1985\nSolaris,soon\n"
     before = database.execute("select * from movies"), database.execute("select * from users")
@@ -310,7 +310,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(alice, database):
         ("Alien", 'Must be an object, e.g. {"title": "Alien"}.'),
     ],
 )  # fmt: skip
-def test_holds_each_row_against_the_rules_of_one_movie(alice, value, reason):
+def test_rows_are_validated_like_movies(alice, value, reason):
     for file in (
         json.dumps([ALIEN, value, {"title": "Last"}]),
         "\n".join(map(json.dumps, [ALIEN, value, {"title": "Last"}])),
@@ -324,7 +324,7 @@ def test_holds_each_row_against_the_rules_of_one_movie(alice, value, reason):
     assert titles(alice) == ["Alien", "Last"] * 2
 
 
-def test_takes_back_the_keys_that_only_the_service_writes(alice):
+def test_import_ignores_read_only_fields(alice):
     movie = alice.post("/movies", json=ALIEN).json
 
     response = import_file(
@@ -335,7 +335,7 @@ def test_takes_back_the_keys_that_only_the_service_writes(alice):
     assert alice.get("/movies").json["meta"]["total"] == 2
 
 
-def test_names_all_unknown_keys_up_to_a_limit(alice):
+def test_unknown_columns_are_reported_up_to_a_limit(alice):
     names = [f"key{number}{'x' * 120}" for number in range(1200)]
     rows = [{"title": name, name: 1} for name in names]
 
@@ -345,7 +345,7 @@ def test_names_all_unknown_keys_up_to_a_limit(alice):
     assert response.json["ignoredColumns"] == [name[:100] for name in names[:1000]]
 
 
-def test_rejected_rows_of_a_table_can_be_mended_and_sent_again(alice):
+def test_rejected_csv_rows_can_be_corrected_and_imported(alice):
     file = (
         'Title;Year\r\n"Alien; or\r\nso";1979\r\nBrazil;1985\r\n"He said ""no""";soon\r\n\'=1+1;99\r\n'
         "a;1999;more\r\nLast;x"
@@ -367,14 +367,14 @@ def test_rejected_rows_of_a_table_can_be_mended_and_sent_again(alice):
     assert rejected == (
         'Title;Year\r\n"Alien; or\r\nso";1979\r\n"He said ""no""";soon\r\n\'=1+1;99\r\na;1999;more\r\nLast;x\r\n'
     )
-    mended = rejected.replace("\r\nso", "so").replace("soon", "1999").replace(";99\r", ";1999\r")
-    mended = mended.replace(";more", "").replace(";x", ";")
-    again = import_file(alice, mended)
+    corrected = rejected.replace("\r\nso", "so").replace("soon", "1999").replace(";99\r", ";1999\r")
+    corrected = corrected.replace(";more", "").replace(";x", ";")
+    again = import_file(alice, corrected)
     assert again.json["counts"] == counts(added=5)
     assert titles(alice) == ["Alien; orso", 'He said "no"', "=1+1", "a", "Last", "Brazil"]
 
 
-def test_rejected_rows_of_json_can_be_mended_and_sent_again(alice):
+def test_rejected_json_rows_can_be_corrected_and_imported(alice):
     response = import_file(
         alice,
         '[{"title":"Alien","year":"x","id":123456789012345678901234567890}, {"title":"Brazil"}]',
@@ -392,16 +392,14 @@ def test_rejected_rows_of_json_can_be_mended_and_sent_again(alice):
     [
         ("?dryRun=yes", "dryRun"),
         ("?dryRun=1", "dryRun"),
-        ("?dryRun=", "dryRun"),
         ("?dryRun=True", "dryRun"),
         ("?dryRun=true&dryRun=false", "dryRun"),
         ("?onDuplicate=replace", "onDuplicate"),
-        ("?onDuplicate=", "onDuplicate"),
         ("?dryrun=true", "dryrun"),
         ("?format=csv", "format"),
     ],
 )
-def test_names_the_parameter_that_is_wrong(alice, query, field):
+def test_invalid_import_parameter_returns_400(alice, query, field):
     response = import_file(alice, "title\nAlien\n", query)
 
     assert response.status_code == 400
@@ -410,11 +408,11 @@ def test_names_the_parameter_that_is_wrong(alice, query, field):
     assert titles(alice) == []
 
 
-def test_asks_for_a_token(client):
+def test_anonymous_import_returns_401(client):
     assert import_file(client, "title\nAlien\n").json["error"]["code"] == "MISSING_TOKEN"
 
 
-def test_is_open_to_scripts(alice, make_client):
+def test_api_token_can_import(alice, make_client):
     script = make_client()
     script.token = alice.post("/auth/tokens", json={"name": "Backup"}).json["token"]
 
@@ -422,20 +420,20 @@ def test_is_open_to_scripts(alice, make_client):
     assert titles(alice) == ["Alien"]
 
 
-def test_takes_only_post(alice):
+def test_import_accepts_only_post(alice):
     response = alice.get("/movies/import")
 
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
-def test_costs_a_statement_for_each_thousand(alice, bob, database):
+def test_import_needs_one_statement_per_1000_movies(alice, bob, database):
     fill(database, alice.user["id"], 2500)
     file = alice.get("/movies/export?format=ndjson").data
 
     assert import_file(bob, file).json["counts"] == counts(added=2500)
 
-    # who calls, the owner's row, what is there, and three times a thousand
+    # authentication, the user's row, the existing movies and three batches
     assert len(bob.statements) == 6
     assert import_file(bob, file).json["counts"] == counts(skipped=2500)
     assert len(bob.statements) == 3

@@ -1,4 +1,4 @@
-"""What one import may cost: the size of its response, and the time for its images."""
+"""Limits of an import: the size of its response and the time for its images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REASON = "year: Must be a four-digit year, e.g. 1999."
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_shows_the_first_thousand_rejected_rows_of_a_table(alice, end):
+def test_response_contains_the_first_1000_rejected_csv_rows(alice, end):
     rows = [f'"Film ""{number}"", ü",{"soon" if number % 2 else 1999}' for number in range(4000)]
     file = end.join(["title,year", *rows, ""])
 
@@ -29,7 +29,7 @@ def test_shows_the_first_thousand_rejected_rows_of_a_table(alice, end):
     assert response.json["rejectedOmitted"] == 1000
 
 
-def test_shows_the_first_thousand_rejected_objects(alice):
+def test_response_contains_the_first_1000_rejected_objects(alice):
     rows = [{"title": f"Film {number}", "year": "soon"} for number in range(1001)]
 
     for file in (json.dumps(rows), "\n".join(map(json.dumps, rows))):
@@ -41,7 +41,7 @@ def test_shows_the_first_thousand_rejected_objects(alice):
         assert len(response.json["rows"]) == 1001
 
 
-def test_response_stays_small_when_rejected_rows_are_large(alice):
+def test_response_size_is_limited_when_rejected_rows_are_large(alice):
     wide = [f"Film {number},{chr(1) * 100_000}" for number in range(200)]
 
     response = import_file(alice, "\n".join(["title,year", *wide]))
@@ -54,7 +54,7 @@ def test_response_stays_small_when_rejected_rows_are_large(alice):
     assert len(response.data) < 17 << 20
 
 
-def test_response_stays_small_when_all_rows_have_long_reasons(alice):
+def test_response_size_is_limited_when_reasons_are_long(alice):
     names = [f"{letter * 60}" for letter in "abcdef"]
     row = json.dumps(dict.fromkeys(names, 1) | {"title": "x", "year": "x"})
 
@@ -62,25 +62,25 @@ def test_response_stays_small_when_all_rows_have_long_reasons(alice):
 
     assert response.json["counts"]["rejected"] == 20_000
     assert response.json["rows"][0]["reason"].startswith("year: Must be a four-digit year")
-    # 150,000 rows, the most there can be, then take 37 MB
+    # 150,000 rows, the maximum, then take 37 MB
     assert len(response.data) - len(row) * 1000 < 20_000 * 250
 
 
-def test_reason_holds_no_control_characters(alice):
+def test_reason_contains_no_control_characters(alice):
     bell = chr(7)
-    tables = (
+    files = (
         f"Const,Title,Title Type\ntt1,Alien,{bell * 40}game\n",
         json.dumps({"title": 1, bell: 1}),
     )
 
-    for file in tables:
+    for file in files:
         (row,) = import_file(alice, file).json["rows"]
         assert row["action"] in {"skipped", "rejected"}
         assert bell not in row["reason"]
 
 
 class Clock:
-    """A clock that each look at puts forward."""
+    """A clock that advances with each call."""
 
     def __init__(self, step):
         self.step, self.time = step, 0

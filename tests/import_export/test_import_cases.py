@@ -1,4 +1,4 @@
-"""POST /movies/import: files that people brought, each with the right result."""
+"""POST /movies/import: files of real users, each with the expected result."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ CASES = Path(__file__).parent / "cases"
 
 
 def case(name):
-    """Return the bytes of a file that somebody brought."""
+    """Return the bytes of a file in `cases`."""
     return (CASES / name).read_bytes()
 
 
-def listed(person, *fields):
-    """List fields of somebody's movies, newest first."""
+def listed(client, *fields):
+    """List fields of the client's movies, newest first."""
     return [
         tuple(each[name] for name in fields)
-        for each in person.get("/movies?limit=100").json["items"]
+        for each in client.get("/movies?limit=100").json["items"]
     ]
 
 
 def outcome(response):
-    """Return status, format, counts, and the reasons by line."""
+    """Return the format, the counts and the reasons by line."""
     assert response.status_code == 200, response.text
     report = response.json
     counts = tuple(report["counts"][name] for name in ("added", "skipped", "rejected"))
@@ -36,7 +36,7 @@ def outcome(response):
     )
 
 
-def test_imdb_in_german(alice):
+def test_german_imdb_export_is_imported(alice):
     response = import_file(alice, case("imdb_german.csv"))
 
     assert outcome(response) == ("imdb", (3, 1, 0), {4: "Not a film: Fernsehserie."})
@@ -47,7 +47,7 @@ def test_imdb_in_german(alice):
     ]
 
 
-def test_one_damaged_byte_damages_one_row(alice):
+def test_invalid_byte_rejects_only_its_row(alice):
     response = import_file(alice, case("mixed_encoding.csv"))
 
     damaged = "A character is damaged. Correct it and send the row again."
@@ -57,7 +57,7 @@ def test_one_damaged_byte_damages_one_row(alice):
     assert listed(alice, "title") == [("Amélie",), ("羅生門",)]
 
 
-def test_letterboxd_list_with_its_preamble(alice):
+def test_letterboxd_list_with_preamble_is_imported(alice):
     response = import_file(alice, case("lb_list_v7.csv"))
 
     assert outcome(response) == ("letterboxd", (2, 0, 0), {})
@@ -69,7 +69,7 @@ def test_letterboxd_list_with_its_preamble(alice):
     ]
 
 
-def test_letterboxd_zip(alice):
+def test_letterboxd_zip_is_imported(alice):
     response = import_file(alice, case("letterboxd-export.zip"))
 
     assert outcome(response) == ("letterboxd", (1, 0, 0), {})
@@ -80,7 +80,7 @@ def test_letterboxd_zip(alice):
     assert listed(alice, "title", "year", "watchedOn") == [("Alien", "1979", "2023-01-02")]
 
 
-def test_trakt_films_of_one_title_and_different_ids(alice):
+def test_trakt_movies_with_equal_titles_and_other_ids_are_imported(alice):
     assert outcome(import_file(alice, case("trakt_two_ids.json"))) == ("trakt", (2, 0, 0), {})
     again = import_file(alice, case("trakt_two_ids.json"))
 
@@ -88,7 +88,7 @@ def test_trakt_films_of_one_title_and_different_ids(alice):
     assert listed(alice, "title", "year") == [("Emma", "1996")] * 2
 
 
-def test_trakt_backup_of_arrays(alice):
+def test_trakt_backup_is_imported(alice):
     response = import_file(alice, case("trakt_backup_obj.json"))
 
     assert outcome(response) == ("trakt", (1, 1, 0), {1: "Merged into watched, line 1."})
@@ -96,7 +96,7 @@ def test_trakt_backup_of_arrays(alice):
     assert listed(alice, "title", "year") == [("Heat", "1995")]
 
 
-def test_export_through_a_spreadsheet(alice):
+def test_export_saved_by_a_spreadsheet_is_imported(alice):
     response = import_file(alice, case("own_export_through_pandas.csv"))
 
     empty = "title: Must not be empty."
@@ -112,7 +112,7 @@ def test_export_through_a_spreadsheet(alice):
     ]
 
 
-def test_years_as_people_write_them(alice):
+def test_year_formats_are_recognized(alice):
     response = import_file(alice, case("own_years.csv"))
 
     wrong = "year: Must be a four-digit year, e.g. 1999."
@@ -144,7 +144,7 @@ def test_years_as_people_write_them(alice):
         ),
     ],
 )
-def test_table_of_another_program(alice, name, source, movie, ignored):
+def test_csv_of_other_programs_is_imported(alice, name, source, movie, ignored):
     response = import_file(alice, case(name))
 
     assert outcome(response) == (source, (1, 0, 0), {})
@@ -152,7 +152,7 @@ def test_table_of_another_program(alice, name, source, movie, ignored):
     assert listed(alice, "title", "year", "rating", "watchedOn") == [("Alien", *movie)]
 
 
-def test_saved_list_of_movies(alice):
+def test_saved_movie_list_response_is_imported(alice):
     response = import_file(alice, case("own_items_pretty.json"))
 
     assert outcome(response) == ("json", (2, 0, 0), {})
@@ -160,14 +160,14 @@ def test_saved_list_of_movies(alice):
     assert listed(alice, "title", "year") == [("Heat", None), ("Alien", "1979")]
 
 
-def test_watched_csv_is_known_by_its_name(alice, bob):
+def test_watched_csv_is_recognized_by_its_file_name(alice, bob):
     text = b"Date,Name,Year,Letterboxd URI\n2023-01-02,Alien,1979,https://boxd.it/x1\n"
-    for person, name, day in ((alice, "watched.csv", "2023-01-02"), (bob, "watchlist.csv", None)):
-        response = person.post("/movies/import", **form_file(name, text))
+    for client, name, day in ((alice, "watched.csv", "2023-01-02"), (bob, "watchlist.csv", None)):
+        response = client.post("/movies/import", **form_file(name, text))
 
         assert outcome(response) == ("letterboxd", (1, 0, 0), {})
         assert response.json["ignoredColumns"] == ([] if day else ["Date"])
-        assert listed(person, "title", "watchedOn") == [("Alien", day)]
+        assert listed(client, "title", "watchedOn") == [("Alien", day)]
 
 
 @pytest.mark.parametrize("name", ["watched.csv", "my-watched (1).csv", "unwatched.csv"])

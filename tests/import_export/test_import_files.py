@@ -1,4 +1,4 @@
-"""POST /movies/import: files that nobody can read, that are too large, or not where they belong."""
+"""POST /movies/import: unreadable, oversized and misplaced files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..import_helpers import form_file, import_file
 MIB = 1 << 20
 
 
-def fault_of(response):
-    """Return the one message about the file."""
+def file_error(response):
+    """Return the error message about the file."""
     assert response.status_code == 400, response.text[:500]
     error = response.json["error"]
     assert error["code"] == "VALIDATION_ERROR"
@@ -25,7 +25,7 @@ def fault_of(response):
 
 
 @pytest.mark.parametrize(
-    ("file", "says"),
+    ("file", "expected"),
     [
         (b"", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
@@ -89,15 +89,15 @@ def fault_of(response):
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
 )  # fmt: skip
-def test_says_what_is_wrong_with_a_file_nobody_can_read(alice, file, says):
-    message = fault_of(import_file(alice, file))
+def test_unreadable_file_returns_400_with_the_reason(alice, file, expected):
+    message = file_error(import_file(alice, file))
 
-    assert says in message
+    assert expected in message
     assert len(message) < 400
     assert titles(alice) == []
 
 
-def test_takes_an_array_of_nothing(alice):
+def test_empty_json_array_is_accepted(alice):
     response = import_file(alice, "[ ]")
 
     assert response.status_code == 200
@@ -113,7 +113,7 @@ def test_takes_an_array_of_nothing(alice):
     }
 
 
-def test_takes_a_table_of_nothing(alice):
+def test_csv_without_rows_is_accepted(alice):
     response = import_file(alice, "title\n")
 
     assert response.status_code == 200
@@ -121,16 +121,16 @@ def test_takes_a_table_of_nothing(alice):
 
 
 @pytest.mark.parametrize("query", ["?x=1", "?dryRun=x"])
-def test_names_the_parameter_before_it_reads_the_file(alice, query):
+def test_parameters_are_validated_before_the_file(alice, query):
     response = import_file(alice, b"\0", query)
 
     assert response.status_code == 400
     assert "file" not in response.json["error"]["details"]
 
 
-def test_takes_a_file_of_the_size_that_is_allowed(make_app, alice):
-    person = make_app(IMPORT_MAX_BYTES="2000").test_client()
-    person.token = alice.token
+def test_file_of_maximum_size_is_imported(make_app, alice):
+    client = make_app(IMPORT_MAX_BYTES="2000").test_client()
+    client.token = alice.token
     file = b"title\nAlien\n" + b"\n" * 1988
 
     chunked = {
@@ -138,15 +138,15 @@ def test_takes_a_file_of_the_size_that_is_allowed(make_app, alice):
         "environ_overrides": {"wsgi.input_terminated": True},
     }
     for options in ({"data": file}, form_file("movies.csv", file), chunked):
-        response = person.post("/movies/import", **options)
+        response = client.post("/movies/import", **options)
         assert response.status_code == 200
     assert titles(alice) == ["Alien"]
 
 
 @pytest.mark.parametrize("size", [2001, 2002, 100_000])
-def test_rejects_a_file_that_is_too_large(make_app, alice, size):
-    person = make_app(IMPORT_MAX_BYTES="2000", MAX_BODY_BYTES="1024").test_client()
-    person.token = alice.token
+def test_oversized_file_returns_413(make_app, alice, size):
+    client = make_app(IMPORT_MAX_BYTES="2000", MAX_BODY_BYTES="1024").test_client()
+    client.token = alice.token
     file = b"title\nAlien\n".ljust(size, b"\n")
     chunked = {
         "input_stream": io.BytesIO(file),
@@ -154,14 +154,14 @@ def test_rejects_a_file_that_is_too_large(make_app, alice, size):
     }
 
     for options in ({"data": file}, form_file("movies.csv", file), chunked):
-        response = person.post("/movies/import", **options)
+        response = client.post("/movies/import", **options)
 
         assert response.status_code == 413
         assert response.json["error"]["code"] == "PAYLOAD_TOO_LARGE"
     assert titles(alice) == []
 
 
-def test_bodies_elsewhere_stay_as_small_as_they_were(alice):
+def test_other_endpoints_keep_the_small_body_limit(alice):
     assert import_file(alice, "title\n" + "\n" * 100_000).status_code == 200
 
     assert alice.post("/movies", json={"title": "x" * 70_000}).status_code == 413
@@ -171,26 +171,26 @@ def test_bodies_elsewhere_stay_as_small_as_they_were(alice):
 @pytest.mark.parametrize(
     "file", ["title\na\nb\nc\nd\n", '[{"title":"a"},{"title":"b"},{"title":"c"},{"title":"d"}]', '{"title":"a"}\n' * 4, "title\na\n\n\n\n"]
 )  # fmt: skip
-def test_rejects_more_rows_than_are_allowed(make_app, alice, file):
-    person = make_app(IMPORT_MAX_ROWS="3").test_client()
-    person.token = alice.token
+def test_file_with_too_many_rows_returns_400(make_app, alice, file):
+    client = make_app(IMPORT_MAX_ROWS="3").test_client()
+    client.token = alice.token
 
-    assert fault_of(import_file(person, file)) == "The file has more than 3 rows. Split it."
+    assert file_error(import_file(client, file)) == "The file has more than 3 rows. Split it."
     assert titles(alice) == []
-    assert import_file(person, "title\na\nb\nc\n").json["counts"]["added"] == 3
+    assert import_file(client, "title\na\nb\nc\n").json["counts"]["added"] == 3
 
 
-def test_says_where_in_a_form_the_file_belongs(alice):
+def test_form_with_misplaced_file_returns_400(alice):
     missing = "Send one file with a filename in the form field `file`."
     multipart = {"content_type": "multipart/form-data"}
-    assert fault_of(alice.post("/movies/import", data={}, **multipart)) == missing
-    assert fault_of(alice.post("/movies/import", data=b"x", **multipart)) == missing
-    assert fault_of(alice.post("/movies/import", data={"file": "title"}, **multipart)) == missing
+    assert file_error(alice.post("/movies/import", data={}, **multipart)) == missing
+    assert file_error(alice.post("/movies/import", data=b"x", **multipart)) == missing
+    assert file_error(alice.post("/movies/import", data={"file": "title"}, **multipart)) == missing
     two = {"file": [(io.BytesIO(b"title\na"), "a.csv"), (io.BytesIO(b"title\nb"), "b.csv")]}
-    assert fault_of(alice.post("/movies/import", data=two, **multipart)) == missing
+    assert file_error(alice.post("/movies/import", data=two, **multipart)) == missing
 
 
-def test_names_what_a_form_holds_besides_the_file(alice):
+def test_unknown_form_fields_return_400(alice):
     data = {"file": (io.BytesIO(b"title\na"), "a.csv"), "dryRun": "true", "more": (io.BytesIO(b""), "b")}  # fmt: skip
     response = alice.post("/movies/import", data=data, content_type="multipart/form-data")
 
@@ -202,7 +202,7 @@ def test_names_what_a_form_holds_besides_the_file(alice):
     assert titles(alice) == []
 
 
-def test_rejects_a_form_of_many_fields(alice):
+def test_form_with_many_fields_returns_400(alice):
     for count, fields in ((20, 20), (21, 1)):
         data = {f"field{number}": "x" for number in range(count)}
         response = alice.post("/movies/import", data=data, content_type="multipart/form-data")
@@ -220,15 +220,15 @@ def test_rejects_a_form_of_many_fields(alice):
         b"\xff\0",
     ],
 )
-def test_rejects_a_form_that_is_broken(alice, body):
+def test_malformed_form_returns_400(alice, body):
     for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary=\xe4"):  # fmt: skip
         response = alice.post("/movies/import", data=body, content_type=kind)
 
-        assert "in the form field `file`" in fault_of(response)
+        assert "in the form field `file`" in file_error(response)
     assert titles(alice) == []
 
 
-def test_names_a_part_that_has_no_name(alice):
+def test_form_part_without_name_returns_400(alice):
     body = b"--x\r\nContent-Disposition: form-data\r\n\r\nx\r\n--x--\r\n"
     response = alice.post(
         "/movies/import", data=body, content_type="multipart/form-data; boundary=x"
@@ -238,11 +238,11 @@ def test_names_a_part_that_has_no_name(alice):
     assert response.json["error"]["details"] == {"": ["Unknown field."]}
 
 
-def test_braces_and_quotes_inside_of_texts_are_text(alice):
-    odd = ['"', "\\", "]", "[", "{", "}", ",", '\\"', "},{", '"]', "\\\\"]
+def test_braces_and_quotes_in_strings_are_imported(alice):
+    texts = ['"', "\\", "]", "[", "{", "}", ",", '\\"', "},{", '"]', "\\\\"]
     response = import_file(
-        alice, json.dumps([{"title": title, "imageUrl": None} for title in odd], indent=1)
+        alice, json.dumps([{"title": title, "imageUrl": None} for title in texts], indent=1)
     )
 
     assert response.status_code == 200
-    assert titles(alice) == odd
+    assert titles(alice) == texts

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..helpers import FORMATS
-from ..import_helpers import NASTY, import_file
+from ..import_helpers import TRICKY, import_file
 from .test_import import without_ids_and_times
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
@@ -24,11 +24,11 @@ QUICK = settings(
 )
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Co", "Cf"]), max_size=40)
 TITLES = (
-    st.one_of(st.sampled_from(NASTY), LINES)
+    st.one_of(st.sampled_from(TRICKY), LINES)
     .map(str.strip)
     .filter(lambda title: any(map(str.isalnum, title)))
 )
-NOTES = st.lists(st.one_of(LINES, st.sampled_from(NASTY)), max_size=4).map("\n".join)
+NOTES = st.lists(st.one_of(LINES, st.sampled_from(TRICKY)), max_size=4).map("\n".join)
 MOVIES = st.fixed_dictionaries(
     {"title": TITLES},
     optional={

@@ -1,4 +1,4 @@
-"""POST /movies/import while something else happens: other requests, faults, the end of the account."""
+"""POST /movies/import during other requests, errors and account deletion; images in files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from ..client import PASSWORD
-from ..concurrency import run_together, statuses, wait_for
+from ..concurrency import run_parallel, statuses, wait_for
 from ..helpers import ANN, titles
 from ..image_helpers import data_url, make_image, path_of, request_upload
 from ..import_helpers import form_file, import_file
@@ -21,25 +21,25 @@ from ..import_helpers import form_file, import_file
 FILE = "title,year\n" + "".join(f"Movie {number},1979\n" for number in range(2500))
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 KILL = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-GONE = "Added without its image, which no longer exists."
+NOT_FOUND = "Added without its image, which no longer exists."
 
 
 @pytest.fixture
 def token(service):
-    """The access token of somebody who signed up at the real service."""
+    """The access token of a user of the running service."""
     return service.request("POST", "/auth/signup", ANN).json["accessToken"]
 
 
 @pytest.fixture
 def act_before(monkeypatch):
-    """A function that has something done just before the import calls a function of the room."""
+    """A function that runs an action just before the import calls a function."""
 
     def insert(module, name, act):
         home = import_module(f"movies_api.import_export.{module}")
         real = getattr(home, name)
 
         def act_first(*values):
-            with ThreadPoolExecutor(1) as threads:  # a thread has no part in the transaction
+            with ThreadPoolExecutor(1) as threads:  # a thread does not share the transaction
                 threads.submit(act).result()
             return real(*values)
 
@@ -49,39 +49,39 @@ def act_before(monkeypatch):
 
 
 def state(database):
-    """Return how many movies there are, and how many each account thinks it has."""
-    (there,) = database.execute("select count(*) from movies")
-    return there[0], [count for (count,) in database.execute("select movie_count from users")]
+    """Return the number of movies and the movie count of each user."""
+    (total,) = database.execute("select count(*) from movies")
+    return total[0], [count for (count,) in database.execute("select movie_count from users")]
 
 
-def test_the_same_file_twice_at_once_is_added_once(service, token, database):
+def test_concurrent_imports_of_one_file_add_it_once(service, token, database):
     call = partial(service.request, "POST", "/movies/import", FILE.encode(), token)
 
-    answers = run_together([call] * 4)
+    responses = run_parallel([call] * 4)
 
-    assert statuses(answers) == {200: 4}
-    counts = [answer.json["counts"] for answer in answers]
+    assert statuses(responses) == {200: 4}
+    counts = [response.json["counts"] for response in responses]
     assert sorted(each["added"] for each in counts) == [0, 0, 0, 2500]
     assert sorted(each["skipped"] for each in counts) == [0, 2500, 2500, 2500]
     assert state(database) == (2500, [2500])
 
 
-def test_movies_can_be_added_one_by_one_meanwhile(service, token, database):
+def test_movies_can_be_created_during_an_import(service, token, database):
     file = partial(
         service.request, "POST", "/movies/import?onDuplicate=allow", FILE.encode(), token
     )
     one = partial(service.request, "POST", "/movies", {"title": "One"}, token)
     listing = partial(service.request, "GET", "/movies/export", None, token)
 
-    answers = run_together([file, one, listing, file, one, listing])
+    responses = run_parallel([file, one, listing, file, one, listing])
 
-    assert statuses(answers) == {200: 4, 201: 2}
+    assert statuses(responses) == {200: 4, 201: 2}
     assert state(database) == (5002, [5002])
 
 
 @contextmanager
 def trigger(database, act):
-    """Have the database do something when Movie 400 comes, which is among the last thousand."""
+    """Run SQL when Movie 400, which is in the last batch, is inserted."""
     if database.is_postgresql:
         database.execute(
             "create function act() returns trigger language plpgsql as "
@@ -100,7 +100,7 @@ def trigger(database, act):
             database.execute("drop function act")
 
 
-def test_a_fault_in_the_middle_leaves_nothing(alice, database):
+def test_error_during_import_rolls_back(alice, database):
     alice.post("/movies", json={"title": "Old"})
     act = "raise 'broken'" if database.is_postgresql else "select raise(abort, 'broken')"
     with trigger(database, act):
@@ -113,7 +113,7 @@ def test_a_fault_in_the_middle_leaves_nothing(alice, database):
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_connection_that_dies_in_the_middle_leaves_nothing(service, token, database):
+def test_lost_connection_during_import_rolls_back(service, token, database):
     call = partial(service.request, "POST", "/movies/import", FILE.encode(), token)
     with (
         trigger(database, "perform pg_advisory_xact_lock(7)"),
@@ -125,17 +125,17 @@ def test_a_connection_that_dies_in_the_middle_leaves_nothing(service, token, dat
         wait_for(lambda: database.execute(WAITING) == [(1,)])
         database.execute(KILL)
 
-        answer = imported.result()
+        response = imported.result()
 
-        assert answer.status == 503
-        assert answer.json["error"]["code"] == "SERVICE_UNAVAILABLE"
+        assert response.status == 503
+        assert response.json["error"]["code"] == "SERVICE_UNAVAILABLE"
         other.rollback()
     assert state(database) == (0, [0])
     assert call().json["counts"]["added"] == 2500
 
 
 @pytest.mark.only_on("postgresql")
-def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, database):
+def test_account_deletion_waits_for_a_running_import(service, token, database):
     with (
         trigger(database, "perform pg_advisory_xact_lock(7)"),
         closing(psycopg2.connect(database.url)) as other,
@@ -144,17 +144,17 @@ def test_a_person_who_leaves_waits_for_the_import_under_way(service, token, data
         other.cursor().execute("select pg_advisory_xact_lock(7)")
         imported = threads.submit(service.request, "POST", "/movies/import", FILE.encode(), token)
         wait_for(lambda: database.execute(WAITING) == [(1,)])
-        left = threads.submit(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
+        deleted = threads.submit(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
         wait_for(lambda: database.execute(WAITING) == [(2,)])
 
         other.rollback()
 
         assert imported.result().status == 200
-        assert left.result().status == 204
+        assert deleted.result().status == 204
     assert state(database) == (0, [])
 
 
-def test_an_account_that_ends_meanwhile_gets_no_movies(alice, make_client, act_before, database):
+def test_account_deleted_during_import_gets_no_movies(alice, make_client, act_before, database):
     other = make_client().log_in("alice@example.com")
     act_before(
         "insert", "begin_long_transaction", lambda: other.delete("/me", json={"password": PASSWORD})
@@ -167,7 +167,7 @@ def test_an_account_that_ends_meanwhile_gets_no_movies(alice, make_client, act_b
     assert state(database) == (0, [])
 
 
-def test_an_account_that_ends_meanwhile_gets_no_image(alice, make_client, act_before, files):
+def test_account_deleted_during_import_gets_no_image(alice, make_client, act_before, files):
     other = make_client().log_in("alice@example.com")
     act_before(
         "row_images", "store_image", lambda: other.delete("/me", json={"password": PASSWORD})
@@ -182,22 +182,22 @@ def test_an_account_that_ends_meanwhile_gets_no_image(alice, make_client, act_be
     assert files() == []
 
 
-def test_many_who_come_and_go_at_once_get_clean_answers(service, database):
+def test_concurrent_imports_and_deletions_return_valid_responses(service, database):
     for number in range(3):
-        person = ANN | {"email": f"ann{number}@example.com"}
-        token = service.request("POST", "/auth/signup", person).json["accessToken"]
+        user = ANN | {"email": f"ann{number}@example.com"}
+        token = service.request("POST", "/auth/signup", user).json["accessToken"]
         file = partial(service.request, "POST", "/movies/import", FILE.encode(), token)
-        leave = partial(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
+        delete = partial(service.request, "DELETE", "/me", {"password": PASSWORD}, token)
 
-        imported, left, again = run_together([file, leave, file])
+        imported, deleted, again = run_parallel([file, delete, file])
 
-        assert left.status == 204
+        assert deleted.status == 204
         assert {imported.status, again.status} <= {200, 401}
     assert state(database) == (0, [])
     assert "Traceback" not in service.log
 
 
-def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
+def test_reading_a_file_uses_no_database_connection(make_app, alice, monkeypatch):
     rows = import_module("movies_api.import_export.importer")
     real, is_reading, may_go_on = rows.read_file, Event(), Event()
 
@@ -209,26 +209,26 @@ def test_reading_a_file_holds_no_connection(make_app, alice, monkeypatch):
     monkeypatch.setattr(rows, "read_file", read_slowly)
     app = make_app(DB_POOL_SIZE="1")
 
-    def person():
+    def new_client():
         client = app.test_client()
         client.token = alice.token
         return client
 
     with ThreadPoolExecutor(2) as threads:
-        files = [threads.submit(import_file, person(), f"title\n{title}\n") for title in ("Alien", "Brazil")]  # fmt: skip
+        files = [threads.submit(import_file, new_client(), f"title\n{title}\n") for title in ("Alien", "Brazil")]  # fmt: skip
         assert is_reading.wait(20)
         try:
-            assert person().get("/movies").status_code == 200
+            assert new_client().get("/movies").status_code == 200
         finally:
             may_go_on.set()
         assert [each.result().status_code for each in files] == [200, 200]
     assert sorted(titles(alice)) == ["Alien", "Brazil"]
 
 
-# --- pictures
+# --- images
 
 
-def test_keeps_the_images_in_a_file(alice, files):
+def test_images_in_a_file_are_stored(alice, files):
     rows = [{"title": "Alien", "imageUrl": data_url(make_image())}, {"title": "Brazil", "imageUrl": data_url(make_image())}]  # fmt: skip
 
     response = import_file(alice, json.dumps(rows))
@@ -240,14 +240,14 @@ def test_keeps_the_images_in_a_file(alice, files):
     assert len(files()) == 1
 
 
-def test_keeps_an_image_in_a_table(alice, files):
+def test_image_in_a_csv_file_is_stored(alice, files):
     response = import_file(alice, f'title,imageUrl\nAlien,"{data_url(make_image())}"\n')
 
     assert response.json["counts"]["added"] == 1
     assert len(files()) == 1
 
 
-def test_knows_images_of_the_service_again(alice, bob):
+def test_images_of_the_service_are_reused(alice, bob):
     mine = alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())}).json
     for file_format in ("json", "csv", "ndjson"):
         response = import_file(bob, alice.get(f"/movies/export?format={file_format}").data, "?onDuplicate=allow")  # fmt: skip
@@ -256,25 +256,25 @@ def test_knows_images_of_the_service_again(alice, bob):
     assert {each["imageUrl"] for each in bob.get("/movies/export").json} == {mine["imageUrl"]}
 
 
-def test_a_row_whose_image_is_not_there_is_added_without_it(alice):
+def test_row_with_unknown_image_is_added_without_it(alice):
     base = "http://localhost/images/"
-    foreign = f"https://elsewhere.example.com/images/{'0' * 64}"
+    external = f"https://elsewhere.example.com/images/{'0' * 64}"
     bad = [f"{base}{'0' * 64}", f"{base}x", f"{base}{'0' * 32}"]
-    rows = [{"title": url, "imageUrl": url} for url in [*bad, foreign]]
+    rows = [{"title": url, "imageUrl": url} for url in [*bad, external]]
 
     response = import_file(alice, json.dumps(rows))
 
-    assert [each["reason"] for each in response.json["rows"]] == [GONE, GONE, GONE, None]
+    assert [each["reason"] for each in response.json["rows"]] == [*[NOT_FOUND] * 3, None]
     assert response.json["counts"]["added"] == 4
     images = [each["imageUrl"] for each in alice.get("/movies/export").json]
-    assert images == [None, None, None, foreign]
+    assert images == [None, None, None, external]
 
 
-def test_takes_up_an_upload_that_waits(alice):
+def test_row_with_uploaded_image_is_imported(alice):
     data = make_image(size=(50, 50))
-    permission = request_upload(alice, data)
-    assert alice.put(path_of(permission["uploadUrl"]), data=data, content_type="image/png").status_code == 201  # fmt: skip
-    file = json.dumps([{"title": "Alien", "imageUrl": permission["imageUrl"]}])
+    upload = request_upload(alice, data)
+    assert alice.put(path_of(upload["uploadUrl"]), data=data, content_type="image/png").status_code == 201  # fmt: skip
+    file = json.dumps([{"title": "Alien", "imageUrl": upload["imageUrl"]}])
 
     assert import_file(alice, file, "?dryRun=true").json["counts"]["added"] == 1
     assert import_file(alice, file).json["counts"]["added"] == 1
@@ -282,7 +282,7 @@ def test_takes_up_an_upload_that_waits(alice):
     assert alice.get(path_of(alice.get("/movies/export").json[0]["imageUrl"])).status_code == 200
 
 
-def test_a_row_whose_image_goes_meanwhile_is_added_without_it(alice, act_before, database):
+def test_row_with_image_deleted_during_import_is_added_without_it(alice, act_before, database):
     alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())})
     file = alice.get("/movies/export").data.replace(b"\n]", b',\n{"title":"Brazil"}]')
     database.execute("delete from movies")
@@ -296,11 +296,11 @@ def test_a_row_whose_image_goes_meanwhile_is_added_without_it(alice, act_before,
     response = import_file(alice, file)
 
     assert response.status_code == 200
-    assert [each["reason"] for each in response.json["rows"]] == [GONE, None]
+    assert [each["reason"] for each in response.json["rows"]] == [NOT_FOUND, None]
     assert titles(alice) == ["Alien", "Brazil"]
 
 
-def test_a_dry_run_keeps_no_image_but_looks_at_it(alice, files, database):
+def test_dry_run_validates_images_without_storing_them(alice, files, database):
     rows = [{"title": "Alien", "imageUrl": url} for url in (data_url(make_image()), data_url(b"x"))]
     rows += [{"title": "x", "imageUrl": f"http://localhost/images/{'0' * length}"} for length in (32, 64)]  # fmt: skip
 
@@ -314,7 +314,7 @@ def test_a_dry_run_keeps_no_image_but_looks_at_it(alice, files, database):
     assert real == {**response.json, "dryRun": False}
 
 
-def test_touches_no_image_in_a_dry_run(alice, database):
+def test_dry_run_does_not_update_images(alice, database):
     alice.post("/movies", json={"title": "Alien", "imageUrl": data_url(make_image())})
     before = database.execute("select * from images")
 
@@ -323,7 +323,7 @@ def test_touches_no_image_in_a_dry_run(alice, database):
     assert database.execute("select * from images") == before
 
 
-def test_a_file_brings_so_many_new_images_and_no_more(alice, monkeypatch):
+def test_new_images_per_import_are_limited(alice, monkeypatch):
     monkeypatch.setattr(import_module("movies_api.import_export.row_images"), "MAX_NEW_IMAGES", 2)
     rows = [{"title": f"{number}", "imageUrl": data_url(make_image())} for number in range(4)]
 
@@ -334,18 +334,18 @@ def test_a_file_brings_so_many_new_images_and_no_more(alice, monkeypatch):
     assert import_file(alice, json.dumps(first["rejected"])).json["counts"]["added"] == 2
 
 
-def test_an_image_that_is_too_large_costs_its_row(make_app, alice):
-    person = make_app(IMAGE_MAX_BYTES="1024").test_client()
-    person.token = alice.token
+def test_row_with_oversized_image_is_rejected(make_app, alice):
+    client = make_app(IMAGE_MAX_BYTES="1024").test_client()
+    client.token = alice.token
     rows = [{"title": "Alien", "imageUrl": data_url(make_image().ljust(1025))}, {"title": "Brazil"}]
 
-    response = person.post("/movies/import", **form_file("x", json.dumps(rows).encode()))
+    response = client.post("/movies/import", **form_file("x", json.dumps(rows).encode()))
 
     assert [each["action"] for each in response.json["rows"]] == ["rejected", "added"]
     assert "The limit is 1024 bytes" in response.json["rows"][0]["reason"]
 
 
-def test_many_images_of_the_service_cost_few_statements(alice, bob):
+def test_import_of_many_stored_images_needs_few_statements(alice, bob):
     for number in range(30):
         image = data_url(make_image(colour=(number, 0, 0)))
         alice.post("/movies", json={"title": f"Movie {number}", "imageUrl": image})

@@ -1,4 +1,4 @@
-"""POST /movies/import: what others export, told by the names in it."""
+"""POST /movies/import: exports of other services, recognized by their field names."""
 
 import json
 
@@ -22,9 +22,9 @@ DIARY = """Date,Name,Year,Letterboxd URI,Rating,Rewatch,Tags,Watched Date
 2023-03-01,Amélie,2001,https://boxd.it/3VgH3n,5,,,2023-02-28
 2024-10-31,Alien,1979,https://boxd.it/7nKkLr,5,Yes,halloween,2024-10-31
 """
-IMDB_HEAD = "Const,Your Rating,Date Rated,Title,Original Title,URL,Title Type,IMDb Rating,Runtime (mins),Year,Genres,Num Votes,Release Date,Directors\n"
+IMDB_HEADER = "Const,Your Rating,Date Rated,Title,Original Title,URL,Title Type,IMDb Rating,Runtime (mins),Year,Genres,Num Votes,Release Date,Directors\n"
 IMDB_RATINGS = (
-    IMDB_HEAD
+    IMDB_HEADER
     + """tt0078748,9,2023-02-11,Alien,Alien,https://www.imdb.com/title/tt0078748,Movie,8.5,117,1979,"Horror, Sci-Fi",1005312,1979-05-25,Ridley Scott
 tt0903747,10,2023-02-12,Breaking Bad,Breaking Bad,https://www.imdb.com/title/tt0903747,TV Series,9.5,45,2008,"Crime, Drama",2300000,2008-01-20,
 tt0211915,8,2023-03-01,Amélie,Le fabuleux destin d'Amélie Poulain,https://www.imdb.com/title/tt0211915,movie,8.3,122,2001,"Comedy, Romance",803000,2001-04-25,Jean-Pierre Jeunet
@@ -64,25 +64,25 @@ TRAKT = [
     {"plays": 2, "last_watched_at": "2024-10-31T20:00:00.000Z", "movie": {"title": "ALIEN", "year": 1979, "ids": {}}},
     {"rank": 5, "type": "person", "person": {"name": "Sigourney Weaver"}},
 ]  # fmt: skip
-BEFORE = "Duplicate of an earlier row."
+DUPLICATE = "Duplicate of an earlier row."
 
 
-def listed(person):
-    """List title and year of somebody's movies, newest first."""
-    return [(each["title"], each["year"]) for each in person.get("/movies").json["items"]]
+def listed(client):
+    """List title and year of the client's movies, newest first."""
+    return [(each["title"], each["year"]) for each in client.get("/movies").json["items"]]
 
 
 def reasons(response):
-    """Map each line that was not added to what became of it."""
+    """Map each line that was not added to its action and reason."""
     rows = response.json["rows"]
     return {each["line"]: (each["action"], each["reason"]) for each in rows if each["reason"]}
 
 
 @pytest.mark.parametrize("change", [str, str.upper, lambda text: text.replace("\n", "\r\n"), lambda text: f"\ufeff{text}"])  # fmt: skip
-def test_reads_what_letterboxd_exports(alice, change):
-    head, _, body = WATCHED.partition("\n")
+def test_letterboxd_export_is_imported(alice, change):
+    header, _, body = WATCHED.partition("\n")
     response = import_file(
-        alice, f"{change(head)}\n{body}" if change is str.upper else change(WATCHED)
+        alice, f"{change(header)}\n{body}" if change is str.upper else change(WATCHED)
     )
 
     assert response.status_code == 200
@@ -96,7 +96,7 @@ def test_reads_what_letterboxd_exports(alice, change):
     ]
 
 
-def test_reads_letterboxd_ratings_and_leaves_out_what_it_has_by_now(alice):
+def test_letterboxd_ratings_of_existing_movies_are_skipped(alice):
     assert import_file(alice, WATCHED).status_code == 200
 
     response = import_file(alice, RATINGS)
@@ -105,28 +105,28 @@ def test_reads_letterboxd_ratings_and_leaves_out_what_it_has_by_now(alice):
     assert response.json["counts"] == {"added": 0, "skipped": 2, "rejected": 0}
 
 
-def test_a_film_seen_twice_is_one_film(alice):
+def test_movie_watched_twice_is_added_once(alice):
     response = import_file(alice, DIARY)
 
     assert response.json["format"] == "letterboxd"
-    assert reasons(response) == {4: ("skipped", BEFORE)}
+    assert reasons(response) == {4: ("skipped", DUPLICATE)}
     assert listed(alice) == [("Alien", "1979"), ("Amélie", "2001")]
 
 
-def test_a_film_seen_twice_is_two_where_that_is_wanted(alice):
+def test_movie_watched_twice_is_added_twice_with_on_duplicate_allow(alice):
     assert import_file(alice, DIARY, "?onDuplicate=allow").json["counts"]["added"] == 3
     assert len(titles(alice)) == 3
 
 
-def test_a_film_seen_twice_is_an_error_where_that_is_wanted(alice):
+def test_movie_watched_twice_is_rejected_with_on_duplicate_error(alice):
     response = import_file(alice, DIARY, "?onDuplicate=error")
 
-    assert reasons(response) == {4: ("rejected", BEFORE)}
-    head, _, _, again = DIARY.splitlines()
-    assert response.json["rejected"] == f"{head}\n{again}\n"
+    assert reasons(response) == {4: ("rejected", DUPLICATE)}
+    header, _, _, again = DIARY.splitlines()
+    assert response.json["rejected"] == f"{header}\n{again}\n"
 
 
-def test_reads_what_imdb_exports_of_ratings_films_alone(alice):
+def test_imdb_ratings_import_only_movies(alice):
     response = import_file(alice, IMDB_RATINGS)
 
     assert response.status_code == 200
@@ -148,19 +148,19 @@ def test_reads_what_imdb_exports_of_ratings_films_alone(alice):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_reads_imdb_in_either_encoding(alice, encoding):
+def test_imdb_export_is_imported_in_either_encoding(alice, encoding):
     assert import_file(alice, IMDB_RATINGS.encode(encoding)).status_code == 200
     assert "Amélie" in titles(alice)
 
 
-def test_reads_lists_of_imdb(alice):
+def test_imdb_list_is_imported(alice):
     response = import_file(alice, IMDB_LIST)
 
     assert response.json["format"] == "imdb"
     assert listed(alice) == [("Alien", "1979"), ("Brazil", "1985")]
 
 
-def test_reads_lists_of_imdb_of_old(alice):
+def test_old_imdb_list_is_imported(alice):
     response = import_file(alice, IMDB_OLD_LIST)
 
     assert response.json["format"] == "imdb"
@@ -168,7 +168,7 @@ def test_reads_lists_of_imdb_of_old(alice):
 
 
 @pytest.mark.parametrize("is_array", [True, False])
-def test_reads_what_trakt_exports(alice, is_array):
+def test_trakt_export_is_imported(alice, is_array):
     text = json.dumps(TRAKT, indent=2) if is_array else "\n".join(map(json.dumps, TRAKT))
     response = import_file(alice, text)
 
@@ -176,15 +176,15 @@ def test_reads_what_trakt_exports(alice, is_array):
     assert response.json["format"] == "trakt"
     assert reasons(response) == {
         2: ("skipped", "Not a film: show."),
-        4: ("skipped", BEFORE),
+        4: ("skipped", DUPLICATE),
         5: ("skipped", "Not a film: person."),
     }
     assert listed(alice) == [("Alien", "1979"), ("Untitled Project", None)]
 
 
-def test_rejects_what_is_no_movie_of_trakt(alice):
-    odd = [{"movie": {"year": 1979}}, {"movie": "Alien"}, 7, {"movie": {"title": "x", "year": "soon"}}, {"list": {}}, {"a": 1}]  # fmt: skip
-    response = import_file(alice, json.dumps([TRAKT[0], *odd]))
+def test_invalid_trakt_items_are_rejected(alice):
+    invalid = [{"movie": {"year": 1979}}, {"movie": "Alien"}, 7, {"movie": {"title": "x", "year": "soon"}}, {"list": {}}, {"a": 1}]  # fmt: skip
+    response = import_file(alice, json.dumps([TRAKT[0], *invalid]))
 
     assert reasons(response) == {
         2: ("rejected", "title: Field may not be null."),
@@ -194,10 +194,10 @@ def test_rejects_what_is_no_movie_of_trakt(alice):
         6: ("skipped", "Not a film: list."),
         7: ("skipped", "Not a film: no movie in it."),
     }
-    assert response.json["rejected"] == odd[:4]
+    assert response.json["rejected"] == invalid[:4]
 
 
-def test_rejected_rows_of_others_can_be_mended_and_sent_again(alice):
+def test_rejected_letterboxd_rows_can_be_corrected_and_imported(alice):
     file = WATCHED.replace("Alien", " ").replace("1966", "66")
     response = import_file(alice, file)
 
@@ -205,8 +205,8 @@ def test_rejected_rows_of_others_can_be_mended_and_sent_again(alice):
         2: ("rejected", "title: Must not be empty."),
         3: ("rejected", "year: Must be a four-digit year, e.g. 1999."),
     }
-    mended = response.json["rejected"].replace(", ,", ",Alien,").replace(",66,", ",1966,")
-    again = import_file(alice, mended.replace("02-11, ", "02-11,Alien"))
+    corrected = response.json["rejected"].replace(", ,", ",Alien,").replace(",66,", ",1966,")
+    again = import_file(alice, corrected.replace("02-11, ", "02-11,Alien"))
     assert again.json["counts"] == {"added": 2, "skipped": 0, "rejected": 0}
     assert sorted(titles(alice)) == [
         "Alien",
@@ -216,7 +216,7 @@ def test_rejected_rows_of_others_can_be_mended_and_sent_again(alice):
     ]
 
 
-def test_what_begins_with_an_apostrophe_elsewhere_is_left_alone(alice):
+def test_leading_apostrophe_in_other_exports_is_kept(alice):
     import_file(alice, WATCHED.replace("Alien", "'=x"))
 
     assert titles(alice)[0] == "'=x"

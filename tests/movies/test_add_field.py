@@ -53,7 +53,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
-def test_one_column_and_one_schema_field_are_enough(empty_database, tmp_path):
+def test_new_field_needs_only_a_column_and_a_schema_field(empty_database, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", RECIPE.partition("\n## ")[0], re.DOTALL)
     for name in ("movies_api", "migrations"):
         copytree(CHECKOUT / name, tmp_path / name)

@@ -1,5 +1,5 @@
 """POST /movies."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+# ruff: noqa: RUF001  the test data contains look-alike characters
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -11,7 +11,7 @@ URL = "https://example.com/alien.jpg"
 ALIEN = {"title": "Alien", "year": "1979", "imageUrl": URL}
 
 
-def test_adds_a_movie(alice):
+def test_create_movie_returns_201_with_the_movie(alice):
     response = alice.post("/movies", json=ALIEN)
 
     assert response.status_code == 201
@@ -29,7 +29,7 @@ def test_adds_a_movie(alice):
     assert alice.get(f"/movies/{movie['id']}").json == movie
 
 
-def test_tells_where_it_is_and_which_version(alice):
+def test_create_movie_returns_location_and_etag(alice):
     response = alice.post("/movies", json=ALIEN)
 
     assert response.status_code == 201
@@ -38,7 +38,7 @@ def test_tells_where_it_is_and_which_version(alice):
     assert shown.headers["ETag"] == response.headers["ETag"]
 
 
-def test_needs_a_title_only(alice):
+def test_only_title_is_required(alice):
     response = alice.post("/movies", json={"title": "Alien"})
 
     assert response.status_code == 201
@@ -47,7 +47,7 @@ def test_needs_a_title_only(alice):
 
 
 @pytest.mark.parametrize(
-    ("sent", "answered"),
+    ("sent", "expected"),
     [
         ("Alien", "Alien"),
         ("  Alien \t", "Alien"),
@@ -66,16 +66,16 @@ def test_needs_a_title_only(alice):
         ("null", "null"),
     ],
 )
-def test_takes_titles_of_1_to_255_characters(alice, sent, answered):
+def test_title_of_1_to_255_characters_is_accepted(alice, sent, expected):
     response = alice.post("/movies", json={"title": sent})
 
     assert response.status_code == 201
-    assert response.json["title"] == answered
+    assert response.json["title"] == expected
     assert alice.get("/movies").json["items"] == [response.json]
 
 
 @pytest.mark.parametrize(
-    ("sent", "answered"),
+    ("sent", "expected"),
     [
         ("1999", "1999"),
         (1999, "1999"),
@@ -85,12 +85,12 @@ def test_takes_titles_of_1_to_255_characters(alice, sent, answered):
         (None, None),
     ],
 )
-def test_answers_a_year_as_text_or_null(alice, sent, answered):
+def test_year_is_returned_as_string_or_null(alice, sent, expected):
     response = alice.post("/movies", json={"title": "Alien", "year": sent})
 
     assert response.status_code == 201
-    assert response.json["year"] == answered
-    assert alice.get(f"/movies/{response.json['id']}").json["year"] == answered
+    assert response.json["year"] == expected
+    assert alice.get(f"/movies/{response.json['id']}").json["year"] == expected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_answers_a_year_as_text_or_null(alice, sent, answered):
         None,
     ],
 )
-def test_takes_web_addresses(alice, url):
+def test_image_url_accepts_http_urls(alice, url):
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": url})
 
     assert response.status_code == 201
@@ -169,7 +169,7 @@ def test_takes_web_addresses(alice, url):
         ("", "x"),
     ],
 )
-def test_names_the_field_that_is_wrong(alice, field, value):
+def test_invalid_movie_field_returns_400(alice, field, value):
     response = alice.post("/movies", json={**ALIEN, field: value})
 
     assert response.status_code == 400
@@ -178,7 +178,7 @@ def test_names_the_field_that_is_wrong(alice, field, value):
     assert alice.get("/movies").json["items"] == []
 
 
-def test_says_that_a_title_is_missing(alice):
+def test_missing_title_returns_400(alice):
     response = alice.post("/movies", json={})
 
     assert response.status_code == 400
@@ -186,14 +186,14 @@ def test_says_that_a_title_is_missing(alice):
     assert "title" in response.json["error"]["message"]
 
 
-def test_never_gives_an_id_twice(alice):
+def test_movie_ids_are_never_reused(alice):
     first = alice.post("/movies", json=ALIEN).json["id"]
     assert alice.delete(f"/movies/{first}").status_code == 204
 
     assert alice.post("/movies", json=ALIEN).json["id"] > first
 
 
-def test_a_text_box_left_empty_means_that_it_is_not_known(alice):
+def test_empty_text_is_stored_as_null(alice):
     optional = ("year", "imageUrl", "rating", "watchedOn", "notes")
     for blank in ("", " "):
         response = alice.post("/movies", json={"title": "Alien", **dict.fromkeys(optional, blank)})
@@ -213,7 +213,7 @@ def test_a_text_box_left_empty_means_that_it_is_not_known(alice):
         ("notes", "a" + "\r\n" * 1998 + "b", "a" + "\n" * 1998 + "b"),
     ],
 )
-def test_stores_what_people_type(alice, field, value, stored):
+def test_typed_values_are_normalized(alice, field, value, stored):
     response = alice.post("/movies", json={"title": "Alien", field: value})
 
     assert response.status_code == 201
@@ -221,7 +221,7 @@ def test_stores_what_people_type(alice, field, value, stored):
     assert alice.get("/movies").json["items"] == [response.json]
 
 
-def test_a_movie_is_watched_tomorrow_at_the_latest(alice, clock):
+def test_watched_on_is_tomorrow_at_the_latest(alice, clock):
     today = datetime.now(UTC).date()
     for days, status in ((0, 201), (1, 201), (2, 400)):
         body = {"title": "Alien", "watchedOn": str(today + timedelta(days=days))}
@@ -232,16 +232,16 @@ def test_a_movie_is_watched_tomorrow_at_the_latest(alice, clock):
     assert alice.post("/movies", json=body).status_code == 201
 
 
-def test_an_account_that_goes_away_meanwhile_gets_no_movie(alice, database, monkeypatch):
+def test_create_movie_during_account_deletion_returns_401(alice, database, monkeypatch):
     views = import_module("movies_api.movies.views")
     real = views.insert_movie
 
-    def remove_account_first(*values):
+    def delete_account_first(*values):
         for table in ("sessions", "users"):
             database.execute(f"DELETE FROM {table}")
         return real(*values)
 
-    monkeypatch.setattr(views, "insert_movie", remove_account_first)
+    monkeypatch.setattr(views, "insert_movie", delete_account_first)
 
     response = alice.post("/movies", json=ALIEN)
 
@@ -250,14 +250,14 @@ def test_an_account_that_goes_away_meanwhile_gets_no_movie(alice, database, monk
     assert database.execute("SELECT count(*) FROM movies") == [(0,)]
 
 
-def test_lets_two_people_have_the_same_movie(alice, bob):
-    hers, his = (person.post("/movies", json=ALIEN).json for person in (alice, bob))
+def test_two_users_can_have_the_same_movie(alice, bob):
+    hers, his = (client.post("/movies", json=ALIEN).json for client in (alice, bob))
 
     assert hers["id"] != his["id"]
-    assert [person.get("/movies").json["meta"]["total"] for person in (alice, bob)] == [1, 1]
+    assert [client.get("/movies").json["meta"]["total"] for client in (alice, bob)] == [1, 1]
 
 
-def test_takes_no_parameters(alice):
+def test_create_movie_rejects_query_parameters(alice):
     response = alice.post("/movies?title=Alien", json=ALIEN)
 
     assert response.status_code == 400

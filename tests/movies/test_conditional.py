@@ -15,7 +15,7 @@ def movie(alice):
 
 @pytest.fixture
 def url(movie):
-    """Where it is."""
+    """The path of the movie."""
     return f"/movies/{movie['id']}"
 
 
@@ -26,82 +26,82 @@ def change(client, method, url, **headers):
     return client.open(url, method=method, headers=named, **body)
 
 
-def test_answers_304_to_a_client_that_is_up_to_date(alice, url):
-    tag = alice.get(url).headers["ETag"]
+def test_matching_etag_returns_304(alice, url):
+    etag = alice.get(url).headers["ETag"]
 
     for method in ("GET", "HEAD"):
-        response = alice.open(url, method=method, headers={"If-None-Match": tag})
+        response = alice.open(url, method=method, headers={"If-None-Match": etag})
 
         assert response.status_code == 304
         assert response.data == b""
-        assert response.headers["ETag"] == tag
+        assert response.headers["ETag"] == etag
 
 
-@pytest.mark.parametrize("tags", ['"x", {tag}', "W/{tag}", "*"])
-def test_finds_its_tag_among_others(alice, url, tags):
-    tag = alice.get(url).headers["ETag"]
+@pytest.mark.parametrize("etags", ['"x", {etag}', "W/{etag}", "*"])
+def test_if_none_match_accepts_list_weak_etag_and_star(alice, url, etags):
+    etag = alice.get(url).headers["ETag"]
 
-    assert alice.get(url, headers={"If-None-Match": tags.format(tag=tag)}).status_code == 304
-
-
-@pytest.mark.parametrize("tags", ['"x"', '""', "nonsense", "", '"', "W/"])
-def test_sends_the_movie_to_a_client_that_has_none(alice, url, tags):
-    assert alice.get(url, headers={"If-None-Match": tags}).status_code == 200
+    assert alice.get(url, headers={"If-None-Match": etags.format(etag=etag)}).status_code == 304
 
 
-def test_sends_the_movie_to_a_client_that_is_behind(alice, url):
-    tag = alice.get(url).headers["ETag"]
+@pytest.mark.parametrize("etags", ['"x"', '""', "nonsense", "", '"', "W/"])
+def test_invalid_if_none_match_returns_the_movie(alice, url, etags):
+    assert alice.get(url, headers={"If-None-Match": etags}).status_code == 200
+
+
+def test_outdated_etag_returns_the_movie(alice, url):
+    etag = alice.get(url).headers["ETag"]
     alice.patch(url, json={"title": "Aliens"})
 
-    response = alice.get(url, headers={"If-None-Match": tag})
+    response = alice.get(url, headers={"If-None-Match": etag})
 
     assert response.status_code == 200
     assert response.json["title"] == "Aliens"
-    assert response.headers["ETag"] != tag
+    assert response.headers["ETag"] != etag
 
 
-def test_an_image_that_moves_is_another_answer_and_the_same_version(make_app, alice):
+def test_new_image_base_url_changes_the_response_but_not_the_version(make_app, alice):
     body = {"title": "Alien", "imageUrl": data_url(make_image())}
     url = alice.post("/movies", json=body).headers["Location"]
-    tag = alice.get(url).headers["ETag"]
-    assert alice.get(url, headers={"If-None-Match": tag}).status_code == 304
+    etag = alice.get(url).headers["ETag"]
+    assert alice.get(url, headers={"If-None-Match": etag}).status_code == 304
     moved = make_app(IMAGE_BASE_URL="https://cdn.example.com").test_client()
     moved.token = alice.token
 
-    response = moved.get(url, headers={"If-None-Match": tag})
+    response = moved.get(url, headers={"If-None-Match": etag})
 
     assert response.status_code == 200
     assert response.json["imageUrl"].startswith("https://cdn.example.com/images/")
-    assert moved.delete(url, headers={"If-Match": tag}).status_code == 204
+    assert moved.delete(url, headers={"If-Match": etag}).status_code == 204
 
 
-def test_an_edit_answers_with_the_tag_that_the_next_one_needs(alice, url):
-    tag = alice.get(url).headers["ETag"]
+def test_update_returns_the_new_etag(alice, url):
+    etag = alice.get(url).headers["ETag"]
     for title in ("Aliens", "Alien 3"):
-        response = alice.patch(url, json={"title": title}, headers={"If-Match": tag})
+        response = alice.patch(url, json={"title": title}, headers={"If-Match": etag})
         assert response.status_code == 200
-        tag = response.headers["ETag"]
+        etag = response.headers["ETag"]
 
-    assert alice.get(url).headers["ETag"] == tag
+    assert alice.get(url).headers["ETag"] == etag
 
 
 @pytest.mark.parametrize("method", EDITS)
-def test_writes_when_the_tag_matches(alice, url, method):
-    tag = alice.get(url).headers["ETag"]
+def test_write_with_matching_etag_succeeds(alice, url, method):
+    etag = alice.get(url).headers["ETag"]
 
-    assert change(alice, method, url, If_Match=f'"x", {tag}').status_code == (
+    assert change(alice, method, url, If_Match=f'"x", {etag}').status_code == (
         204 if method == "DELETE" else 200
     )
 
 
 @pytest.mark.parametrize("method", EDITS)
 @pytest.mark.parametrize(
-    "tags", ['"x"', '"-1"', '"99999999999999999999"', "nonsense", "", '""', '"01"', "W/{tag}"]
+    "etags", ['"x"', '"-1"', '"99999999999999999999"', "nonsense", "", '""', '"01"', "W/{etag}"]
 )
-def test_rejects_to_write_over_what_was_not_read(alice, movie, url, method, tags):
-    tag = alice.get(url).headers["ETag"]
+def test_write_with_other_if_match_returns_412(alice, movie, url, method, etags):
+    etag = alice.get(url).headers["ETag"]
 
-    response = change(alice, method, url, If_Match=tags.format(tag=tag))
+    response = change(alice, method, url, If_Match=etags.format(etag=etag))
 
     assert response.status_code == 412
     assert response.json["error"]["code"] == "PRECONDITION_FAILED"
@@ -109,54 +109,54 @@ def test_rejects_to_write_over_what_was_not_read(alice, movie, url, method, tags
 
 
 @pytest.mark.parametrize("method", EDITS)
-def test_rejects_a_tag_that_has_become_old(alice, url, method):
-    tag = alice.get(url).headers["ETag"]
+def test_write_with_outdated_etag_returns_412(alice, url, method):
+    etag = alice.get(url).headers["ETag"]
     alice.patch(url, json={"year": "1979"})
 
-    assert change(alice, method, url, If_Match=tag).status_code == 412
+    assert change(alice, method, url, If_Match=etag).status_code == 412
     assert alice.get(url).json["year"] == "1979"
 
 
 @pytest.mark.parametrize("method", EDITS)
-def test_a_star_matches_any_movie(alice, url, method):
+def test_if_match_star_matches_any_version(alice, url, method):
     assert change(alice, method, url, If_Match="*").status_code == (
         204 if method == "DELETE" else 200
     )
 
 
 @pytest.mark.parametrize("method", EDITS)
-@pytest.mark.parametrize("tags", ['"1"', "*", "nonsense"])
-def test_a_movie_that_is_not_there_is_404_and_not_412(alice, method, tags):
-    assert change(alice, method, "/movies/999999", If_Match=tags).status_code == 404
+@pytest.mark.parametrize("etags", ['"1"', "*", "nonsense"])
+def test_write_to_missing_movie_returns_404_not_412(alice, method, etags):
+    assert change(alice, method, "/movies/999999", If_Match=etags).status_code == 404
 
 
 @pytest.mark.parametrize("method", EDITS)
-def test_another_persons_movie_is_403_whatever_the_tag(alice, bob, movie, url, method):
-    for tags in (alice.get(url).headers["ETag"], '"x"', "*"):
-        assert change(bob, method, url, If_Match=tags).status_code == 403
+def test_write_to_another_users_movie_returns_403_for_any_etag(alice, bob, movie, url, method):
+    for etags in (alice.get(url).headers["ETag"], '"x"', "*"):
+        assert change(bob, method, url, If_Match=etags).status_code == 403
     assert alice.get(url).json == movie
 
 
-def test_lists_carry_a_tag_that_changes_with_them(alice, url):
-    tag = alice.get("/movies").headers["ETag"]
-    assert alice.get("/movies", headers={"If-None-Match": tag}).status_code == 304
+def test_movie_list_etag_changes_with_its_movies(alice, url):
+    etag = alice.get("/movies").headers["ETag"]
+    assert alice.get("/movies", headers={"If-None-Match": etag}).status_code == 304
 
     alice.patch(url, json={"title": "Aliens"})
 
-    assert alice.get("/movies", headers={"If-None-Match": tag}).status_code == 200
+    assert alice.get("/movies", headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_me_carries_a_tag_too(alice):
-    tag = alice.get("/me").headers["ETag"]
+def test_me_supports_if_none_match(alice):
+    etag = alice.get("/me").headers["ETag"]
 
-    assert alice.get("/me", headers={"If-None-Match": tag}).status_code == 304
+    assert alice.get("/me", headers={"If-None-Match": etag}).status_code == 304
 
 
 @pytest.mark.parametrize("path", ["/movies", "/me", "/movies/1"])
-def test_asks_who_one_is_before_it_says_304(client, path):
+def test_authentication_is_checked_before_if_none_match(client, path):
     assert client.get(path, headers={"If-None-Match": "*"}).status_code == 401
 
 
-def test_nothing_is_kept_by_caches_on_the_way(alice, url):
+def test_shared_caches_do_not_store_responses(alice, url):
     for path in (url, "/movies", "/me"):
         assert {"no-store", "private"} & set(alice.get(path).headers["Cache-Control"].split(", "))

@@ -1,4 +1,4 @@
-"""GET /movies?cursor=: pages whose cost does not grow with depth."""
+"""GET /movies?cursor=: keyset pagination."""
 
 import pytest
 
@@ -19,13 +19,13 @@ SORTS += ["year,title,createdAt", "-title,year,-createdAt"]
 SORTS += ["rating", "-rating", "watchedOn", "-watchedOn", "-rating,watchedOn", "-watchedOn,title"]
 
 
-def walk(person, query):
+def walk(client, query):
     """Follow nextCursor from the first page to the end; return the pages."""
-    response = person.get(f"/movies?{query}")
+    response = client.get(f"/movies?{query}")
     pages = [response.json["items"]]
     while cursor := response.json["meta"]["nextCursor"]:
         assert len(pages) < 100
-        response = person.get(f"/movies?{query}&cursor={cursor}")
+        response = client.get(f"/movies?{query}&cursor={cursor}")
         assert response.status_code == 200, response.text
         assert set(response.json["meta"]) == {"limit", "nextCursor"}
         pages.append(response.json["items"])
@@ -33,8 +33,8 @@ def walk(person, query):
 
 
 @pytest.fixture
-def shelf(alice):
-    """Nine movies, some of one title, year, rating or date, or without."""
+def movies(alice):
+    """Nine movies, some with equal or missing values."""
     fields = (
         {
             "title": f"Movie {n % 3}",
@@ -49,7 +49,7 @@ def shelf(alice):
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("limit", [1, 2, 9])
-def test_a_walk_shows_what_one_page_would(alice, shelf, sort, limit):
+def test_cursor_pages_match_a_single_page(alice, movies, sort, limit):
     whole = alice.get(f"/movies?sort={sort}&limit=100").json["items"]
 
     pages = walk(alice, f"sort={sort}&limit={limit}")
@@ -58,7 +58,7 @@ def test_a_walk_shows_what_one_page_would(alice, shelf, sort, limit):
     assert len(pages) == -(-9 // limit)
 
 
-def test_a_walk_keeps_the_filter(alice, shelf):
+def test_cursor_keeps_the_filter(alice, movies):
     pages = walk(alice, "search=movie+1&yearFrom=1990&limit=1")
 
     assert [movie["title"] for page in pages for movie in page] == ["Movie 1"] * len(pages)
@@ -92,7 +92,7 @@ def test_a_walk_by_relevance_shows_what_one_page_would(alice, search, limit):
 
 
 @pytest.mark.parametrize("sort", ["-createdAt", "updatedAt", "createdAt,-title", "-updatedAt,year"])
-def test_a_walk_shows_rows_of_one_moment_once(alice, shelf, database, sort):
+def test_cursor_returns_rows_with_equal_times_once(alice, movies, database, sort):
     database.execute(
         "UPDATE movies SET created_at = '2026-01-31 12:00:00.000000', updated_at = '2026-01-31 12:00:00.000000'"
     )
@@ -104,7 +104,7 @@ def test_a_walk_shows_rows_of_one_moment_once(alice, shelf, database, sort):
     assert len({movie["id"] for movie in whole}) == 9
 
 
-def test_a_cursor_outlives_a_rotation_of_the_keys(alice, shelf, make_app):
+def test_cursor_remains_valid_after_key_rotation(alice, movies, make_app):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
     newer = make_app(SECRET_KEY=f"newer-0f3c9b1d7e5a4286b8d2c6f4a1e09753,{SECRET_KEY}")
     client = newer.test_client()
@@ -112,20 +112,20 @@ def test_a_cursor_outlives_a_rotation_of_the_keys(alice, shelf, make_app):
 
     response = client.get(f"/movies?limit=3&cursor={cursor}")
 
-    assert response.json["items"] == shelf[::-1][3:6]
+    assert response.json["items"] == movies[::-1][3:6]
 
 
-def test_a_walk_loses_nobody_when_rows_come_and_go(alice, shelf):
+def test_cursor_skips_no_rows_after_inserts_and_deletes(alice, movies):
     first = alice.get("/movies?limit=3").json
     add(alice, "New")
     alice.delete(f"/movies/{first['items'][-1]['id']}")
 
     rest = alice.get(f"/movies?limit=100&cursor={first['meta']['nextCursor']}").json["items"]
 
-    assert rest == shelf[::-1][3:]
+    assert rest == movies[::-1][3:]
 
 
-def test_the_links_follow_the_cursor(alice, shelf):
+def test_link_header_contains_the_next_cursor(alice, movies):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
     response = alice.get(f"/movies?limit=3&cursor={cursor}")
@@ -133,10 +133,10 @@ def test_the_links_follow_the_cursor(alice, shelf):
     found = links(response)
     assert set(found) == {"first", "next"}
     assert response.json["meta"]["nextCursor"] in found["next"]
-    assert alice.get(found["next"]).json["items"] == shelf[::-1][6:]
+    assert alice.get(found["next"]).json["items"] == movies[::-1][6:]
 
 
-def test_a_cursor_shows_nothing_of_another_person(alice, bob, shelf):
+def test_cursor_of_another_user_reveals_no_movies(alice, bob, movies):
     add(bob, "His")
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
@@ -146,7 +146,7 @@ def test_a_cursor_shows_nothing_of_another_person(alice, bob, shelf):
     assert "Movie" not in str(response.json.get("items"))
 
 
-def test_rejects_a_cursor_that_was_altered(alice, shelf):
+def test_tampered_cursor_returns_400(alice, movies):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
     swapped = cursor[:2].swapcase() + cursor[2:]
@@ -169,7 +169,7 @@ def test_rejects_a_cursor_that_was_altered(alice, shelf):
         assert list(response.json["error"]["details"]) == ["cursor"]
 
 
-def test_rejects_a_cursor_of_another_order(alice, shelf):
+def test_cursor_of_another_sort_order_returns_400(alice, movies):
     cursor = alice.get("/movies?limit=3&sort=title").json["meta"]["nextCursor"]
 
     response = alice.get(f"/movies?limit=3&sort=year&cursor={cursor}")
@@ -190,7 +190,7 @@ def test_rejects_a_cursor_of_another_order(alice, shelf):
         ("", "watched=false"),
     ],
 )
-def test_rejects_a_cursor_of_another_search_or_filter(alice, shelf, query, other):
+def test_rejects_a_cursor_of_another_search_or_filter(alice, movies, query, other):
     cursor = alice.get(f"/movies?limit=1&{query}").json["meta"]["nextCursor"]
 
     assert alice.get(f"/movies?limit=2&{query}&cursor={cursor}").status_code == 200
@@ -200,7 +200,7 @@ def test_rejects_a_cursor_of_another_search_or_filter(alice, shelf, query, other
     assert list(response.json["error"]["details"]) == ["cursor"]
 
 
-def test_rejects_a_cursor_together_with_a_page(alice, shelf):
+def test_cursor_with_page_returns_400(alice, movies):
     cursor = alice.get("/movies?limit=3").json["meta"]["nextCursor"]
 
     response = alice.get(f"/movies?page=2&cursor={cursor}")

@@ -9,7 +9,7 @@ def movie(alice):
     return alice.post("/movies", json={"title": "Alien"}).json
 
 
-def test_removes_a_movie(alice, movie):
+def test_delete_movie_returns_204(alice, movie):
     response = alice.delete(f"/movies/{movie['id']}")
 
     assert response.status_code == 204
@@ -18,14 +18,14 @@ def test_removes_a_movie(alice, movie):
     assert alice.get("/movies").json["meta"]["total"] == 0
 
 
-def test_cannot_be_done_twice(alice, movie):
+def test_deleting_a_movie_twice_returns_404(alice, movie):
     assert alice.delete(f"/movies/{movie['id']}").status_code == 204
 
     assert alice.delete(f"/movies/{movie['id']}").status_code == 404
     assert alice.get("/movies").json["meta"]["total"] == 0
 
 
-def test_rejects_a_stranger(alice, bob, movie):
+def test_delete_of_another_users_movie_returns_403(alice, bob, movie):
     response = bob.delete(f"/movies/{movie['id']}")
 
     assert response.status_code == 403

@@ -1,4 +1,4 @@
-"""DELETE /movies?ids=: several movies, all or none."""
+"""DELETE /movies?ids=: delete several movies, all or none."""
 
 import random
 
@@ -10,12 +10,12 @@ from .test_list_movies import add
 MAX_ID = 2**63 - 1
 
 
-def ids_of(person):
-    """Return the ids of somebody's movies, ascending."""
-    return sorted(movie["id"] for movie in person.get("/movies/export").json)
+def ids_of(client):
+    """Return the ids of the client's movies, ascending."""
+    return sorted(movie["id"] for movie in client.get("/movies/export").json)
 
 
-def test_deletes_the_movies_that_are_named(alice, bob):
+def test_delete_movies_deletes_the_given_ids(alice, bob):
     ids = [movie["id"] for movie in add(alice, "One", "Two", "Three", "Four")]
     add(bob, "His")
 
@@ -28,29 +28,29 @@ def test_deletes_the_movies_that_are_named(alice, bob):
     assert len(ids_of(bob)) == 1
 
 
-def test_decides_as_a_model_does(alice, bob):
-    """404 when one is missing, else 403 when one is another user's, else all are gone."""
-    mine = {movie["id"] for movie in add(alice, *(f"Movie {number}" for number in range(30)))}
+def test_delete_movies_matches_a_model(alice, bob):
+    """404 if one is missing, else 403 if one is another user's, else all are deleted."""
+    hers = {movie["id"] for movie in add(alice, *(f"Movie {number}" for number in range(30)))}
     his = {movie["id"] for movie in add(bob, "His", "His too")}
-    chance = random.Random(7)
+    rng = random.Random(7)
 
     for _ in range(40):
-        wanted = chance.sample(sorted(mine), min(len(mine), chance.randint(0, 3)))
-        wanted += chance.sample([*his, 10**6, MAX_ID, 0], chance.choice([0, 0, 1, 2]))
-        response = alice.delete(f"/movies?ids={','.join(map(str, wanted))}")
+        ids = rng.sample(sorted(hers), min(len(hers), rng.randint(0, 3)))
+        ids += rng.sample([*his, 10**6, MAX_ID, 0], rng.choice([0, 0, 1, 2]))
+        response = alice.delete(f"/movies?ids={','.join(map(str, ids))}")
 
-        if not wanted:
+        if not ids:
             assert response.status_code == 400
-        elif missing := sorted(set(wanted) - mine - his):
+        elif missing := sorted(set(ids) - hers - his):
             assert response.status_code == 404
             assert response.json["error"]["details"] == {"ids": missing}
-        elif others := sorted(set(wanted) & his):
+        elif others := sorted(set(ids) & his):
             assert response.status_code == 403
             assert response.json["error"]["details"] == {"ids": others}
         else:
             assert response.status_code == 204
-            mine -= set(wanted)
-        assert ids_of(alice) == sorted(mine)
+            hers -= set(ids)
+        assert ids_of(alice) == sorted(hers)
     assert ids_of(bob) == sorted(his)
 
 
@@ -62,7 +62,7 @@ def test_decides_as_a_model_does(alice, bob):
         *(f"?ids={each}" for each in ("1;2", "1&ids=2", ",".join(map(str, range(101))))),
     ],
 )
-def test_needs_1_to_100_ids(alice, query):
+def test_delete_movies_requires_1_to_100_ids(alice, query):
     add(alice, "Alien")
 
     response = alice.delete(f"/movies{query}")
@@ -72,7 +72,7 @@ def test_needs_1_to_100_ids(alice, query):
     assert len(ids_of(alice)) == 1
 
 
-def test_deletes_100_movies_and_counts_a_repeated_id_once(alice):
+def test_delete_movies_accepts_100_ids_and_ignores_repeated_ones(alice):
     ids = [movie["id"] for movie in add(alice, *["Alien"] * 100)]
 
     response = alice.delete(f"/movies?ids={','.join(map(str, ids * 2))}")
@@ -81,11 +81,11 @@ def test_deletes_100_movies_and_counts_a_repeated_id_once(alice):
     assert ids_of(alice) == []
 
 
-def test_an_id_beyond_64_bits_is_a_movie_that_does_not_exist(alice):
+def test_delete_movies_with_id_over_64_bits_returns_404(alice):
     assert alice.delete(f"/movies?ids={2**70},{'9' * 3000}").status_code == 404
 
 
-def test_releases_the_images(alice, database):
+def test_delete_movies_marks_their_images_as_unused(alice, database):
     movies = [
         alice.post(
             "/movies", json={"title": "x", "imageUrl": data_url(make_image(colour=(n, 0, 0)))}
@@ -98,5 +98,5 @@ def test_releases_the_images(alice, database):
     assert database.execute("SELECT count(*) FROM images WHERE unused_since IS NULL") == [(0,)]
 
 
-def test_needs_a_session(client):
+def test_anonymous_delete_movies_returns_401(client):
     assert client.delete("/movies?ids=1").status_code == 401

@@ -1,4 +1,4 @@
-"""PUT and PATCH /movies/{id}, which are the same."""
+"""PUT and PATCH /movies/{id}, which behave the same."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def movie(alice):
 
 @pytest.fixture(params=["PUT", "PATCH"])
 def edit(request):
-    """A function that edits a movie by one of the two methods."""
-    return lambda person, movie, fields, **more: person.open(
+    """A function that updates a movie with PUT or PATCH."""
+    return lambda client, movie, fields, **more: client.open(
         f"/movies/{movie['id']}", method=request.param, json=fields, **more
     )
 
@@ -30,7 +30,7 @@ def edit(request):
         {"imageUrl": None},
     ],
 )
-def test_changes_what_is_sent_and_keeps_the_rest(alice, movie, edit, clock, fields):
+def test_update_changes_only_the_sent_fields(alice, movie, edit, clock, fields):
     clock.advance(seconds=5)
 
     response = edit(alice, movie, fields)
@@ -41,21 +41,21 @@ def test_changes_what_is_sent_and_keeps_the_rest(alice, movie, edit, clock, fiel
     assert alice.get(f"/movies/{movie['id']}").json == response.json
 
 
-def test_takes_a_year_as_a_number(alice, movie, edit):
+def test_update_accepts_year_as_number(alice, movie, edit):
     response = edit(alice, movie, {"year": 1986})
 
     assert response.status_code == 200
     assert response.json["year"] == "1986"
 
 
-def test_takes_back_what_it_gave(alice, movie, edit):
+def test_update_accepts_a_returned_movie(alice, movie, edit):
     response = edit(alice, movie, {**movie, "title": "Aliens"})
 
     assert response.status_code == 200
     assert response.json == {**movie, "title": "Aliens", "updatedAt": response.json["updatedAt"]}
 
 
-def test_ignores_read_only_keys(alice, bob, movie, edit):
+def test_update_ignores_read_only_fields(alice, bob, movie, edit):
     forged = {
         "id": 1,
         "ownerId": bob.user["id"],
@@ -70,7 +70,7 @@ def test_ignores_read_only_keys(alice, bob, movie, edit):
     assert bob.get("/movies").json["items"] == []
 
 
-def test_changing_nothing_is_no_error(alice, movie, edit):
+def test_empty_update_succeeds(alice, movie, edit):
     response = edit(alice, movie, {})
 
     assert response.status_code == 200
@@ -92,7 +92,7 @@ def test_changing_nothing_is_no_error(alice, movie, edit):
         ("image_url", "x"),
     ],
 )
-def test_names_the_field_that_is_wrong(alice, movie, edit, field, value):
+def test_invalid_field_in_update_returns_400(alice, movie, edit, field, value):
     response = edit(alice, movie, {field: value})
 
     assert response.status_code == 400
@@ -101,7 +101,7 @@ def test_names_the_field_that_is_wrong(alice, movie, edit, field, value):
     assert alice.get(f"/movies/{movie['id']}").json == movie
 
 
-def test_rejects_a_stranger(alice, bob, movie, edit):
+def test_update_of_another_users_movie_returns_403(alice, bob, movie, edit):
     response = edit(bob, movie, {"title": "Mine now"})
 
     assert response.status_code == 403
@@ -109,7 +109,7 @@ def test_rejects_a_stranger(alice, bob, movie, edit):
     assert alice.get(f"/movies/{movie['id']}").json == movie
 
 
-def test_is_found_by_its_new_title_and_no_longer_by_the_old(alice, movie, edit):
+def test_search_finds_a_movie_by_its_updated_title(alice, movie, edit):
     edit(alice, movie, {"title": "Ærlig talt"})
 
     assert alice.get("/movies?search=aerlig").json["meta"]["total"] == 1

@@ -1,22 +1,22 @@
-"""POST /movies with an Idempotency-Key: a retry adds nothing twice."""
+"""POST /movies with an Idempotency-Key: a retry creates no second movie."""
 
 from importlib import import_module
 
 import pytest
 
-from ..concurrency import run_together, statuses
+from ..concurrency import run_parallel, statuses
 from ..helpers import ANN, titles
 from ..image_helpers import data_url, make_image
 
 KEY = {"Idempotency-Key": "0f3c9b1d-7e5a-4286 ~"}
 
 
-def add(person, title="Alien", headers=KEY, **fields):
-    """Add a movie with the key; return the response."""
-    return person.post("/movies", json={"title": title, **fields}, headers=headers)
+def add(client, title="Alien", headers=KEY, **fields):
+    """Create a movie with the key; return the response."""
+    return client.post("/movies", json={"title": title, **fields}, headers=headers)
 
 
-def test_the_same_key_returns_the_same_movie_as_it_is_now(alice):
+def test_repeated_key_returns_the_current_movie(alice):
     first = add(alice)
     edited = alice.patch(f"/movies/{first.json['id']}", json={"rating": 7})
 
@@ -29,7 +29,7 @@ def test_the_same_key_returns_the_same_movie_as_it_is_now(alice):
     assert titles(alice) == ["Alien"]
 
 
-def test_another_key_and_another_user_and_no_key_create_another_movie(alice, bob):
+def test_other_key_other_user_or_no_key_creates_another_movie(alice, bob):
     add(alice)
     add(alice, headers={"Idempotency-Key": KEY["Idempotency-Key"].upper()})
     add(alice, headers={})
@@ -40,7 +40,7 @@ def test_another_key_and_another_user_and_no_key_create_another_movie(alice, bob
     assert len(titles(bob)) == 1
 
 
-def test_the_key_of_a_deleted_movie_creates_a_new_one(alice):
+def test_key_of_a_deleted_movie_creates_a_new_movie(alice):
     first = add(alice).json
     alice.delete(f"/movies/{first['id']}")
 
@@ -50,7 +50,7 @@ def test_the_key_of_a_deleted_movie_creates_a_new_one(alice):
     assert second.json["id"] > first["id"]
 
 
-def test_a_key_lasts_a_day(alice, clock):
+def test_key_expires_after_24_hours(alice, clock):
     first = add(alice).json["id"]
     clock.advance(hours=23, minutes=59)
     alice.log_in(alice.user["email"])
@@ -64,7 +64,7 @@ def test_a_key_lasts_a_day(alice, clock):
     assert titles(alice) == ["Alien", "Alien"]
 
 
-def test_a_replay_stores_no_image_and_needs_no_quota(make_app, files):
+def test_replay_stores_no_image_and_needs_no_quota(make_app, files):
     alice = make_app(MAX_MOVIES_PER_USER="1").test_client().sign_up("Alice")
     first = add(alice).json
     assert add(alice, headers={}).status_code == 403
@@ -78,7 +78,7 @@ def test_a_replay_stores_no_image_and_needs_no_quota(make_app, files):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "caf\u00e9", "a\tb"])
-def test_a_malformed_key_is_rejected(alice, key):
+def test_malformed_idempotency_key_returns_400(alice, key):
     response = add(alice, headers={"Idempotency-Key": key})
 
     assert response.status_code == 400
@@ -86,7 +86,7 @@ def test_a_malformed_key_is_rejected(alice, key):
     assert titles(alice) == []
 
 
-def test_a_key_that_another_request_uses_first_returns_its_movie(alice, monkeypatch):
+def test_key_used_by_a_concurrent_request_returns_its_movie(alice, monkeypatch):
     first = add(alice).json
     views = import_module("movies_api.movies.views")
     lookups = [lambda *_: None, views.movie_from_key]
@@ -102,13 +102,13 @@ def test_a_key_that_another_request_uses_first_returns_its_movie(alice, monkeypa
     assert response.json == first
 
 
-def test_twenty_retries_at_once_create_one_movie(service):
+def test_twenty_concurrent_retries_create_one_movie(service):
     token = service.request("POST", "/auth/signup", ANN).json["accessToken"]
 
-    answers = run_together(
+    responses = run_parallel(
         [lambda: service.request("POST", "/movies", {"title": "Alien"}, token, KEY)] * 20
     )
 
-    assert statuses(answers) == {201: 20}
-    assert len({answer.json["id"] for answer in answers}) == 1
+    assert statuses(responses) == {201: 20}
+    assert len({response.json["id"] for response in responses}) == 1
     assert service.request("GET", "/movies", token=token).json["meta"]["total"] == 1

@@ -1,5 +1,5 @@
-"""GET /movies: pages, filters, and the order."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+"""GET /movies: pagination, filters and order."""
+# ruff: noqa: RUF001  the test data contains look-alike characters
 
 from unittest.mock import ANY
 from urllib.parse import parse_qs, urlsplit
@@ -14,22 +14,22 @@ from ..conftest import engine_for
 BEYOND_64_BITS = str(2**70)
 
 
-def add(person, *movies):
-    """Add movies, each a title or (title, year); return them, oldest first."""
+def add(client, *movies):
+    """Create movies, each a title or (title, year); return them, oldest first."""
     fields = [
         {"title": movie}
         if isinstance(movie, str)
         else dict(zip(("title", "year"), movie, strict=True))
         for movie in movies
     ]
-    answers = [person.post("/movies", json=each) for each in fields]
-    assert {answer.status_code for answer in answers} == {201}
-    return [answer.json for answer in answers]
+    responses = [client.post("/movies", json=each) for each in fields]
+    assert {response.status_code for response in responses} == {201}
+    return [response.json for response in responses]
 
 
-def titles(person, query=""):
-    """List the titles that a query gives."""
-    response = person.get(f"/movies{query}")
+def titles(client, query=""):
+    """List the titles that a query returns."""
+    response = client.get(f"/movies{query}")
     assert response.status_code == 200, response.text
     return [movie["title"] for movie in response.json["items"]]
 
@@ -43,7 +43,7 @@ def links(response):
     }
 
 
-def test_an_empty_collection_is_a_page_without_items(alice):
+def test_empty_collection_returns_empty_page(alice):
     response = alice.get("/movies")
 
     assert response.status_code == 200
@@ -53,7 +53,7 @@ def test_an_empty_collection_is_a_page_without_items(alice):
     }
 
 
-def test_lists_the_newest_first(alice):
+def test_movies_are_listed_newest_first(alice):
     first, second, third = add(alice, "Alien", "Brazil", "Casablanca")
 
     response = alice.get("/movies")
@@ -65,7 +65,7 @@ def test_lists_the_newest_first(alice):
     }
 
 
-def test_lists_ones_own_movies_only(alice, bob):
+def test_list_contains_only_own_movies(alice, bob):
     add(alice, "Alien")
     add(bob, "Brazil", "Casablanca")
 
@@ -76,13 +76,13 @@ def test_lists_ones_own_movies_only(alice, bob):
 
 
 @pytest.fixture
-def seven(alice):
+def seven_movies(alice):
     """Seven movies of Alice's, oldest first."""
     return add(alice, *(f"Movie {number}" for number in range(1, 8)))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_show_each_movie_once(alice, seven, limit):
+def test_pages_contain_each_movie_once(alice, seven_movies, limit):
     shown = []
     for page in range(1, -(-7 // limit) + 1):
         response = alice.get(f"/movies?page={page}&limit={limit}")
@@ -97,10 +97,10 @@ def test_pages_show_each_movie_once(alice, seven, limit):
         assert response.json["meta"] == meta
         shown += response.json["items"]
 
-    assert shown == seven[::-1]
+    assert shown == seven_movies[::-1]
 
 
-def test_a_page_past_the_end_is_empty(alice, seven):
+def test_page_past_the_end_is_empty(alice, seven_movies):
     response = alice.get("/movies?page=4&limit=3")
 
     assert response.status_code == 200
@@ -114,7 +114,7 @@ def test_a_page_past_the_end_is_empty(alice, seven):
     }
 
 
-def test_the_order_ends_in_id_so_that_equal_keys_lose_nobody(alice, database, seven):
+def test_pages_of_equal_sort_keys_contain_each_movie_once(alice, database, seven_movies):
     database.execute("UPDATE movies SET created_at = (SELECT min(created_at) FROM movies)")
 
     for query in ("", "sort=createdAt&", "sort=year&", "sort=-year&", "sort=year,-createdAt&"):
@@ -125,18 +125,18 @@ def test_the_order_ends_in_id_so_that_equal_keys_lose_nobody(alice, database, se
 
 
 @pytest.mark.parametrize("sort", ["-createdAt", "title", "-year,title", "year,-title"])
-def test_a_deep_page_shows_what_follows_the_one_before(alice, monkeypatch, sort):
+def test_deep_page_continues_the_previous_page(alice, monkeypatch, sort):
     add(alice, *((f"Movie {n % 3}", None if n % 4 == 0 else str(1990 + n % 2)) for n in range(9)))
     whole = alice.get(f"/movies?sort={sort}").json["items"]
     monkeypatch.setattr(pagination, "DEEP_OFFSET", 1)
 
     for query in (f"sort={sort}", f"sort={sort}&search=movie&yearFrom=0001"):
         pages = [alice.get(f"/movies?{query}&limit=2&page={page}").json for page in range(2, 6)]
-        fitting = [movie for movie in whole if movie["year"] or "yearFrom" not in query]
-        assert [movie for page in pages for movie in page["items"]] == fitting[2:]
+        expected = [movie for movie in whole if movie["year"] or "yearFrom" not in query]
+        assert [movie for page in pages for movie in page["items"]] == expected[2:]
 
 
-def test_links_lead_to_the_pages_around(alice, seven):
+def test_link_header_contains_adjacent_pages(alice, seven_movies):
     found = links(alice.get("/movies?page=2&limit=2&sort=title"))
 
     assert set(found) == {"first", "prev", "next", "last"}
@@ -146,13 +146,13 @@ def test_links_lead_to_the_pages_around(alice, seven):
     assert titles(alice, found["last"].removeprefix("/movies")) == ["Movie 7"]
 
 
-def test_links_are_trimmed_as_the_question_is(alice, seven):
+def test_link_header_contains_the_trimmed_search(alice, seven_movies):
     blank = "+" * 2000
 
     assert len(alice.get(f"/movies?search={blank}movie{blank}&limit=2").headers["Link"]) < 500
 
 
-def test_links_leave_out_what_is_not_there(alice, seven):
+def test_link_header_omits_missing_pages(alice, seven_movies):
     assert set(links(alice.get("/movies?limit=100"))) == {"first", "last"}
     assert set(links(alice.get("/movies?limit=3"))) == {"first", "next", "last"}
     assert set(links(alice.get("/movies?limit=3&page=3"))) == {"first", "prev", "last"}
@@ -173,7 +173,7 @@ EMPTY = ("page", "limit", "search", "year", "yearFrom", "yearTo", "ratingFrom", 
 
 
 @pytest.mark.parametrize("blank", ["", "%20", "+"])
-def test_an_empty_parameter_is_the_same_as_none(alice, seven, blank):
+def test_an_empty_parameter_is_the_same_as_none(alice, seven_movies, blank):
     plain = alice.get("/movies")
 
     response = alice.get(f"/movies?{'&'.join(f'{name}={blank}' for name in EMPTY)}")
@@ -186,7 +186,7 @@ def test_an_empty_parameter_is_the_same_as_none(alice, seven, blank):
     assert alice.get("/movies?page=&page=").status_code == 400
 
 
-def test_links_keep_the_question(alice):
+def test_link_header_keeps_the_query(alice):
     add(alice, *(f"Tom & Jerry {number}" for number in range(3)))
 
     found = links(alice.get("/movies?search=tom+%26&limit=1&sort=-title&yearFrom="))
@@ -210,7 +210,7 @@ def test_links_keep_the_question(alice):
         ("yearFrom=0000&yearTo=9999", ["Alien", "Brazil", "Contact", "Metropolis"]),
     ],
 )
-def test_filters_by_year(alice, query, expected):
+def test_list_can_be_filtered_by_year(alice, query, expected):
     add(
         alice,
         ("Metropolis", "1927"),
@@ -241,7 +241,7 @@ def test_filters_by_year(alice, query, expected):
     ],
 )
 @pytest.mark.parametrize("small", [pagination.SMALL_COLLECTION, -1])
-def test_filters_by_rating_and_watched(alice, monkeypatch, small, query, expected):
+def test_list_can_be_filtered_by_rating_and_watched(alice, monkeypatch, small, query, expected):
     monkeypatch.setattr(pagination, "SMALL_COLLECTION", small)
     for fields in (
         {"title": "Unknown"},
@@ -303,7 +303,7 @@ def test_filters_by_rating_and_watched(alice, monkeypatch, small, query, expecte
         ("=1", ""),
     ],
 )
-def test_names_the_parameter_that_is_wrong(alice, query, name):
+def test_invalid_list_parameter_returns_400(alice, query, name):
     response = alice.get(f"/movies?{query}")
 
     assert response.status_code == 400
@@ -311,21 +311,21 @@ def test_names_the_parameter_that_is_wrong(alice, query, name):
     assert list(response.json["error"]["details"]) == [name]
 
 
-def test_names_all_the_parameters_that_are_wrong(alice):
+def test_all_invalid_list_parameters_are_reported(alice):
     response = alice.get("/movies?page=0&limit=101&serach=alien")
 
     assert response.status_code == 400
     assert set(response.json["error"]["details"]) == {"page", "limit", "serach"}
 
 
-def test_the_largest_page_that_is_taken_costs_no_fault(alice):
+def test_largest_page_number_returns_empty_page(alice):
     response = alice.get(f"/movies?page={2**53 - 1}&limit=100")
 
     assert response.status_code == 200
     assert response.json["items"] == []
 
 
-def test_head_answers_as_get_without_a_body(alice, seven):
+def test_head_of_movie_list_matches_get(alice, seven_movies):
     get, head = alice.get("/movies?limit=2"), alice.head("/movies?limit=2")
 
     assert head.status_code == 200
@@ -335,9 +335,9 @@ def test_head_answers_as_get_without_a_body(alice, seven):
     assert alice.head("/movies?limit=0").status_code == 400
 
 
-def test_counts_what_is_added_and_removed(alice, seven):
-    alice.delete(f"/movies/{seven[0]['id']}")
-    alice.delete(f"/movies/{seven[0]['id']}")
+def test_total_counts_created_and_deleted_movies(alice, seven_movies):
+    alice.delete(f"/movies/{seven_movies[0]['id']}")
+    alice.delete(f"/movies/{seven_movies[0]['id']}")
     alice.post("/movies", json={"title": ""})
     add(alice, "Movie 8")
 
@@ -345,12 +345,12 @@ def test_counts_what_is_added_and_removed(alice, seven):
     assert alice.get("/movies?search=movie").json["meta"]["total"] == 7
 
 
-def test_counts_rows_however_they_come_and_go(alice, bob, seven, database):
+def test_total_counts_rows_changed_outside_the_api(alice, bob, seven_movies, database):
     add(bob, "His")
     copy = "INSERT INTO movies (owner_id, title, year, search_key, title_key, created_at, updated_at) SELECT owner_id, title, year, search_key, title_key, created_at, updated_at FROM movies"
 
     def totals():
-        return [person.get("/movies").json["meta"]["total"] for person in (alice, bob)]
+        return [client.get("/movies").json["meta"]["total"] for client in (alice, bob)]
 
     database.execute(copy)
     assert totals() == [14, 2]
@@ -363,12 +363,12 @@ def test_counts_rows_however_they_come_and_go(alice, bob, seven, database):
 
 
 @pytest.mark.only_on("postgresql")
-def test_times_are_utc_whatever_the_zone_of_the_server(alice, database, make_app, request):
+def test_times_are_utc_in_any_server_time_zone(alice, database, make_app, request):
     name = database.url.rpartition("/")[2]
     movie = alice.post("/movies", json={"title": "Alien"}).json
     request.addfinalizer(lambda: database.execute(f"ALTER DATABASE {name} RESET timezone"))
     database.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
-    client = make_app().test_client()  # its connections are new
+    client = make_app().test_client()  # with new connections
     client.token = alice.token
 
     assert client.get("/movies").json["items"] == [movie]

@@ -1,4 +1,4 @@
-"""imageUrl: a picture inside the request is kept and replaced by its URL."""
+"""imageUrl: an image in the request is stored and replaced by its URL."""
 
 import re
 from io import BytesIO
@@ -20,20 +20,20 @@ from ..image_helpers import (
     request_upload,
 )
 
-OURS = re.compile(r"http://localhost/images/[0-9a-f]{64}")
+IMAGE_URL = re.compile(r"http://localhost/images/[0-9a-f]{64}")
 
 
-def add(person, url, **more):
-    return person.post("/movies", json={"title": "Alien", "imageUrl": url}, **more)
+def add(client, url, **more):
+    return client.post("/movies", json={"title": "Alien", "imageUrl": url}, **more)
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_keeps_an_image_and_answers_its_url(alice, client, files, name):
+def test_data_url_is_stored_and_replaced_by_its_url(alice, client, files, name):
     response = add(alice, data_url(make_image(name), TYPES[name]))
 
     assert response.status_code == 201
     url = response.json["imageUrl"]
-    assert OURS.fullmatch(url)
+    assert IMAGE_URL.fullmatch(url)
     assert files() == [url.rpartition("/")[2]]
     shown = client.get(path_of(url))
     assert (shown.status_code, shown.mimetype) == (200, TYPES[name])
@@ -46,7 +46,7 @@ def test_keeps_an_image_and_answers_its_url(alice, client, files, name):
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
-def test_keeps_what_moves(alice, client, name):
+def test_animation_is_kept(alice, client, name):
     response = add(alice, data_url(make_animation(name), TYPES[name]))
 
     assert response.status_code == 201
@@ -57,7 +57,7 @@ def test_keeps_what_moves(alice, client, name):
 
 
 @pytest.mark.parametrize("loop", [None, 3])
-def test_what_moves_ends_when_it_did(alice, client, loop):
+def test_animation_loop_count_is_kept(alice, client, loop):
     response = add(alice, data_url(make_animation(loop=loop), "image/gif"))
 
     kept = open_image(client.get(path_of(response.json["imageUrl"])).data)
@@ -65,7 +65,7 @@ def test_what_moves_ends_when_it_did(alice, client, loop):
 
 
 @pytest.mark.parametrize("text", [b"<svg ", b"<svg>"])
-def test_keeps_pixels_that_happen_to_spell_a_word(alice, text):
+def test_image_whose_pixels_look_like_markup_is_accepted(alice, text):
     image, out = Image.frombytes("L", (20, 1), text.ljust(20, b"x")), BytesIO()
     image.putpalette(bytes(768))  # else the pixels are written as differences
     image.save(out, "PNG", compress_level=0)
@@ -75,7 +75,7 @@ def test_keeps_pixels_that_happen_to_spell_a_word(alice, text):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
-def test_keeps_images_of_all_kinds(alice, client, mode):
+def test_images_of_all_modes_are_accepted(alice, client, mode):
     response = add(alice, data_url(make_image(mode=mode)))
 
     assert response.status_code == 201
@@ -84,7 +84,7 @@ def test_keeps_images_of_all_kinds(alice, client, mode):
     assert open_image(client.get(f"{path}?w=160").data).format == "WEBP"
 
 
-def test_keeps_a_jpeg_for_print(alice, client):
+def test_cmyk_jpeg_is_converted_to_rgb(alice, client):
     response = add(alice, data_url(make_image("JPEG", mode="CMYK"), "image/jpeg"))
 
     assert response.status_code == 201
@@ -92,7 +92,7 @@ def test_keeps_a_jpeg_for_print(alice, client):
 
 
 def swapped_profile():
-    """A profile in which red is called green, and green red."""
+    """Return a colour profile that swaps red and green."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"tXYZ").replace(b"gXYZ", b"rXYZ").replace(b"tXYZ", b"gXYZ")
 
@@ -108,22 +108,22 @@ def swapped_profile():
         ("JPEG", "CMYK", swapped_profile(), (255, 0, 0)),
     ],
 )
-def test_keeps_the_colours_that_were_meant(alice, client, name, mode, profile, shown):
+def test_colour_profile_is_applied(alice, client, name, mode, profile, shown):
     sent = make_image(name, colour="red", mode=mode, icc_profile=profile)
 
     response = add(alice, data_url(sent, TYPES[name]))
 
     kept = open_image(client.get(path_of(response.json["imageUrl"])).data)
     assert "icc_profile" not in kept.info
-    for seen, meant in zip(kept.convert("RGB").getpixel((20, 15)), shown, strict=True):
-        assert abs(seen - meant) < 12
+    for seen, expected in zip(kept.convert("RGB").getpixel((20, 15)), shown, strict=True):
+        assert abs(seen - expected) < 12
 
 
 @pytest.mark.parametrize(
     "declared", ["image/jpeg", "image/jpg", "IMAGE/X-PNG", "application/octet-stream", ""]
 )
-def test_bytes_decide_what_an_image_is(alice, client, declared):
-    """A WebP named .jpg: browsers declare what the name says."""
+def test_image_type_is_detected_from_its_bytes(alice, client, declared):
+    """A WebP named .jpg: browsers declare the type by the file name."""
     data = (Path(__file__).parents[1] / "import_export/cases/poster_webp_named.jpg").read_bytes()
 
     response = add(alice, data_url(data, declared))
@@ -133,7 +133,7 @@ def test_bytes_decide_what_an_image_is(alice, client, declared):
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
-def test_says_what_to_do_with_heic(alice, brand):
+def test_heic_image_returns_400_with_instructions(alice, brand):
     response = add(alice, data_url(b"\0\0\0\x18ftyp" + brand + bytes(64), "image/heic"))
 
     assert response.status_code == 400
@@ -144,7 +144,7 @@ def test_says_what_to_do_with_heic(alice, brand):
     )
 
 
-def test_forgets_where_and_by_what_it_was_taken(alice, client):
+def test_image_metadata_is_removed(alice, client):
     exif = Image.Exif()
     exif[0x0110] = "A Camera"
     exif[0x0112] = 6
@@ -159,18 +159,18 @@ def test_forgets_where_and_by_what_it_was_taken(alice, client):
     assert not image.getexif()
     assert b"A Camera" not in kept
     assert b"a comment" not in kept
-    assert image.size == (30, 40), "it stands upright"
+    assert image.size == (30, 40), "the rotation is applied"
 
 
-def test_the_same_image_is_kept_once(alice, bob, files):
-    urls = {add(person, data_url(make_image())).json["imageUrl"] for person in (alice, bob, alice)}
+def test_identical_images_are_stored_once(alice, bob, files):
+    urls = {add(client, data_url(make_image())).json["imageUrl"] for client in (alice, bob, alice)}
 
     assert len(urls) == 1
     assert len(files()) == 1
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_movie_can_get_another_image(alice, files, method):
+def test_update_replaces_the_image(alice, files, method):
     movie = add(alice, data_url(make_image())).json
 
     response = alice.open(
@@ -180,13 +180,13 @@ def test_a_movie_can_get_another_image(alice, files, method):
     )
 
     assert response.status_code == 200
-    assert OURS.fullmatch(response.json["imageUrl"])
+    assert IMAGE_URL.fullmatch(response.json["imageUrl"])
     assert response.json["imageUrl"] != movie["imageUrl"]
     assert alice.get(f"/movies/{movie['id']}").json == response.json
     assert len(files()) == 2
 
 
-def test_takes_back_the_url_it_gave(alice, database):
+def test_returned_image_url_is_accepted(alice, database):
     movie = add(alice, data_url(make_image())).json
 
     response = alice.put(f"/movies/{movie['id']}", json=movie)
@@ -200,7 +200,7 @@ def test_takes_back_the_url_it_gave(alice, database):
     assert {row.image_key for row in database.execute("SELECT image_key FROM movies")} == {path[8:]}
 
 
-def test_answers_the_address_it_is_called_by(alice, client):
+def test_image_url_uses_the_host_of_the_request(alice, client):
     movie = add(alice, data_url(make_image())).json
 
     elsewhere = alice.get(f"/movies/{movie['id']}", base_url="https://api.example.com").json
@@ -213,7 +213,7 @@ def test_answers_the_address_it_is_called_by(alice, client):
     assert alice.get(f"/movies/{again['id']}").json["imageUrl"] == movie["imageUrl"]
 
 
-def test_says_when_there_is_no_such_image(alice):
+def test_unknown_image_url_returns_400(alice):
     response = add(alice, f"http://localhost/images/{'0' * 64}")
 
     assert response.status_code == 400
@@ -221,14 +221,14 @@ def test_says_when_there_is_no_such_image(alice):
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "0" * 32, "alien.png"])
-def test_leaves_the_urls_of_others_alone(alice, name):
+def test_external_image_url_is_unchanged(alice, name):
     response = add(alice, f"https://example.com/images/{name}")
 
     assert response.status_code == 201
     assert response.json["imageUrl"] == f"https://example.com/images/{name}"
 
 
-def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
+def test_image_urls_in_a_list_need_no_extra_statements(alice):
     for number in range(20):
         alice.post("/movies", json={"title": f"Alien {number}"})
     alice.get("/movies")
@@ -241,7 +241,7 @@ def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
 
     response = alice.get("/movies")
 
-    assert all(OURS.fullmatch(movie["imageUrl"]) for movie in response.json["items"])
+    assert all(IMAGE_URL.fullmatch(movie["imageUrl"]) for movie in response.json["items"])
     assert len(alice.statements) == len(plain)
 
 
@@ -261,7 +261,7 @@ def test_a_list_holds_urls_and_asks_no_more_than_without(alice):
         "data:application/octet-stream;base64,AAAA",
     ],
 )
-def test_rejects_data_that_is_no_image(alice, files, url):
+def test_invalid_data_url_returns_400(alice, files, url):
     response = add(alice, url)
 
     assert response.status_code == 400
@@ -269,7 +269,7 @@ def test_rejects_data_that_is_no_image(alice, files, url):
     assert files() == []
 
 
-def test_too_many_images_at_once_are_503(app, alice, files, monkeypatch):
+def test_too_many_concurrent_images_return_503(app, alice, files, monkeypatch):
     monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
     with app.app_context(), decode_slot():
         busy = add(alice, data_url(make_image()))
@@ -280,7 +280,7 @@ def test_too_many_images_at_once_are_503(app, alice, files, monkeypatch):
     assert add(alice, data_url(make_image())).status_code == 201
 
 
-def test_one_byte_too_many_is_413(app, alice, files):
+def test_image_over_the_size_limit_returns_413(app, alice, files):
     limit = app.extensions["movies_api"].image_max_bytes
     response = add(alice, data_url(bytes(limit + 1)))
 
@@ -290,7 +290,7 @@ def test_one_byte_too_many_is_413(app, alice, files):
     assert files() == []
 
 
-def test_other_bodies_stay_small(app, alice):
+def test_bodies_without_image_keep_the_small_limit(app, alice):
     limit = app.extensions["movies_api"].max_body_bytes
     response = alice.post("/images", json={"contentType": "x" * limit, "size": 1})
 
@@ -312,7 +312,7 @@ def test_other_bodies_stay_small(app, alice):
     ],
     ids=["lists", "text", "another file", "keys", "lists in disguise"],
 )
-def test_the_room_for_an_image_is_for_an_image_alone(alice, more):
+def test_large_body_limit_applies_only_to_the_image(alice, more):
     url = data_url(bytes(100_000))
 
     response = alice.post("/movies", json={"title": "Alien", "imageUrl": url, **more})
@@ -320,7 +320,7 @@ def test_the_room_for_an_image_is_for_an_image_alone(alice, more):
     assert response.status_code == 413
 
 
-def test_names_some_of_many_fields_that_do_not_exist(alice):
+def test_unknown_fields_are_reported_up_to_a_limit(alice):
     response = alice.post("/movies", json=dict.fromkeys(map(str, range(100))))
 
     assert response.status_code == 400
@@ -332,7 +332,7 @@ def test_names_some_of_many_fields_that_do_not_exist(alice):
     ]
 
 
-def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
+def test_image_of_an_invalid_movie_is_not_stored(alice, files):
     response = alice.post("/movies", json={"title": "", "imageUrl": data_url(make_image())})
 
     assert response.status_code == 400
@@ -340,7 +340,7 @@ def test_nothing_is_kept_for_a_movie_that_is_wrong(alice, files):
     assert files() == []
 
 
-def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
+def test_image_of_a_rejected_update_is_not_stored(alice, bob, files):
     movie = alice.post("/movies", json={"title": "Alien"}).json
     url = data_url(make_image())
 
@@ -354,7 +354,7 @@ def test_nothing_is_kept_for_the_movie_of_another(alice, bob, files):
     assert files() == []
 
 
-def test_says_when_the_image_goes_meanwhile(alice, monkeypatch):
+def test_image_deleted_during_the_request_returns_400(alice, monkeypatch):
     movie = alice.post("/movies", json={"title": "Alien"}).json
     url = f"http://localhost/images/{'0' * 64}"
     monkeypatch.setattr("movies_api.images.ingest.touch_image", lambda key: True)
@@ -367,7 +367,7 @@ def test_says_when_the_image_goes_meanwhile(alice, monkeypatch):
         assert list(response.json["error"]["details"]) == ["imageUrl"]
 
 
-def test_says_when_the_account_goes_meanwhile(alice, files, database, monkeypatch):
+def test_image_sent_during_account_deletion_returns_401(alice, files, database, monkeypatch):
     def clean(*arguments):
         database.execute(text("DELETE FROM users"))
         return sanitize_image(*arguments)
@@ -380,12 +380,12 @@ def test_says_when_the_account_goes_meanwhile(alice, files, database, monkeypatc
     assert files() == []
 
 
-def test_an_upload_of_another_is_nothing_to_show(alice, bob):
-    permission = request_upload(alice, make_image())
-    assert alice.put(path_of(permission["uploadUrl"]), data=make_image()).status_code == 201
+def test_upload_of_another_user_returns_400(alice, bob):
+    upload = request_upload(alice, make_image())
+    assert alice.put(path_of(upload["uploadUrl"]), data=make_image()).status_code == 201
 
-    response = add(bob, permission["imageUrl"])
+    response = add(bob, upload["imageUrl"])
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["imageUrl"]
-    assert OURS.fullmatch(add(alice, permission["imageUrl"]).json["imageUrl"])
+    assert IMAGE_URL.fullmatch(add(alice, upload["imageUrl"]).json["imageUrl"])

@@ -1,4 +1,4 @@
-"""GET /movies/stats: figures of the caller's own collection."""
+"""GET /movies/stats: statistics of the caller's movies."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ DAY = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
 
 def model(movies, today):
-    """Return the figures as the contract describes them, the slow way."""
+    """Return the statistics as documented, computed in Python."""
     ratings = [movie["rating"] for movie in movies if movie.get("rating")]
     decades = Counter(movie["year"][:3] + "0" for movie in movies if movie.get("year"))
     watched = Counter(movie["watchedOn"][:7] for movie in movies if movie.get("watchedOn"))
@@ -26,7 +26,7 @@ def model(movies, today):
     }
 
 
-def test_an_empty_collection_has_twelve_months_of_nothing(alice):
+def test_stats_of_empty_collection_have_twelve_empty_months(alice):
     response = alice.get("/movies/stats")
 
     assert response.status_code == 200
@@ -34,23 +34,23 @@ def test_an_empty_collection_has_twelve_months_of_nothing(alice):
     assert response.json["averageRating"] is None
 
 
-def test_counts_as_a_model_does(alice, bob, clock):
-    clock.ahead = DAY - datetime.now(UTC)  # January: the months begin in the year before
+def test_stats_match_a_model(alice, bob, clock):
+    clock.ahead = DAY - datetime.now(UTC)  # January: the months begin in the previous year
     alice.log_in(alice.user["email"])
     bob.log_in(bob.user["email"])
     bob.post(
         "/movies", json={"title": "His", "year": "1979", "rating": 1, "watchedOn": "2024-01-02"}
     )
-    chance, movies = random.Random(7), []
+    rng, movies = random.Random(7), []
     first = date(2022, 11, 1).toordinal()
     for number in range(60):
         movies.append(
             {
                 "title": f"Movie {number}",
-                "year": chance.choice([None, "0000", "1895", "1899", "1979", "2024", "9999"]),
-                "rating": chance.choice([None, *range(1, 11)]),
-                "watchedOn": chance.choice(
-                    [None, str(date.fromordinal(first + chance.randrange(440))), "2024-01-16"]
+                "year": rng.choice([None, "0000", "1895", "1899", "1979", "2024", "9999"]),
+                "rating": rng.choice([None, *range(1, 11)]),
+                "watchedOn": rng.choice(
+                    [None, str(date.fromordinal(first + rng.randrange(440))), "2024-01-16"]
                 ),
             }
         )
@@ -65,7 +65,7 @@ def test_counts_as_a_model_does(alice, bob, clock):
     assert response.json == model(movies, DAY)
 
 
-def test_a_day_of_the_next_month_counts_as_watched_but_in_no_month(alice, clock):
+def test_stats_count_a_date_of_next_month_only_in_the_total(alice, clock):
     clock.ahead = datetime(2024, 1, 31, 12, tzinfo=UTC) - datetime.now(UTC)
     alice.log_in(alice.user["email"])
     alice.post("/movies", json={"title": "Alien", "watchedOn": "2024-02-01"})
@@ -76,12 +76,12 @@ def test_a_day_of_the_next_month_counts_as_watched_but_in_no_month(alice, clock)
     assert {month["count"] for month in found["watchedByMonth"]} == {0}
 
 
-def test_costs_two_statements_beside_the_guards(alice):
+def test_stats_need_two_statements_after_authentication(alice):
     alice.get("/movies/stats")
 
     assert len(alice.statements) == 3
 
 
-def test_stats_take_no_parameter_and_need_a_session(alice, client):
+def test_stats_reject_parameters_and_anonymous_clients(alice, client):
     assert alice.get("/movies/stats?year=1979").status_code == 400
     assert client.get("/movies/stats").status_code == 401

@@ -1,4 +1,4 @@
-"""How PostgreSQL answers the API's questions with 200,000 movies: by an index, and only what is asked for."""
+"""Query plans on PostgreSQL with 200,000 movies: indexes are used and few rows are read."""
 
 import json
 from urllib.parse import quote
@@ -40,7 +40,7 @@ UPDATE users SET movie_count = %(of_alice)s WHERE id = %(alice)s::uuid;
 
 @pytest.fixture(scope="module")
 def large(server, tmp_path_factory):
-    """A database with 200,000 movies, of which Alice has a tenth, and the client of Alice."""
+    """A database with 200,000 movies, a tenth of them Alice's, her client, and a connection."""
     url = server.create_database("movies_api_large")
     app = app_for(config_for(url, tmp_path_factory.mktemp("large")))
     migrate(app)
@@ -60,7 +60,7 @@ def large(server, tmp_path_factory):
 
 @pytest.fixture
 def plans(large, database):
-    """A function that makes a request as Alice and returns the plans of its SELECTs, as they ran."""
+    """A function that sends a request as Alice and returns the executed plans of its SELECTs."""
     _, alice, connection = large
 
     def plans(path, **headers):
@@ -79,14 +79,14 @@ def plans(large, database):
 
 
 def nodes(plan):
-    """Give a plan's node and all below it."""
+    """Yield a plan node and its descendants."""
     yield plan
     for child in plan.get("Plans", []):
         yield from nodes(child)
 
 
 def kinds(plans):
-    """Name the kinds of nodes."""
+    """Return the node types of the plans."""
     return {node["Node Type"] for plan in plans for node in nodes(plan)}
 
 
@@ -100,8 +100,8 @@ def most_rows(plans):
     )
 
 
-def shown(plans):
-    """Return the plans for a message."""
+def describe(plans):
+    """Format the plans for an assertion message."""
     return json.dumps(plans, indent=1)[:6000]
 
 
@@ -122,47 +122,47 @@ def shown(plans):
         "-watchedOn",
     ],
 )
-def test_a_page_in_any_order_reads_only_that_page(plans, sort):
+def test_page_in_any_order_reads_only_its_rows(plans, sort):
     found = plans(f"/movies?limit={LIMIT}&sort={sort}")
 
     assert not {
         kind for kind in kinds(found) if kind in ("Seq Scan", "Sort", "Incremental Sort")
-    }, shown(found)
-    assert most_rows(found) <= LIMIT + 1, shown(found)
+    }, describe(found)
+    assert most_rows(found) <= LIMIT + 1, describe(found)
 
 
 @pytest.mark.parametrize(
     "sort", ["", "updatedAt", "title", "-title", "year", "-year", "rating", "-watchedOn"]
 )
-def test_a_cursor_costs_the_same_however_deep(plans, large, sort):
+def test_cursor_cost_does_not_depend_on_depth(plans, large, sort):
     query = f"limit={LIMIT}" + (f"&sort={sort}" if sort else "")
     _, alice, _ = large
     cursor = alice.get(f"/movies?page={OF_ALICE // LIMIT // 2}&{query}").json["meta"]["nextCursor"]
 
     found = plans(f"/movies?{query}&cursor={quote(cursor)}")
 
-    assert not {kind for kind in kinds(found) if kind in ("Seq Scan", "Sort")}, shown(found)
-    assert most_rows(found) <= LIMIT + 1, shown(found)
+    assert not {kind for kind in kinds(found) if kind in ("Seq Scan", "Sort")}, describe(found)
+    assert most_rows(found) <= LIMIT + 1, describe(found)
 
 
-def test_several_keys_sort_no_more_than_equal_rows(plans):
+def test_several_sort_keys_sort_only_equal_rows(plans):
     found = plans(f"/movies?limit={LIMIT}&sort=year,title")
 
-    assert "Seq Scan" not in kinds(found), shown(found)
-    assert most_rows(found) < OF_ALICE / 10, shown(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
+    assert most_rows(found) < OF_ALICE / 10, describe(found)
 
 
 @pytest.mark.parametrize(
     "query",
     ["year=1979", "yearFrom=1979&yearTo=1980", "year=1979&sort=title", "yearFrom=2024&sort=-year"],
 )
-def test_years_are_found_by_an_index(plans, query):
+def test_year_filter_uses_an_index(plans, query):
     found = plans(f"/movies?{query}")
 
-    assert "Seq Scan" not in kinds(found), shown(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
 
 
-def test_a_search_is_answered_by_the_index_of_words(plans, large):
+def test_search_uses_the_search_index(plans, large):
     database, alice, _ = large
     [(title,)] = database.execute(
         "SELECT search_key FROM movies WHERE owner_id = :me LIMIT 1", {"me": alice.user["id"]}
@@ -172,39 +172,39 @@ def test_a_search_is_answered_by_the_index_of_words(plans, large):
     found = plans(f"/movies?search={word}")
 
     assert "ix_movies_search" in {node.get("Index Name") for plan in found for node in nodes(plan)}
-    assert "Seq Scan" not in kinds(found), shown(found)
-    assert most_rows(found) < 1000, shown(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
+    assert most_rows(found) < 1000, describe(found)
 
 
-def test_no_search_reads_the_movies_of_others(plans):
+def test_search_never_reads_movies_of_other_users(plans):
     for search in ("a", "zz", "abc", "a b c", "%25"):
         found = plans(f"/movies?search={search}")
-        assert "Seq Scan" not in kinds(found), shown(found)
-        assert most_rows(found) <= OF_ALICE, shown(found)
+        assert "Seq Scan" not in kinds(found), describe(found)
+        assert most_rows(found) <= OF_ALICE, describe(found)
 
 
-def test_statistics_read_the_movies_of_one_user(plans):
+def test_stats_read_only_the_movies_of_the_user(plans):
     found = plans("/movies/stats")
 
-    assert "Seq Scan" not in kinds(found), shown(found)
-    assert most_rows(found) <= OF_ALICE, shown(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
+    assert most_rows(found) <= OF_ALICE, describe(found)
 
 
-def test_one_movie_is_found_by_its_id(plans, large):
+def test_get_movie_reads_one_row_by_index(plans, large):
     _, alice, _ = large
     movie = alice.get("/movies?limit=1").json["items"][0]["id"]
 
     found = plans(f"/movies/{movie}")
 
-    assert most_rows(found) == 1, shown(found)
-    assert "Seq Scan" not in kinds(found), shown(found)
+    assert most_rows(found) == 1, describe(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
 
 
-def test_who_is_calling_is_found_by_keys(plans):
-    found = plans("/me")[:2]  # the third asks a table that is empty here
+def test_authentication_reads_one_row_by_index(plans):
+    found = plans("/me")[:2]  # the third reads a table that is empty here
 
-    assert most_rows(found) == 1, shown(found)
-    assert "Seq Scan" not in kinds(found), shown(found)
+    assert most_rows(found) == 1, describe(found)
+    assert "Seq Scan" not in kinds(found), describe(found)
 
 
 @pytest.mark.parametrize(
@@ -215,17 +215,17 @@ def test_who_is_calling_is_found_by_keys(plans):
         "DELETE FROM sessions WHERE expires_at <= now() - interval '1 day'",
     ],
 )
-def test_what_else_is_asked_of_users_and_sessions_has_an_index(large, database, statement):
+def test_user_and_session_statements_use_indexes(large, database, statement):
     _, _, connection = large
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
         plan = cursor.fetchone()[0][0]["Plan"]
 
-    assert "Seq Scan" not in kinds([plan]), shown([plan])
+    assert "Seq Scan" not in kinds([plan]), describe([plan])
 
 
-def test_a_first_page_of_twenty_thousand_is_quick(plans):
-    """By the database's own clock, with room for a busy machine."""
+def test_first_page_of_20000_movies_is_fast(plans):
+    """Measured by the database, with a margin for a busy machine."""
     for query in ("", "?sort=title", "?page=500", "?year=1979"):
         found = plans(f"/movies{query}")
-        assert sum(plan["Actual Total Time"] for plan in found) < 50, shown(found)
+        assert sum(plan["Actual Total Time"] for plan in found) < 50, describe(found)

@@ -1,4 +1,4 @@
-"""How many statements each request costs: a number that grows unseen is a slow service."""
+"""The number of SQL statements per request."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def movie(alice):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "most"),
+    ("method", "path", "body", "limit"),
     [
         ("GET", "/movies", None, 2),
         ("GET", "/movies?page=2&sort=title", None, 2),
@@ -42,23 +42,23 @@ def movie(alice):
         ("GET", "/openapi.json", None, 0),
     ],
 )
-def test_a_request_makes_no_more_statements_than(alice, movie, method, path, body, most):
+def test_request_executes_a_limited_number_of_statements(alice, movie, method, path, body, limit):
     response = alice.open(
         path.format(**movie), method=method, **({} if body is None else {"json": body})
     )
 
     assert response.status_code < 500
-    assert len(alice.statements) <= most, "\n\n".join(alice.statements)
+    assert len(alice.statements) <= limit, "\n\n".join(alice.statements)
 
 
-def test_a_cursor_is_cheaper_than_a_page(alice, movie):
+def test_cursor_needs_fewer_statements_than_a_page(alice, movie):
     cursor = alice.get("/movies?limit=10&search=alien").json["meta"]["nextCursor"]
 
     assert alice.get(f"/movies?limit=10&search=alien&cursor={cursor}").status_code == 200
     assert len(alice.statements) == 2
 
 
-def test_a_stranger_costs_no_statement(client):
+def test_anonymous_request_executes_no_statement(client):
     assert client.get("/movies").status_code == 401
     assert client.statements == []
 
@@ -67,7 +67,7 @@ def test_a_stranger_costs_no_statement(client):
     assert client.statements == []
 
 
-def test_a_rejected_body_writes_nothing(alice):
+def test_rejected_body_executes_only_selects(alice):
     alice.post("/movies", json={"title": ""})
 
     assert not [statement for statement in alice.statements if not statement.startswith("SELECT")]

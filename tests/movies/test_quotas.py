@@ -1,4 +1,4 @@
-"""What one account may have: movies, image bytes, API tokens, logins; and what GET /me says of it."""
+"""Limits of an account: movies, image bytes, API tokens and logins; its usage in GET /me."""
 
 import json
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from movies_api.auth.rate_limits import PER_NETWORK
 from movies_api.models import sessions
 
 from ..client import PASSWORD
-from ..concurrency import run_together, statuses
+from ..concurrency import run_parallel, statuses
 from ..helpers import ANN, titles
 from ..image_helpers import data_url, make_animation, make_image, path_of, request_upload
 from ..import_helpers import fill, import_file
@@ -22,24 +22,24 @@ from ..servers import gunicorn
 IMAGES = [make_image(colour=(number * 10, 0, 0)) for number in range(20)]
 
 
-def usage(person):
-    """Return what GET /me says of the usage."""
-    return person.get("/me").json["usage"]
+def usage(client):
+    """Return the usage of GET /me."""
+    return client.get("/me").json["usage"]
 
 
-def add(person, data, title="Alien"):
-    """Add a movie with the image inside the request."""
-    return person.post("/movies", json={"title": title, "imageUrl": data_url(data)})
+def add(client, data, title="Alien"):
+    """Create a movie with the image in the request."""
+    return client.post("/movies", json={"title": title, "imageUrl": data_url(data)})
 
 
-def upload(person, data):
-    """Upload an image past the movie; return the response."""
-    permission = request_upload(person, data)
-    return person.put(path_of(permission["uploadUrl"]), data=data)
+def upload_image(client, data):
+    """Upload an image to an upload URL; return the response."""
+    upload = request_upload(client, data)
+    return client.put(path_of(upload["uploadUrl"]), data=data)
 
 
-def is_quota(response, name):
-    """Tell whether the response rejects for the limit of that name."""
+def is_quota_error(response, name):
+    """Return whether the response is a 403 that names this limit."""
     error = response.json["error"]
     return (response.status_code, error["code"]) == (403, "QUOTA_EXCEEDED") and name in error[
         "message"
@@ -48,19 +48,19 @@ def is_quota(response, name):
 
 @pytest.fixture
 def make_alice(make_app):
-    """A function that gives Alice at a service with other limits."""
+    """A function that creates Alice on an app with other limits."""
     return lambda **limits: make_app(**limits).test_client().sign_up("Alice")
 
 
 @contextmanager
-def ann_at(database, **limits):
-    """Run the service with these limits; give a function that makes Ann's requests."""
+def ann_with_limits(database, **limits):
+    """Run the service with these limits; yield a function that sends requests as Ann."""
     with gunicorn(database.url, workers=2, **limits) as service:
         token = service.request("POST", "/auth/signup", ANN).json["accessToken"]
         yield lambda method, path, body=None: service.request(method, path, body, token)
 
 
-def test_me_shows_usage_and_a_login_does_not(alice):
+def test_usage_is_in_me_but_not_in_a_login(alice):
     assert usage(alice) == {
         "movies": 0,
         "imageBytes": 0,
@@ -79,28 +79,28 @@ def test_me_shows_usage_and_a_login_does_not(alice):
 # --- movies
 
 
-def test_a_movie_beyond_the_limit_is_403(make_alice):
+def test_movie_over_the_limit_returns_403(make_alice):
     alice = make_alice(MAX_MOVIES_PER_USER="2")
     first, _ = (alice.post("/movies", json={"title": "Alien"}) for _ in range(2))
 
     response = alice.post("/movies", json={"title": "Aliens"})
 
-    assert is_quota(response, "2 movies")
+    assert is_quota_error(response, "2 movies")
     assert alice.put(first.headers["Location"], json={"title": "Brazil"}).status_code == 200
     assert alice.delete(first.headers["Location"]).status_code == 204
     assert alice.post("/movies", json={"title": "Aliens"}).status_code == 201
 
 
-def test_no_image_is_stored_for_a_movie_beyond_the_limit(make_alice, database):
+def test_image_of_a_movie_over_the_limit_is_not_stored(make_alice, database):
     alice = make_alice(MAX_MOVIES_PER_USER="1")
     alice.post("/movies", json={"title": "Alien"})
 
-    assert is_quota(add(alice, make_image()), "1 movies")
+    assert is_quota_error(add(alice, make_image()), "1 movies")
     assert database.execute("SELECT * FROM images") == []
 
 
 @pytest.mark.parametrize("query", ["", "?dryRun=true"])
-def test_an_import_adds_as_many_rows_as_the_limit_allows(make_alice, query):
+def test_import_adds_rows_up_to_the_limit(make_alice, query):
     alice = make_alice(MAX_MOVIES_PER_USER="5")
     for title in ("Alien", "Brazil"):
         alice.post("/movies", json={"title": title})
@@ -123,24 +123,24 @@ def test_an_import_adds_as_many_rows_as_the_limit_allows(make_alice, query):
         assert titles(alice)[:3] == ["Movie 0", "Movie 1", "Movie 2"]
 
 
-def test_an_import_into_a_full_account_adds_nothing(alice, make_app, database):
+def test_import_into_a_full_account_rejects_all_rows(alice, make_app, database):
     fill(database, alice.user["id"], 7)
-    person = make_app(MAX_MOVIES_PER_USER="3").test_client()  # the limit was lowered since
-    person.token = alice.token
+    client = make_app(MAX_MOVIES_PER_USER="3").test_client()  # the limit is lowered
+    client.token = alice.token
 
-    assert import_file(person, "title\nAlien\n").json["counts"] == {
+    assert import_file(client, "title\nAlien\n").json["counts"] == {
         "added": 0,
         "skipped": 0,
         "rejected": 1,
     }
 
 
-def test_movies_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(app, database):
-    with ann_at(database, MAX_MOVIES_PER_USER="5") as ann:
+def test_concurrent_movies_exceed_the_limit_at_most_by_their_number(app, database):
+    with ann_with_limits(database, MAX_MOVIES_PER_USER="5") as ann:
         for _ in range(4):
             assert ann("POST", "/movies", {"title": "Alien"}).status == 201
 
-        found = statuses(run_together([partial(ann, "POST", "/movies", {"title": "Alien"})] * 20))
+        found = statuses(run_parallel([partial(ann, "POST", "/movies", {"title": "Alien"})] * 20))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 1
@@ -148,28 +148,28 @@ def test_movies_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
         assert ann("GET", "/me").json["usage"]["movies"] == 4 + found[201]
 
 
-def test_imports_at_the_same_time_add_exactly_what_the_limit_allows(app, database):
+def test_concurrent_imports_stop_exactly_at_the_limit(app, database):
     file = ("title\n" + "".join(f"Movie {number}\n" for number in range(400))).encode()
-    with ann_at(database, MAX_MOVIES_PER_USER="1000") as ann:
+    with ann_with_limits(database, MAX_MOVIES_PER_USER="1000") as ann:
         call = partial(ann, "POST", "/movies/import?onDuplicate=allow", file)
 
-        answers = run_together([call] * 4)
+        responses = run_parallel([call] * 4)
 
-        assert statuses(answers) == {200: 4}
-        assert sorted(answer.json["counts"]["added"] for answer in answers) == [0, 200, 400, 400]
+        assert statuses(responses) == {200: 4}
+        assert sorted(each.json["counts"]["added"] for each in responses) == [0, 200, 400, 400]
         assert ann("GET", "/me").json["usage"]["movies"] == 1000
 
 
 # --- image bytes
 
 
-def test_an_image_is_charged_however_it_comes_and_whoever_has_it(alice, bob, files):
+def test_image_counts_once_per_user_however_it_is_sent(alice, bob, files):
     stored = alice.get(path_of(add(alice, make_image()).json["imageUrl"])).content_length
     assert usage(alice)["imageBytes"] == stored
 
     add(alice, make_image(), "the same again")
     assert usage(alice)["imageBytes"] == stored
-    upload(bob, make_image())
+    upload_image(bob, make_image())
     assert usage(bob)["imageBytes"] == stored
     import_file(bob, json.dumps([{"title": "Brazil", "imageUrl": data_url(make_animation("PNG"))}]))
     assert usage(bob)["imageBytes"] > stored
@@ -177,7 +177,7 @@ def test_an_image_is_charged_however_it_comes_and_whoever_has_it(alice, bob, fil
     assert usage(alice)["imageBytes"] == stored
 
 
-def test_an_image_of_another_is_not_charged(alice, bob):
+def test_image_of_another_user_does_not_count(alice, bob):
     url = add(alice, make_image()).json["imageUrl"]
 
     assert bob.post("/movies", json={"title": "Alien", "imageUrl": url}).status_code == 201
@@ -185,7 +185,7 @@ def test_an_image_of_another_is_not_charged(alice, bob):
     assert usage(bob)["imageBytes"] == 0
 
 
-def test_no_upload_url_is_given_out_for_more_than_is_left(make_alice):
+def test_upload_url_over_the_remaining_bytes_returns_403(make_alice):
     alice = make_alice(MAX_IMAGE_BYTES_PER_USER="1024")
     used = alice.get(path_of(add(alice, make_image()).json["imageUrl"])).content_length
     wanted = {"contentType": "image/png", "size": 1024 - used}
@@ -193,54 +193,54 @@ def test_no_upload_url_is_given_out_for_more_than_is_left(make_alice):
     assert alice.post("/images", json=wanted).status_code == 201
     response = alice.post("/images", json={**wanted, "size": 1025 - used})
 
-    assert is_quota(response, "1024 bytes of images")
+    assert is_quota_error(response, "1024 bytes of images")
 
 
 @pytest.fixture
-def full(make_alice, database):
-    """Alice, with a movie and an image, and no room for another byte."""
+def full_alice(make_alice, database):
+    """Alice, with a movie and an image, at her limit of image bytes."""
     alice = make_alice(MAX_IMAGE_BYTES_PER_USER="1024")
     movie = add(alice, make_image())
     assert movie.status_code == 201
     alice.movie = movie.json
-    alice.presign_upload = request_upload(alice, IMAGES[0])
+    alice.upload = request_upload(alice, IMAGES[0])
     database.execute("UPDATE uploads SET size = 1024")
     return alice
 
 
-def test_an_image_beyond_the_limit_is_403_however_it_comes(full, files, database):
+def test_image_over_the_limit_returns_403_however_it_is_sent(full_alice, files, database):
     before = files()
-    one = f"/movies/{full.movie['id']}"
+    one = f"/movies/{full_alice.movie['id']}"
 
     responses = [
-        add(full, IMAGES[0]),
-        full.put(one, json={"imageUrl": data_url(IMAGES[0])}),
-        full.patch(one, json={"imageUrl": data_url(IMAGES[0])}),
-        full.put(path_of(full.presign_upload["uploadUrl"]), data=IMAGES[0]),
+        add(full_alice, IMAGES[0]),
+        full_alice.put(one, json={"imageUrl": data_url(IMAGES[0])}),
+        full_alice.patch(one, json={"imageUrl": data_url(IMAGES[0])}),
+        full_alice.put(path_of(full_alice.upload["uploadUrl"]), data=IMAGES[0]),
     ]
 
-    assert [is_quota(each, "1024 bytes of images") for each in responses] == [True] * 4
+    assert [is_quota_error(each, "1024 bytes of images") for each in responses] == [True] * 4
     assert files() == before
     assert database.execute("SELECT count(*) FROM images") == [(1,)]
-    assert full.get(one).json == full.movie
+    assert full_alice.get(one).json == full_alice.movie
 
 
-def test_an_image_that_is_charged_already_may_come_again(full):
-    assert add(full, make_image()).status_code == 201
+def test_counted_image_can_be_sent_again_at_the_limit(full_alice):
+    assert add(full_alice, make_image()).status_code == 201
 
 
-def test_rows_whose_image_is_beyond_the_limit_are_rejected(full):
+def test_import_rejects_rows_with_images_over_the_limit(full_alice):
     rows = [{"title": "Brazil", "imageUrl": data_url(IMAGES[0])}, {"title": "Cube"}]
 
-    response = import_file(full, json.dumps(rows))
+    response = import_file(full_alice, json.dumps(rows))
 
     assert response.json["counts"] == {"added": 1, "skipped": 0, "rejected": 1}
     assert "1024 bytes of images" in response.json["rows"][0]["reason"]
     assert response.json["rejected"] == rows[:1]
 
 
-def test_images_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(app, database):
-    with ann_at(database, MAX_IMAGE_BYTES_PER_USER="1024") as ann:
+def test_concurrent_images_exceed_the_limit_at_most_by_their_number(app, database):
+    with ann_with_limits(database, MAX_IMAGE_BYTES_PER_USER="1024") as ann:
         calls = [
             partial(ann, "POST", "/movies", {"title": "Alien", "imageUrl": data_url(data)})
             for data in IMAGES
@@ -248,7 +248,7 @@ def test_images_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
         assert calls[0]().status == 201
         database.execute("UPDATE uploads SET size = 1024 - 500")
 
-        found = statuses(run_together(calls[1:]))
+        found = statuses(run_parallel(calls[1:]))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 1
@@ -257,23 +257,23 @@ def test_images_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(ap
         assert ann("POST", "/images", {"contentType": "image/png", "size": 200}).status == 403
 
 
-# --- uploads count alike, whichever way they come
+# --- all ways of uploading share one rate limit
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A function that allows few uploads from one address."""
+def limit_uploads(monkeypatch):
+    """A function that limits the uploads per client IP."""
     return lambda times: monkeypatch.setattr(PER_NETWORK["image"], "amount", times)
 
 
-def test_uploads_count_against_one_limit_whichever_way_they_come(make_alice, few):
+def test_all_ways_of_uploading_share_one_rate_limit(make_alice, limit_uploads):
     alice = make_alice(RATELIMIT_ENABLED="true")
     movie = alice.post("/movies", json={"title": "Alien"}).headers["Location"]
-    few(4)
+    limit_uploads(4)
     assert add(alice, make_image()).status_code == 201
     assert alice.patch(movie, json={"imageUrl": data_url(make_image())}).status_code == 200
     assert alice.put(movie, json={"imageUrl": data_url(make_image())}).status_code == 200
-    permission = request_upload(alice, make_image())
+    upload = request_upload(alice, make_image())
 
     for response in (
         add(alice, make_image()),
@@ -282,14 +282,14 @@ def test_uploads_count_against_one_limit_whichever_way_they_come(make_alice, few
     ):
         assert response.status_code == 429
         assert response.headers["Retry-After"]
-    assert alice.put(path_of(permission["uploadUrl"]), data=make_image()).status_code == 201
-    shown = alice.post("/movies", json={"title": "Alien", "imageUrl": permission["imageUrl"]})
-    assert shown.status_code == 201, "it was counted when the URL was given out"
+    assert alice.put(path_of(upload["uploadUrl"]), data=make_image()).status_code == 201
+    movie = alice.post("/movies", json={"title": "Alien", "imageUrl": upload["imageUrl"]})
+    assert movie.status_code == 201, "it was counted when the URL was requested"
 
 
-def test_images_of_an_import_count_too_and_cost_their_row(make_alice, few):
+def test_import_rejects_rows_over_the_upload_rate_limit(make_alice, limit_uploads):
     alice = make_alice(RATELIMIT_ENABLED="true")
-    few(2)
+    limit_uploads(2)
     rows = [
         {"title": f"Movie {number}", "imageUrl": data_url(data)}
         for number, data in enumerate(IMAGES[:4])
@@ -313,12 +313,12 @@ def test_api_tokens_are_limited(make_alice):
 
     response = alice.post("/auth/tokens", json={"name": "Backup"})
 
-    assert is_quota(response, "2 API tokens")
+    assert is_quota_error(response, "2 API tokens")
     assert alice.delete(f"/auth/sessions/{first.json['id']}").status_code == 204
     assert alice.post("/auth/tokens", json={"name": "Backup"}).status_code == 201
 
 
-def test_an_expired_api_token_does_not_count(make_alice, clock):
+def test_expired_api_token_does_not_count(make_alice, clock):
     alice = make_alice(MAX_TOKENS_PER_USER="1")
     alice.post("/auth/tokens", json={"name": "Backup", "expiresInDays": 1})
     clock.advance(days=2)
@@ -327,18 +327,18 @@ def test_an_expired_api_token_does_not_count(make_alice, clock):
     assert alice.post("/auth/tokens", json={"name": "Backup"}).status_code == 201
 
 
-def test_api_tokens_at_the_same_time_exceed_the_limit_by_their_own_number_at_most(app, database):
-    with ann_at(database, MAX_TOKENS_PER_USER="5") as ann:
+def test_concurrent_tokens_exceed_the_limit_at_most_by_their_number(app, database):
+    with ann_with_limits(database, MAX_TOKENS_PER_USER="5") as ann:
         make = partial(ann, "POST", "/auth/tokens", {"name": "Backup"})
 
-        found = statuses(run_together([make] * 20))
+        found = statuses(run_parallel([make] * 20))
 
         assert set(found) <= {201, 403}
         assert found[201] >= 5
         assert make().status == 403
 
 
-def test_a_login_beyond_the_limit_ends_the_least_recently_used(make_alice, clock):
+def test_login_over_the_limit_ends_the_least_recently_used_session(make_alice, clock):
     first = make_alice(MAX_SESSIONS_PER_USER="3")
     token = first.post("/auth/tokens", json={"name": "Backup"}).json["token"]
     devices = [first]
@@ -346,7 +346,7 @@ def test_a_login_beyond_the_limit_ends_the_least_recently_used(make_alice, clock
         clock.advance(minutes=1)
         devices.append(first.application.test_client().log_in("alice@example.com"))
     clock.advance(minutes=1)
-    assert first.take(first.post("/auth/refresh")).get("/me").status_code == 200
+    assert first.use_session(first.post("/auth/refresh")).get("/me").status_code == 200
     clock.advance(minutes=1)
 
     devices.append(first.application.test_client().log_in("alice@example.com"))
@@ -359,7 +359,7 @@ def test_a_login_beyond_the_limit_ends_the_least_recently_used(make_alice, clock
     assert first.get("/me").status_code == 200
 
 
-def test_the_login_of_another_user_stays(make_app):
+def test_session_limit_does_not_affect_other_users(make_app):
     app = make_app(MAX_SESSIONS_PER_USER="1")
     alice, bob = (app.test_client().sign_up(name) for name in ("Alice", "Bob"))
 
@@ -369,19 +369,19 @@ def test_the_login_of_another_user_stays(make_app):
     assert found == [200, 401, 200]
 
 
-def test_logins_at_the_same_time_all_get_in_and_the_next_one_makes_up_for_them(app, database):
+def test_concurrent_logins_succeed_and_the_next_enforces_the_limit(app, database):
     login = {"email": ANN["email"], "password": PASSWORD}
-    with ann_at(database, MAX_SESSIONS_PER_USER="5", ARGON2_CONCURRENCY="4") as ann:
+    with ann_with_limits(database, MAX_SESSIONS_PER_USER="5", ARGON2_CONCURRENCY="4") as ann:
         call = partial(ann, "POST", "/auth/login", login)
 
-        answers = run_together([call] * 20)
+        responses = run_parallel([call] * 20)
 
-        assert statuses(answers) == {200: 20}
+        assert statuses(responses) == {200: 20}
         assert call().status == 200
         assert database.execute("SELECT count(*) FROM sessions") == [(5,)]
 
 
-def test_a_login_purges_at_most_a_hundred_expired_sessions(alice, database):
+def test_login_purges_at_most_100_expired_sessions(alice, database):
     [row] = database.execute(select(sessions))
     past = {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}
     rows = [{**row._mapping, **past, "id": uuid4()} for _ in range(250)]

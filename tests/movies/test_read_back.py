@@ -1,6 +1,6 @@
-"""Whatever can be written can be read back, on both databases.
+"""Every writable field can be read back, on both databases.
 
-A field that is added to a schema fails here until a sample of it comes back by every way in.
+A new field of a schema fails here until it has a sample value and every endpoint stores it.
 """
 
 from datetime import datetime, timedelta
@@ -39,11 +39,11 @@ IMAGE = {"contentType": "image/png", "size": 12345}
 
 
 def fields_of(schema):
-    """Name the fields that a client may send."""
+    """Return the names of the writable fields."""
     return {field.data_key or name for name, field in schema().load_fields.items()}
 
 
-def test_there_is_a_sample_of_every_field():
+def test_every_writable_field_has_a_sample_value():
     assert set(MOVIE) == set(OTHER) == fields_of(MovieCreateSchema)
     assert set(ME) | {"currentPassword"} == fields_of(AccountUpdateSchema)
     assert set(ME["preferences"]) == fields_of(PreferencesUpdateSchema)
@@ -53,7 +53,7 @@ def test_there_is_a_sample_of_every_field():
     assert all(MOVIE[name] != OTHER[name] is not None for name in MOVIE)
 
 
-def assert_stored(client, wanted):
+def assert_stored(client, expected):
     """Check the newest movie in the list, by itself and in the export."""
     newest = client.get("/movies").json["items"][0]
     for found in (
@@ -61,10 +61,10 @@ def assert_stored(client, wanted):
         client.get(f"/movies/{newest['id']}").json,
         orjson.loads(client.get("/movies/export").data)[0],
     ):
-        assert {name: found[name] for name in wanted} == wanted
+        assert {name: found[name] for name in expected} == expected
 
 
-def test_every_field_of_a_movie_is_created(alice):
+def test_create_movie_stores_every_field(alice):
     response = alice.post("/movies", json=MOVIE)
 
     assert response.status_code == 201
@@ -73,7 +73,7 @@ def test_every_field_of_a_movie_is_created(alice):
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_every_field_of_a_movie_is_changed(alice, method):
+def test_update_movie_stores_every_field(alice, method):
     path = alice.post("/movies", json=MOVIE).headers["Location"]
 
     response = alice.open(path, method=method, json=OTHER)
@@ -84,7 +84,7 @@ def test_every_field_of_a_movie_is_changed(alice, method):
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("name", MOVIE)
-def test_a_field_of_a_movie_is_changed_alone(alice, method, name):
+def test_update_of_one_field_keeps_the_others(alice, method, name):
     path = alice.post("/movies", json=MOVIE).headers["Location"]
 
     response = alice.open(path, method=method, json={name: OTHER[name]})
@@ -94,7 +94,7 @@ def test_a_field_of_a_movie_is_changed_alone(alice, method, name):
 
 
 @pytest.mark.parametrize("name", sorted(set(MOVIE) - {"title"}))
-def test_a_field_of_a_movie_is_emptied(alice, name):
+def test_optional_movie_field_can_be_set_to_null(alice, name):
     path = alice.post("/movies", json=MOVIE).headers["Location"]
 
     assert alice.patch(path, json={name: None}).status_code == 200
@@ -103,7 +103,7 @@ def test_a_field_of_a_movie_is_emptied(alice, name):
 
 
 @pytest.mark.parametrize("file_format", ["json", "ndjson", "csv"])
-def test_every_field_of_a_movie_is_imported(alice, bob, file_format):
+def test_import_stores_every_field(alice, bob, file_format):
     nothing = dict.fromkeys(MOVIE) | {"title": "Nothing else"}
     for movie in (nothing, OTHER, MOVIE):
         alice.post("/movies", json=movie)
@@ -116,18 +116,18 @@ def test_every_field_of_a_movie_is_imported(alice, bob, file_format):
     assert [{name: each[name] for name in MOVIE} for each in found] == [MOVIE, OTHER, nothing]
 
 
-def test_every_column_of_a_movie_is_inserted_or_supplied_by_the_database():
+def test_every_movie_column_is_inserted_or_has_a_default():
     assert {*INSERTED_COLUMNS, *SHARED_COLUMNS} == {
         each.name for each in movies.c if each.server_default is None
     }
 
 
-def test_what_is_no_column_of_a_movie_is_not_dropped_in_silence(alice, app):
+def test_unknown_movie_column_raises_an_error(alice, app):
     with app.app_context(), pytest.raises(AssertionError, match="ratting"):
         insert_movie(alice.user["id"], {"title": "Alien", "ratting": 7})
 
 
-def test_every_field_of_an_account_is_changed(alice, make_client):
+def test_update_account_stores_every_field(alice, make_client):
     response = alice.patch("/me", json=ME | {"currentPassword": PASSWORD})
 
     assert response.status_code == 200
@@ -136,7 +136,7 @@ def test_every_field_of_an_account_is_changed(alice, make_client):
 
 
 @pytest.mark.parametrize("name", ["theme", "language"])
-def test_a_preference_is_changed_alone(alice, name):
+def test_update_of_one_preference_keeps_the_others(alice, name):
     before = alice.get("/me").json["preferences"]
 
     alice.patch("/me", json={"preferences": {name: ME["preferences"][name]}})
@@ -144,20 +144,20 @@ def test_a_preference_is_changed_alone(alice, name):
     assert alice.get("/me").json["preferences"] == before | {name: ME["preferences"][name]}
 
 
-def test_every_field_of_a_token_is_stored(alice):
+def test_create_api_token_stores_every_field(alice):
     made = alice.post("/auth/tokens", json=TOKEN).json
 
     [listed] = [each for each in alice.get("/auth/sessions").json["items"] if each["id"] == made["id"]]  # fmt: skip
     assert listed["kind"] == "token"
     assert (listed["name"], listed["scope"]) == (TOKEN["name"], TOKEN["scope"])
     assert listed["expiresAt"] == made["expiresAt"]
-    lasts = datetime.fromisoformat(listed["expiresAt"]) - datetime.fromisoformat(listed["createdAt"])  # fmt: skip
-    assert lasts == timedelta(days=TOKEN["expiresInDays"])
+    lifetime = datetime.fromisoformat(listed["expiresAt"]) - datetime.fromisoformat(listed["createdAt"])  # fmt: skip
+    assert lifetime == timedelta(days=TOKEN["expiresInDays"])
 
 
-def test_an_upload_has_the_type_and_size_it_was_permitted_for(alice, client):
-    permission = alice.post("/images", json=IMAGE).json
-    path = permission["uploadUrl"].partition("localhost")[2]
+def test_upload_must_have_the_declared_type_and_size(alice, client):
+    upload = alice.post("/images", json=IMAGE).json
+    path = upload["uploadUrl"].partition("localhost")[2]
 
     response = client.put(path, data=b"x", content_type=IMAGE["contentType"])
     assert response.status_code in {400, 403, 413}  # another size

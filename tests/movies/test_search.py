@@ -1,5 +1,5 @@
-"""GET /movies?search=: words of the title, case and accents folded."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+"""GET /movies?search=: words of the title, ignoring case and accents."""
+# ruff: noqa: RUF001  the test data contains look-alike characters
 
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ from movies_api.movies import pagination
 
 from .test_list_movies import add, titles
 
-SHELF = [
+TITLES = [
     "Amélie",
     "Le fabuleux destin d'Amélie Poulain",
     "ALIEN",
@@ -38,8 +38,8 @@ SHELF = [
 @pytest.fixture(
     autouse=True, params=[pagination.SMALL_COLLECTION, -1], ids=["few movies", "many movies"]
 )
-def _either_way(request, monkeypatch):
-    """Collections are searched in two ways: by reading them, and by an index of words."""
+def _search_strategy(request, monkeypatch):
+    """Both search strategies: reading a small collection, and the search index."""
     monkeypatch.setattr(pagination, "SMALL_COLLECTION", request.param)
 
 
@@ -80,8 +80,8 @@ def _either_way(request, monkeypatch):
         ("'; DROP TABLE movies; --", []),
     ],
 )
-def test_finds_titles_by_their_words(alice, search, found):
-    add(alice, *SHELF)
+def test_search_finds_titles_by_words(alice, search, found):
+    add(alice, *TITLES)
 
     assert_finds(alice, search, found)
 
@@ -197,13 +197,13 @@ def test_relevance_stands_alone_and_needs_a_search(alice, query):
 
 
 @pytest.mark.parametrize("search", ["", "   "])
-def test_an_empty_search_is_none(alice, search):
+def test_empty_search_returns_all_movies(alice, search):
     add(alice, "Alien", "Brazil")
 
     assert titles(alice, f"?search={search}&sort=title") == ["Alien", "Brazil"]
 
 
-def test_a_search_has_pages_and_an_order(alice):
+def test_search_supports_pages_and_sort(alice):
     add(alice, "Alien 3", "Brazil", "Alien", "Aliens")
 
     response = alice.get("/movies?search=alien&sort=title&limit=2")
@@ -213,14 +213,14 @@ def test_a_search_has_pages_and_an_order(alice):
     assert response.json["meta"]["totalPages"] == 2
 
 
-def test_the_longest_title_is_found_by_its_end(alice):
+def test_search_finds_the_end_of_the_longest_title(alice):
     title = " ".join(["ﷺ" * 20] * 12)
     add(alice, title)
 
     assert titles(alice, "?search=ﷺ") == [title]
 
 
-def test_a_search_takes_16_words(alice):
+def test_search_accepts_16_words(alice):
     words = [chr(ord("a") + number) for number in range(16)]
     alice.post("/movies", json={"title": " ".join(words)})
 
@@ -232,7 +232,7 @@ def test_a_search_takes_16_words(alice):
 
 
 @pytest.mark.parametrize("search", ["a b c d e f g h i j k l m n o p q", "½ " + " ".join("abcdefghijklmno") + " ﷺ"])  # fmt: skip
-def test_a_search_of_more_words_is_rejected(alice, search):
+def test_search_for_more_than_16_words_returns_400(alice, search):
     response = alice.get("/movies", query_string={"search": search})
 
     assert response.status_code == 400

@@ -1,9 +1,9 @@
 """GET /movies/{id}."""
-# ruff: noqa: RUF001  look-alikes are among what people type
+# ruff: noqa: RUF001  the test data contains look-alike characters
 
 import pytest
 
-NO_ID = [
+UNKNOWN_IDS = [
     "0",
     "999999999",
     str(2**63 - 1),
@@ -26,7 +26,7 @@ def movie(alice):
     return alice.post("/movies", json={"title": "Alien", "year": "1979"}).json
 
 
-def test_shows_a_movie_to_its_owner(alice, movie):
+def test_get_movie_returns_the_movie(alice, movie):
     response = alice.get(f"/movies/{movie['id']}")
 
     assert response.status_code == 200
@@ -34,7 +34,7 @@ def test_shows_a_movie_to_its_owner(alice, movie):
     assert response.headers["ETag"]
 
 
-def test_rejects_a_stranger(movie, bob):
+def test_get_of_another_users_movie_returns_403(movie, bob):
     response = bob.get(f"/movies/{movie['id']}")
 
     assert response.status_code == 403
@@ -43,8 +43,8 @@ def test_rejects_a_stranger(movie, bob):
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("movie_id", NO_ID)
-def test_knows_no_movie_by_that_id(alice, method, movie_id):
+@pytest.mark.parametrize("movie_id", UNKNOWN_IDS)
+def test_unknown_movie_id_returns_404(alice, method, movie_id):
     response = alice.open(
         f"/movies/{movie_id}", method=method, **({"json": {}} if method.startswith("P") else {})
     )
@@ -56,21 +56,21 @@ def test_knows_no_movie_by_that_id(alice, method, movie_id):
 @pytest.mark.parametrize(
     "path", ["/movies/", "/movies/1/", "/movies//1", "//movies", "/Movies", "/movies/1/cast"]
 )
-def test_knows_no_other_addresses(alice, path):
+def test_unknown_movie_path_returns_404(alice, path):
     response = alice.get(path)
 
     assert response.status_code == 404
     assert response.json["error"]["code"] == "NOT_FOUND"
 
 
-def test_takes_no_parameters(alice, movie):
+def test_get_movie_rejects_query_parameters(alice, movie):
     response = alice.get(f"/movies/{movie['id']}?fields=title")
 
     assert response.status_code == 400
     assert list(response.json["error"]["details"]) == ["fields"]
 
 
-def test_head_answers_as_get_without_a_body(alice, movie):
+def test_head_of_movie_matches_get(alice, movie):
     get, head = alice.get(f"/movies/{movie['id']}"), alice.head(f"/movies/{movie['id']}")
 
     assert head.status_code == 200
@@ -79,7 +79,7 @@ def test_head_answers_as_get_without_a_body(alice, movie):
         assert head.headers[name] == get.headers[name]
 
 
-def test_head_tells_of_errors_too(alice, bob, client, movie):
+def test_head_of_movie_returns_the_same_errors(alice, bob, client, movie):
     assert alice.head("/movies/999999").status_code == 404
     assert bob.head(f"/movies/{movie['id']}").status_code == 403
     assert client.head(f"/movies/{movie['id']}").status_code == 401

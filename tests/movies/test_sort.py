@@ -1,4 +1,4 @@
-"""GET /movies?sort=: one order on every database, as a person expects it."""
+"""GET /movies?sort=: the same natural order on every database."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 
 from .test_list_movies import add, titles
 
-SHELF = [
+TITLES = [
     "12 Angry Men",
     "2001: A Space Odyssey",
     "Alien",
@@ -25,11 +25,11 @@ SHELF = [
 ]
 
 
-def test_orders_titles_as_a_person_expects(alice):
-    add(alice, *SHELF[::2], *SHELF[1::2])
+def test_titles_sort_without_articles_case_and_accents(alice):
+    add(alice, *TITLES[::2], *TITLES[1::2])
 
-    assert titles(alice, "?sort=title") == SHELF
-    assert titles(alice, "?sort=-title") == SHELF[::-1]
+    assert titles(alice, "?sort=title") == TITLES
+    assert titles(alice, "?sort=-title") == TITLES[::-1]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_orders_titles_as_a_person_expects(alice):
         ("Alien \uff19", "Alien 10"),
     ],
 )
-def test_puts_one_title_before_the_other(alice, first, second):
+def test_first_title_sorts_before_second_title(alice, first, second):
     add(alice, second, first)
 
     assert titles(alice, "?sort=title") == [first, second]
@@ -83,13 +83,13 @@ def test_equal_numbers_are_ordered_by_id(alice):
 
 
 @pytest.mark.parametrize("title", ["The", "A", "An", "the the", "!", "...", "The !"])
-def test_orders_titles_that_are_nothing_but_an_article_or_a_mark(alice, title):
+def test_titles_of_only_an_article_or_punctuation_can_be_sorted(alice, title):
     add(alice, title)
 
     assert titles(alice, "?sort=title") == [title]
 
 
-def test_orders_by_year_and_unknown_years_lie_together(alice):
+def test_sort_by_year_keeps_unknown_years_together(alice):
     add(alice, ("Brazil", "1985"), "Unknown", ("Alien", "1979"), ("Contact", "1997"), "Unheard")
 
     by_year = titles(alice, "?sort=year")
@@ -98,7 +98,7 @@ def test_orders_by_year_and_unknown_years_lie_together(alice):
     assert titles(alice, "?sort=-year") == by_year[::-1]
 
 
-def test_orders_by_several_keys(alice):
+def test_sort_by_several_keys(alice):
     add(
         alice,
         ("Brazil", "1985"),
@@ -112,7 +112,7 @@ def test_orders_by_several_keys(alice):
     assert titles(alice, "?sort=-year,-title") == ["Brazil", "Back to the Future", "Zorro", "Alien"]
 
 
-def test_orders_by_the_times(alice, clock):
+def test_sort_by_created_and_updated_time(alice, clock):
     first, second, third = add(alice, "First", "Second", "Third")
     for movie in (second, first, third):
         clock.advance(seconds=1)
@@ -127,7 +127,7 @@ def test_orders_by_the_times(alice, clock):
 @pytest.mark.parametrize(
     ("name", "low", "high"), [("rating", 1, 10), ("watchedOn", "0001-01-02", "2024-05-31")]
 )
-def test_orders_by_rating_and_date_with_unknown_ones_last(alice, name, low, high):
+def test_sort_by_rating_and_date_puts_unknown_values_last(alice, name, low, high):
     for title, value in (("Low", low), ("Unknown", None), ("High", high), ("None", None)):
         alice.post("/movies", json={"title": title, name: value})
 
@@ -136,7 +136,7 @@ def test_orders_by_rating_and_date_with_unknown_ones_last(alice, name, low, high
     assert titles(alice, f"?sort=-{name},title") == ["High", "Low", "None", "Unknown"]
 
 
-def test_every_key_goes_with_every_other(alice):
+def test_sort_keys_can_be_combined(alice):
     keys = ["title", "-year", "createdAt", "-updatedAt", "rating", "-watchedOn"]
     add(alice, *((f"Movie {number % 2}", str(1990 + number % 3)) for number in range(6)))
 
@@ -145,7 +145,7 @@ def test_every_key_goes_with_every_other(alice):
 
 
 @pytest.mark.only_on("postgresql")
-def test_no_locale_of_a_database_has_a_say_in_the_order(database):
+def test_sort_order_does_not_depend_on_the_database_locale(database):
     [(collation,)] = database.execute(
         "SELECT collname FROM pg_attribute JOIN pg_collation c ON attcollation = c.oid "
         "WHERE attrelid = 'movies'::regclass AND attname = 'title_key'"
