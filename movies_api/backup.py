@@ -76,14 +76,6 @@ def write_backup(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def delete_old_backups(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest backups of a directory; their names sort by time."""
-    old = sorted(folder.glob("movies-*Z.zip"))[:-keep]
-    for path in old:
-        path.unlink()
-    return old
-
-
 def _write_parts(archive: ZipFile) -> dict[str, Any]:
     """Write the tables as of one moment, the images that they name, the key and the manifest."""
     manifest: dict[str, Any] = {
