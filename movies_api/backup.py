@@ -259,7 +259,8 @@ def _restore_rows(archive: ZipFile, manifest: dict[str, Any], *, end_sessions: b
         connection.execution_options(long_timeout_ms=0 if is_postgresql else TIMEOUT_MS)
         with connection.begin():
             if is_postgresql:
-                names = ", ".join(manifest["tables"])
+                quote = connection.dialect.identifier_preparer.quote
+                names = ", ".join(map(quote, manifest["tables"]))
                 connection.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
             kept = {}
             if end_sessions:
