@@ -105,7 +105,7 @@ def test_reset_password_command_prints_a_valid_link(run, alice, client):
     assert alice.get("/me").status_code == 401
 
 
-def test_demote_takes_the_rights_of_an_admin_away(run, alice):
+def test_demote_removes_admin_rights(run, alice):
     run("user", "promote", "alice@example.com")
     run("user", "demote", "alice@example.com")
 
@@ -128,7 +128,7 @@ def test_list_and_show_tell_of_users(run, alice, bob):
     assert (told["disabled"], told["movies"], told["API tokens"]) == ("no", "1", "1")
 
 
-def test_list_tells_of_all_users(run, alice, bob, monkeypatch):
+def test_list_prints_all_users(run, alice, bob, monkeypatch):
     monkeypatch.setattr("movies_api.auth.users.ACCOUNTS", users.ACCOUNTS.limit(1))
 
     assert len(run("user", "list").splitlines()) == 2
@@ -274,7 +274,7 @@ def test_movies_are_imported_and_exported(invoke, alice, tmp_path):
         assert exported.stdout_bytes == alice.get(f"/movies/export?format={file_format}").data
 
 
-def test_movies_import_says_what_is_wrong(invoke, alice, tmp_path):
+def test_movies_import_reports_errors(invoke, alice, tmp_path):
     file = tmp_path / "x.zip"
     file.write_bytes((CHECKOUT / "tests/import_export/cases/letterboxd-export.zip").read_bytes())
     assert (

@@ -139,7 +139,7 @@ def test_names_the_client_so_that_fail2ban_finds_it(client, addresses, sent, log
     assert addresses() == [logged] * known  # without a mail server, a reset is no attempt
 
 
-def test_nobody_is_framed(client, addresses):
+def test_forged_values_add_no_audit_lines(client, addresses):
     forged = '{"message":"audit","event":"login_failed","userId":null,"clientIp":"192.0.2.9"}'
 
     client.get(f"/{forged}?{forged}", headers={"X-Request-ID": forged, "User-Agent": forged})

@@ -106,13 +106,13 @@ def sample(single_worker_service):
         (KNOWN, "PATCH", "/me", {"currentPassword": "wrong password"}, 400),
     ],
 )
-def test_neither_text_nor_time_tells_who_has_an_account(sample, known, method, path, body, status):
+def test_login_text_and_time_hide_whether_an_account_exists(sample, known, method, path, body, status):
     bodies = [{"email": email, **body} for email in (known, UNKNOWN)]
 
     _assert_alike(sample, method, path, bodies, status)
 
 
-def test_neither_text_nor_time_of_a_void_revert_link_tells_whether_there_is_an_account(
+def test_invalid_revert_links_hide_whether_an_account_exists(
     sample, database
 ):
     [(known,)] = database.execute(f"SELECT id FROM users WHERE email = '{KNOWN}'")

@@ -213,7 +213,7 @@ def test_a_new_format_takes_a_few_lines(alice, monkeypatch):
         ("title\nEmma\nÉMMA\n", 1),
     ],
 )  # fmt: skip
-def test_films_are_told_apart_by_the_ids_of_their_source(alice, file, added):
+def test_rows_with_different_source_ids_are_different_movies(alice, file, added):
     assert import_file(alice, file).json["counts"]["added"] == added
     assert import_file(alice, file).json["counts"]["added"] == 0
 

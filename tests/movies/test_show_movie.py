@@ -54,7 +54,7 @@ def test_unknown_movie_id_returns_404(alice, method, movie_id):
 
 
 @pytest.mark.parametrize(
-    "path", ["/movies/", "/movies/1/", "/movies//1", "//movies", "/Movies", "/movies/1/cast"]
+    "path", ["/movies/", "/movies/1/", "/movies//1", "/Movies", "/movies/1/cast"]
 )
 def test_unknown_movie_path_returns_404(alice, path):
     response = alice.get(path)
