@@ -73,9 +73,9 @@ seed: .venv/runtime ## add demo data to an empty database
 .PHONY: lock
 lock: .venv/dev ## regenerate the requirements; ARGS=--upgrade updates them
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(RUN) uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 setup.cfg -o requirements.txt
+		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 --extra sentry setup.cfg -o requirements.txt
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(RUN) uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 --extra test --extra dev --constraint requirements.txt setup.cfg -o requirements-dev.txt
+		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 --extra sentry --extra test --extra dev --constraint requirements.txt setup.cfg -o requirements-dev.txt
 	@rm -rf movies_api.egg-info
 
 .PHONY: bench

@@ -56,6 +56,10 @@ def create_app(config: Config | None = None) -> Flask:
             x_prefix=1,
         )
     init_logs(app, config)
+    if config.sentry_dsn:
+        from .sentry import init_sentry  # noqa: PLC0415  optional dependency
+
+        init_sentry(config.sentry_dsn, __version__)
     init_headers(app, config)
     init_errors(app)
     init_db(app, config)

@@ -76,14 +76,6 @@ def write_backup(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def delete_old_backups(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest backups of a directory; their names sort by time."""
-    old = sorted(folder.glob("movies-*Z.zip"))[:-keep]
-    for path in old:
-        path.unlink()
-    return old
-
-
 def _write_parts(archive: ZipFile) -> dict[str, Any]:
     """Write the tables as of one moment, the images that they name, the key and the manifest."""
     manifest: dict[str, Any] = {
@@ -267,7 +259,8 @@ def _restore_rows(archive: ZipFile, manifest: dict[str, Any], *, end_sessions: b
         connection.execution_options(long_timeout_ms=0 if is_postgresql else TIMEOUT_MS)
         with connection.begin():
             if is_postgresql:
-                names = ", ".join(manifest["tables"])
+                quote = connection.dialect.identifier_preparer.quote
+                names = ", ".join(map(quote, manifest["tables"]))
                 connection.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
             kept = {}
             if end_sessions:

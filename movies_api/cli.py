@@ -54,7 +54,7 @@ def backup(path: Path, keep: int | None) -> None:
     The file holds the images, password hashes and, unless SECRET_KEY is set, the secret key: it
     has mode 0600. It can be restored into either kind of database and of image storage.
     """
-    from .backup import delete_old_backups, write_backup  # noqa: PLC0415  needed here only
+    from .backup import write_backup  # noqa: PLC0415  needed here only
 
     folder = path
     if folder.is_dir():
@@ -62,7 +62,8 @@ def backup(path: Path, keep: int | None) -> None:
     elif keep:
         raise click.UsageError("--keep requires a directory instead of a file.")
     manifest = write_backup(path)
-    for old in delete_old_backups(folder, keep) if keep else ():
+    for old in sorted(folder.glob("movies-*Z.zip"))[:-keep] if keep else ():
+        old.unlink()
         click.echo(f"Deleted {old}.")
     if missing := manifest["missingImages"]:
         click.echo(f"{len(missing)} images were deleted meanwhile or are missing.", err=True)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 MINIMUM_KEY_LENGTH = 32
 MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN", "SENTRY_DSN"}
 
 
 WILDCARD = re.compile(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]*[a-z][a-z0-9-]*)+(:[0-9]+)?")
@@ -215,20 +215,29 @@ def parse_base_urls(text: str) -> tuple[str, ...]:
     return tuple(parse_base_url(part.strip()) for part in text.split(",") if part.strip())
 
 
-def parse_bucket(text: str) -> str:
-    """Return the name of a bucket; raise a ValueError if boto3 is not installed."""
-    if find_spec("boto3") is None:
-        raise ValueError("requires boto3: pip install 'movies_api[s3]'")
-    return text
-
-
-def parse_metrics_token(text: str) -> str:
-    """Return the token; raise a ValueError if prometheus_client is not installed."""
-    if find_spec("prometheus_client") is None:
-        raise ValueError("requires prometheus-client: pip install 'movies_api[metrics]'")
+def parse_token(text: str) -> str:
+    """Return a token that cannot be guessed."""
     if len(text) < 16:
         raise ValueError("must have at least 16 characters")
     return text
+
+
+def parse_dsn(text: str) -> str:
+    """Return a DSN of Sentry."""
+    if not _is_url(text, "http", "https") or "@" not in text:
+        raise ValueError("must be a URL such as https://key@sentry.example.com/1")
+    return text
+
+
+def with_extra(extra: str, module: str, read: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a parser that raises a ValueError if the optional dependency is not installed."""
+
+    def read_if_installed(text: str) -> str:
+        if find_spec(module) is None:
+            raise ValueError(f"requires {module}: pip install 'movies_api[{extra}]'")
+        return read(text)
+
+    return read_if_installed
 
 
 def setting(variable: str, read: Callable[[str], Any], default: str | None) -> Any:
@@ -332,7 +341,7 @@ class Config:
     Decoding takes up to 12 bytes of memory per pixel."""
     image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
-    s3_bucket: str | None = setting("S3_BUCKET", parse_bucket, None)
+    s3_bucket: str | None = setting("S3_BUCKET", with_extra("s3", "boto3", str), None)
     """Bucket for images, on S3 or a compatible store. Required where the disk does not persist,
     as on Heroku. boto3 finds the credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or
     the role of the machine. Unset: images are files in
@@ -360,15 +369,25 @@ class Config:
     """Quota of unexpired API tokens per account."""
     max_sessions_per_user: int = setting("MAX_SESSIONS_PER_USER", integer_between(1, 10_000), "100")
     """Quota of logins per account; a new login ends the least recently used one."""
-    metrics_token: str | None = setting("METRICS_TOKEN", parse_metrics_token, None)
+    metrics_token: str | None = setting(
+        "METRICS_TOKEN", with_extra("metrics", "prometheus_client", parse_token), None
+    )
     """Bearer token with which Prometheus reads /metrics: at least 16 characters. Unset: there are
     no metrics."""
+    sentry_dsn: str | None = setting(
+        "SENTRY_DSN", with_extra("sentry", "sentry_sdk", parse_dsn), None
+    )
+    """DSN of Sentry, which then gets every exception, with the request ID and without personal
+    data. Unset: exceptions are only logged."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
     otherwise)."""
     log_level: str = setting("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     """Lowest level that is logged: `DEBUG`, `INFO` (one line per request), `WARNING` or
     `ERROR`."""
+
+    log_probes: bool = setting("LOG_PROBES", parse_switch, "true")
+    """`false` leaves successful requests for /health, /ready and /metrics out of the log."""
 
     @property
     def is_embedded(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,7 @@ EXAMPLE = re.compile(
     re.IGNORECASE,
 )
 LOCAL = re.compile(r"localhost|127\..*|::1|.*\.local(host)?")
+HEROKU = "DYNO"  # its disk does not persist
 OTHERS = {"POSTGRES_PASSWORD", "FLASK_APP", "FLASK_DEBUG"}  # read by other programs
 MIN_FREE_BYTES, MIN_FREE_SHARE = 500 << 20, 0.05
 MAX_CLOCK_SECONDS = 5
@@ -52,6 +54,9 @@ class Finding(NamedTuple):
     message: str
 
 
+fault, warning = partial(Finding, "fault"), partial(Finding, "warning")
+
+
 class Environment(NamedTuple):
     """What the checks look at; the URL is the public address, if it is known."""
 
@@ -63,12 +68,7 @@ class Environment(NamedTuple):
     def is_public(self) -> bool:
         """Return whether others than developers use the service."""
         is_local = all(map(_is_local, self.config.cors_origins))
-        return not (is_local and self.config.is_embedded) or self.is_on_heroku
-
-    @property
-    def is_on_heroku(self) -> bool:
-        """Return whether this is a dyno, whose disk does not persist."""
-        return "DYNO" in self.variables
+        return not (is_local and self.config.is_embedded) or HEROKU in self.variables
 
     @property
     def processes(self) -> int:
@@ -83,16 +83,6 @@ def examine(variables: dict[str, str], url: str | None = None) -> list[Finding]:
     env = Environment(config, variables, (url or config.public_url or "").rstrip("/") or None)
     found = chain.from_iterable(check(env) for check in CHECKS)
     return sorted(found, key=lambda each: each.level != "fault")
-
-
-def fault(variable: str, message: str) -> Finding:
-    """Return a finding that breaks something."""
-    return Finding("fault", variable, message)
-
-
-def warning(variable: str, message: str) -> Finding:
-    """Return a finding that may be intended."""
-    return Finding("warning", variable, message)
 
 
 def check_variables(env: Environment) -> Iterator[Finding]:
@@ -154,7 +144,7 @@ def check_cookie(env: Environment) -> Iterator[Finding]:
 
 def check_proxy(env: Environment) -> Iterator[Finding]:
     """Find a number of proxies that differs from what the platform or a request shows."""
-    for marker, hops in (("DYNO", 1), ("FLY_APP_NAME", 2)):
+    for marker, hops in ((HEROKU, 1), ("FLY_APP_NAME", 2)):
         if marker in env.variables and env.config.proxy_hops < hops:
             yield fault(
                 "PROXY_HOPS", f"all clients share the limits of the router: set it to {hops}."
@@ -194,20 +184,16 @@ def check_protection(env: Environment) -> Iterator[Finding]:
         yield warning("SMTP_URL", "users cannot reset their password: set it to a mail server.")
 
 
-def check_redis(env: Environment) -> Iterator[Finding]:
-    """Ask Redis."""
+def check_servers(env: Environment) -> Iterator[Finding]:
+    """Ask Redis; log in to the mail server."""
     if env.config.redis_url:
         from redis import RedisError, from_url  # noqa: PLC0415  optional dependency
 
         try:
             from_url(env.config.redis_url, socket_timeout=3, socket_connect_timeout=3).ping()
         except RedisError as error:
-            cure = "check scheme, host, port and password"
-            yield fault("REDIS_URL", f"Redis does not respond ({type(error).__name__}): {cure}.")
-
-
-def check_mail(env: Environment) -> Iterator[Finding]:
-    """Connect to the mail server and log in."""
+            name = type(error).__name__
+            yield fault("REDIS_URL", f"Redis does not respond ({name}): check host and password.")
     if env.config.smtp_url:
         try:
             with mail_server():
@@ -219,7 +205,7 @@ def check_mail(env: Environment) -> Iterator[Finding]:
 
 def check_storage(env: Environment) -> Iterator[Finding]:
     """Write, read, list and delete a file; look at the CORS rules of a bucket."""
-    if env.is_on_heroku and not env.config.s3_bucket:
+    if HEROKU in env.variables and not env.config.s3_bucket:
         yield fault("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
     storage, name = current_storage(), f"images/.draft-{uuid4().hex}"
     try:
@@ -274,7 +260,7 @@ def check_tables(env: Environment) -> Iterable[Finding]:
         return [fault("DATABASE_URL", f"{cause.name}: {cause.text}")]
     if env.config.is_embedded:
         lost = "the disk of a dyno does not persist: add PostgreSQL, or all data is lost."
-        return [fault("DATABASE_URL", lost)] if env.is_on_heroku else []
+        return [fault("DATABASE_URL", lost)] if HEROKU in env.variables else []
     with db.engine.connect() as connection:
         facts = connection.execute(FACTS).one()
         lacking = sorted(
@@ -322,15 +308,6 @@ def _site_of(url: str) -> str:
 
 
 CHECKS: tuple[Callable[[Environment], Iterable[Finding]], ...] = (
-    check_variables,
-    check_keys,
-    check_origins,
-    check_cookie,
-    check_proxy,
-    check_protection,
-    check_redis,
-    check_mail,
-    check_storage,
-    check_disk,
-    check_tables,
+    *(check_variables, check_keys, check_origins, check_cookie, check_proxy, check_protection),
+    *(check_servers, check_storage, check_disk, check_tables),
 )

@@ -12,15 +12,18 @@ from uuid import UUID
 
 import click
 import orjson
-from flask import Flask, g, has_request_context, request
+from flask import Flask, current_app, g, has_request_context, request
 from flask.wrappers import Response
 
-from .config import Config
+from .config import Config, current_config
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What some proxies write: 192.0.2.1:5678, [2001:db8::1]:99 or [2001:db8::1]
 ADDRESS_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[(.*)\](?::[0-9]+)?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+PROBES = {"/health", "/ready", "/metrics"}
+OUTAGE_INTERVAL = 60  # seconds, per outage and process
 log = logging.getLogger("movies_api")
 
 
@@ -37,6 +40,8 @@ class JsonFormatter(logging.Formatter):
         }
         if has_request_context():
             line["requestId"] = g.get("request_id")
+            if "trace_id" in g:
+                line["traceId"] = g.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
@@ -87,6 +92,14 @@ def audit(event: str, user: UUID | None, **fields: Any) -> None:
     log.info("audit", extra={"fields": {"event": event, "userId": user, **fields, **address}})
 
 
+def log_outage(name: str, message: str, *values: object, **fields: Any) -> None:
+    """Log an error, at most once per OUTAGE_INTERVAL for each name."""
+    logged: dict[str, float] = current_app.extensions.setdefault("outages", {})
+    if perf_counter() - logged.get(name, -OUTAGE_INTERVAL) >= OUTAGE_INTERVAL:
+        logged[name] = perf_counter()
+        log.error(message, *values, extra={"fields": fields})
+
+
 def client_ip() -> str:
     """Return the client IP, or `unknown` if it is not an address."""
     text = request.remote_addr or ""
@@ -105,6 +118,8 @@ def start_request() -> None:
     # From environ: a lookup of a missing header raises and catches an exception in werkzeug
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    if trace := TRACE.fullmatch(request.environ.get("HTTP_TRACEPARENT", "")):
+        g.trace_id = trace[1]
     g.started = perf_counter()
 
 
@@ -112,14 +127,18 @@ def log_request(response: Response) -> Response:
     """Log the request and return its id in X-Request-ID."""
     request_id, caller = g.request_id, g.get("caller")
     response.headers.add("X-Request-ID", request_id)
-    level = logging.ERROR if response.status_code >= 500 else logging.INFO
-    if not log.isEnabledFor(level):
+    status = response.status_code
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if status == 503:  # its cause has a line of its own, once a minute
+        level = logging.WARNING
+    is_probe = status < 400 and request.path in PROBES
+    if not log.isEnabledFor(level) or (is_probe and not current_config().log_probes):
         return response
     fields = {
         "requestId": request_id,
         "method": request.method,
         "path": request.path,
-        "status": response.status_code,
+        "status": status,
         "ms": round((perf_counter() - g.started) * 1000, 2),
         "userId": caller.id if caller else None,
     }

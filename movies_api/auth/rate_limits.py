@@ -14,7 +14,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from ..api.errors import abort_rate_limited
 from ..config import Config, current_config
-from ..logs import client_ip, log
+from ..logs import client_ip, log, log_outage
 
 # Of passwords, only wrong ones count
 PER_NETWORK = {
@@ -63,7 +63,7 @@ class Counters:
                 return getattr(self.redis, method)(*limit)
             except StorageError as error:
                 self.retry_at = time.monotonic() + REDIS_PAUSE
-                log.error("rate limits are counted per process: %s", error)
+                log_outage("redis", "rate limits are counted per process: %s", error)
         return getattr(self.own, method)(*limit)
 
 

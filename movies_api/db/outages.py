@@ -1,18 +1,14 @@
 """Map errors of the database driver to causes, each with advice for the operator."""
 
 import re
-from time import monotonic
 from typing import Any, NamedTuple
 
-from flask import current_app
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..config import current_config
-from ..logs import log
-
-LOG_INTERVAL = 60  # seconds, per cause and process
+from ..logs import log, log_outage
 
 
 class Cause(NamedTuple):
@@ -175,17 +171,14 @@ def is_lost(error: Exception) -> bool:
 
 
 def log_cause(cause: Cause, error: Exception | None = None) -> None:
-    """Log a cause with the driver's message: an outage once per LOG_INTERVAL, a limit always."""
+    """Log a cause with the driver's message: an outage once a minute, a limit always."""
     fields = {"cause": cause.name}
     if error is not None:
         fields["driver"] = driver_message(error)
     if not cause.is_outage:
         log.warning(cause.text, extra={"fields": fields})
         return
-    logged: dict[str, float] = current_app.extensions.setdefault("outages", {})
-    if monotonic() - logged.get(cause.name, -LOG_INTERVAL) >= LOG_INTERVAL:
-        logged[cause.name] = monotonic()
-        log.error("database unavailable: %s", cause.text, extra={"fields": fields})
+    log_outage(cause.name, "database unavailable: %s", cause.text, **fields)
 
 
 def driver_message(error: Exception) -> str:

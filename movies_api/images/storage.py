@@ -15,7 +15,7 @@ from flask import current_app
 
 from ..api.errors import abort_with
 from ..config import Config
-from ..logs import log
+from ..logs import log_outage
 
 CHUNK = 1 << 16
 UPLOAD_TTL = timedelta(minutes=10)
@@ -204,7 +204,7 @@ def _bucket_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        log.error("image storage: %s", error)
+        log_outage("storage", "image storage: %s", error)
         abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
 
 
@@ -214,7 +214,7 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.error("image storage: %s", error)
+        log_outage("storage", "image storage: %s", error)
         abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
 
 

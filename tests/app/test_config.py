@@ -396,5 +396,29 @@ def test_a_secret_of_an_unusable_file_is_rejected(errors, tmp_path, content):
     assert SECRET_KEY not in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("variable", "module", "invalid", "valid"),
+    [
+        ("METRICS_TOKEN", "prometheus_client", "short", "a token of the tests"),
+        ("SENTRY_DSN", "sentry_sdk", "https://sentry.example.com/1", "https://k@s.example.com/1"),
+        ("S3_BUCKET", "boto3", None, "images"),
+    ],
+)
+def test_optional_packages_are_required(
+    errors, read, monkeypatch, variable, module, invalid, valid
+):
+    monkeypatch.setattr("movies_api.config.find_spec", lambda _: True)
+    assert getattr(read(**{variable: valid}), variable.lower()) == valid
+    if invalid:
+        assert any(
+            f"{variable}=(not shown): must" in line for line in errors(**{variable: invalid})
+        )
+
+    monkeypatch.setattr("movies_api.config.find_spec", lambda _: None)
+
+    [line] = errors(**{variable: valid})[1:]
+    assert f"requires {module}: pip install" in line
+
+
 def test_a_file_without_a_name_is_not_set(read):
     assert read(SECRET_KEY_FILE=" ").is_embedded
