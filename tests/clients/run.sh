@@ -45,7 +45,7 @@ step npx openapi2postmanv2 -s out/openapi.json -o out/collection.json \
 step node postman.mjs
 step npx newman run out/run.json --reporters cli --reporter-cli-no-banner
 
-npx prism proxy out/openapi.json "$URL" --port $((PORT + 1)) >out/prism.txt 2>&1 &
+node node_modules/.bin/prism proxy out/openapi.json "$URL" --port $((PORT + 1)) >out/prism.txt 2>&1 &
 PRISM=$!
 wait_for "http://127.0.0.1:$((PORT + 1))/health"
 API_URL=http://127.0.0.1:$((PORT + 1)) step node out/js/use.js
