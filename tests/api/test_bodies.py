@@ -14,6 +14,8 @@ from ..helpers import titles
 from ..image_helpers import data_url, make_image, path_of, request_upload
 from ..import_helpers import import_file
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 FILE = b"title\nAlien\nBrazil\nSolaris\n"
 MOVIE = json.dumps({"title": "Alien"}).encode()
 HEADERS = b"--x\r\nContent-Disposition: form-data; name=file; filename=a.csv\r\n\r\n"

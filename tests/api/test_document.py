@@ -10,6 +10,8 @@ from werkzeug.datastructures import Headers
 
 from ..document import Document, DriftError, pointer_of
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from ..image_helpers import data_url, make_image
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 ACCOUNT = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from ..conftest import app_for, config_for
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 DEEP = "[" * 20_000
 
 

@@ -25,7 +25,7 @@ from ..client import PASSWORD
 pytestmark = pytest.mark.slow
 
 SEED = int(os.environ.get("FUZZ_SEED") or secrets.randbelow(2**32))
-REQUESTS, HTTP_REQUESTS, REQUESTS_PER_USER = 5000, 300, 250
+REQUESTS, HTTP_REQUESTS, REQUESTS_PER_USER = 2500, 300, 250
 
 TEXTS = [
     "", " ", "\0", "\x07\x1b[31m", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffd", "\ud800", "\udfff\ud800", "\U0010ffff",

@@ -9,6 +9,8 @@ from movies_api.api.errors import abort_rate_limited
 
 from ..conftest import app_for, config_for
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 FRONTEND = "http://localhost:3000"
 READABLE = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
 

@@ -12,6 +12,8 @@ from movies_api.demo import add_demo_data
 from ..image_helpers import data_url, make_image, path_of, request_upload
 from ..servers import CHECKOUT
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 
 @pytest.fixture
 def content(client):

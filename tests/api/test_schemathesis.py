@@ -14,7 +14,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from ..client import PASSWORD, Client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.only_on("postgresql")]  # the stricter database
 
 # The same requests in every run; test_fuzz.py covers random ones
 SETTINGS = settings(

@@ -8,6 +8,8 @@ import pytest
 
 from ..import_helpers import form_file, import_file
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 CASES = Path(__file__).parent / "cases"
 
 

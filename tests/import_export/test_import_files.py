@@ -10,6 +10,8 @@ import pytest
 from ..helpers import titles
 from ..import_helpers import form_file, import_file
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 MIB = 1 << 20
 
 

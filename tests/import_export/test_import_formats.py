@@ -17,6 +17,8 @@ from ..helpers import titles
 from ..import_helpers import form_file, import_file
 from .test_import_cases import listed, outcome
 
+pytestmark = pytest.mark.only_on("sqlite")  # what is tested does not depend on the database
+
 ALIEN = ("Alien", "1979")
 FIELDS = ("title", "year", "rating", "watchedOn", "notes")
 LETTERBOXD = "Date,Name,Year,Letterboxd URI"
