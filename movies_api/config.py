@@ -262,9 +262,9 @@ class Config:
     percent-encode special characters of the password. SQLite: `sqlite:///path`. Unset: the
     SQLite file movies.db in `INSTANCE_DIR`."""
     secret_keys: tuple[str, ...] = setting("SECRET_KEY", parse_secret_keys, None)
-    """Signs access tokens, refresh cookies and cursors. At least 32 characters, the same for
-    every process; required with PostgreSQL. Several keys are separated by commas, the newest
-    first. Unset: a key is generated and kept in `INSTANCE_DIR`."""
+    """Signs access tokens, refresh cookies, cursors, upload URLs and the links in emails. At least
+    32 characters, the same for every process; required with PostgreSQL. Several keys are
+    separated by commas, the newest first. Unset: a key is generated and kept in `INSTANCE_DIR`."""
     cors_origins: tuple[str, ...] = setting("CORS_ORIGIN", parse_origins, "http://localhost:3000")
     """Origins of the frontends (`scheme://host[:port]`, separated by commas). Their pages may
     call the API with the refresh cookie and read its responses. Apps and extensions have origins
@@ -277,8 +277,8 @@ class Config:
     Next.js, one more. If the number is too high, clients can forge them."""
     public_url: str | None = setting("PUBLIC_URL", parse_base_url, None)
     """Public address of the service, with the path prefix if there is one:
-    `https://api.example.com`. All URLs in responses start with it. Unset: the address that the
-    client calls, as far as `PROXY_HOPS` lets proxies name it."""
+    `https://api.example.com`. All URLs in responses start with it. Unset: the address of the
+    request; with `PROXY_HOPS`, as the proxies report it."""
     former_urls: tuple[str, ...] = setting("FORMER_URLS", parse_base_urls, "")
     """Earlier values of `PUBLIC_URL` and `IMAGE_BASE_URL`, separated by commas: image URLs in
     requests and imports that start with one are recognized as images of this service."""
@@ -286,8 +286,8 @@ class Config:
     """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure
     and Partitioned; does not work in Safari) when they are on two sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
-    """Largest request body in bytes. A movie may carry an image on top of that. Larger bodies
-    are rejected with 413."""
+    """Largest request body in bytes. Requests that create or update a movie may contain an
+    image in addition. Larger bodies are rejected with 413."""
     argon2_memory_kib: int = setting("ARGON2_MEMORY_KIB", integer_between(8, 1 << 22), "19456")
     """Memory of one password hash (Argon2id) in KiB. After a change of any `ARGON2_*` cost,
     each password is rehashed at the next login."""
@@ -332,12 +332,13 @@ class Config:
     """Directory for images if there is no bucket; it must persist. Unset: `images` in
     `INSTANCE_DIR`."""
     image_base_url: str | None = setting("IMAGE_BASE_URL", parse_base_url, None)
-    """Base URL of /images/, for example of a CDN: `https://cdn.example.com`. Unset: the host that
-    the client calls."""
+    """Base URL of /images/, for example of a CDN: `https://cdn.example.com`. Unset:
+    `PUBLIC_URL`, or else the address of the request."""
     image_max_bytes: int = setting("IMAGE_MAX_BYTES", integer_between(1024, 1 << 28), "10485760")
     """Largest image in bytes."""
     image_max_pixels: int = setting("IMAGE_MAX_PIXELS", integer_between(1, 80_000_000), "30000000")
-    """Largest image in pixels, including all frames; docs/images.md explains how formats count.
+    """Largest image in pixels, including all frames; docs/images.md has the limits of each
+    format.
     Decoding takes up to 12 bytes of memory per pixel."""
     image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
@@ -372,12 +373,12 @@ class Config:
     metrics_token: str | None = setting(
         "METRICS_TOKEN", with_extra("metrics", "prometheus_client", parse_token), None
     )
-    """Bearer token with which Prometheus reads /metrics: at least 16 characters. Unset: there are
+    """Bearer token that Prometheus needs to read /metrics: at least 16 characters. Unset: there are
     no metrics."""
     sentry_dsn: str | None = setting(
         "SENTRY_DSN", with_extra("sentry", "sentry_sdk", parse_dsn), None
     )
-    """DSN of Sentry, which then gets every exception, with the request ID and without personal
+    """DSN of Sentry. Every exception is sent to it, with the request ID and without personal
     data. Unset: exceptions are only logged."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
     """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON

@@ -66,7 +66,7 @@ def documented_settings() -> Iterator[Setting]:
     for each in fields(Config):
         text = " ".join(texts.get(each.name, "").split())
         if each.metadata["variable"] in SECRETS:
-            text += f" Or the path of a file with it: `{each.metadata['variable']}_FILE`."
+            text += f" Can be read from a file: `{each.metadata['variable']}_FILE`."
         yield Setting(each.metadata["variable"], each.metadata["default"], text)
 
 
