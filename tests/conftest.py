@@ -60,7 +60,7 @@ SLOW_FIXTURES = {"mailbox", "restartable_server", "running_service", "server", "
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; make SIGTERM stop the started servers, too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config.addinivalue_line("markers", "only_on(kind): runs on this kind of database only")
+    config.addinivalue_line("markers", "only_on(*kinds): runs on these kinds of database only")
     config.addinivalue_line("markers", "slow: starts servers or takes seconds; not in `make quick`")
 
 

@@ -226,6 +226,7 @@ def test_unavailable_database_returns_503_with_retry_after(offline):
         assert int(response.headers["Retry-After"]) > 0
 
 
+@pytest.mark.only_on("sqlite", "postgresql")
 def test_unmigrated_database_returns_503_with_instructions(empty_database, tmp_path):
     client = app_for(config_for(empty_database.url, tmp_path)).test_client()
     login = {"email": "alice@example.com", "password": "correct horse battery"}
@@ -243,10 +244,11 @@ def test_requests_without_database_access_succeed_during_outage(offline):
     assert offline.post("/auth/login", json={}).status_code == 400
 
 
+@pytest.mark.only_on("sqlite", "postgresql")
 def test_terminated_database_connections_are_replaced(alice, database):
     if database.is_postgresql:
         database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
