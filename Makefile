@@ -40,11 +40,11 @@ dev: prepared ## like run, with the server of flask, which reloads on changes
 
 .PHONY: test
 test: .venv/dev ## run all tests in parallel; ARGS="-k refresh" is passed to pytest
-	@$(RUN) pytest --numprocesses logical $(ARGS)
+	@$(RUN) pytest --numprocesses logical --dist worksteal $(ARGS)
 
 .PHONY: quick
 quick: .venv/dev ## run the fast tests on SQLite
-	@$(RUN) pytest --numprocesses logical --database sqlite -m "not slow" $(ARGS)
+	@$(RUN) pytest --numprocesses logical --dist worksteal --database sqlite -m "not slow" $(ARGS)
 
 .PHONY: clients
 clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20)

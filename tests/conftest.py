@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, tzinfo
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,9 +89,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if kinds[item] in (None, chosen)]
 
 
-def pytest_collection_finish() -> None:
-    """Exclude the collected tests from garbage collection, which is much faster."""
-    gc.freeze()
+_started = count()
+
+
+def pytest_runtest_setup() -> None:
+    """Keep garbage collection fast: each import runs it, and the heap of a test run is large."""
+    if next(_started) % 20 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def _kind_of(item: pytest.Item) -> str | None:
