@@ -11,8 +11,9 @@ from flask import current_app
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-LOCK = 4_815_162_342  # any number unused on this database server
-# Below PostgreSQL's deadlock_timeout of 1 s: we give up before it ends a request of the service
+LOCK = 4_815_162_342  # advisory lock key: an arbitrary number
+# Below PostgreSQL's deadlock_timeout (1 s), so that a migration times out before PostgreSQL
+# cancels a request of the service
 LOCK_TIMEOUT_MS = 500
 SQLITE_TIMEOUT_MS = 600_000
 ATTEMPTS = 60
@@ -24,25 +25,25 @@ warnings.filterwarnings("ignore", ".*expression-based index")
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Tell autogenerate what to compare."""
+    """Return whether autogenerate compares the object."""
     return not (kind == "index" and name in OPTIONAL_INDEXES)
 
 
 def run() -> None:
-    """Migrate; while the service holds locks that a migration needs, wait and try again."""
+    """Migrate; retry while the service holds locks that a migration needs."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return migrate()
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) not in LOCKED or attempt == ATTEMPTS:
                 raise
-        click.echo(f"The tables are in use: attempt {attempt} of {ATTEMPTS} failed.")
+        click.echo(f"The tables are locked: attempt {attempt} of {ATTEMPTS} failed. Retrying.")
         sleep(random.uniform(0.2, 1))  # noqa: S311  no secret
     return None
 
 
 def migrate() -> None:
-    """Migrate in one transaction, behind a lock: concurrent releases wait for each other."""
+    """Migrate in one transaction; a lock makes concurrent releases wait for each other."""
     database = current_app.extensions["migrate"].db
     with current_app.extensions["writer"].connect() as connection:
         is_postgresql = connection.dialect.name == "postgresql"
@@ -55,7 +56,7 @@ def migrate() -> None:
             **current_app.extensions["migrate"].configure_args,
         )
         with context.begin_transaction():
-            if is_postgresql:  # on SQLite a transaction is a lock
+            if is_postgresql:  # on SQLite, BEGIN IMMEDIATE is the lock
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
             command = context.get_context().opts["fn"].__name__
             found, script = set(context.get_context().get_current_heads()), context.script
@@ -71,17 +72,18 @@ def migrate() -> None:
 def lock_tables(connection: Connection, names: Iterable[str]) -> None:
     """Lock out writers before any change, to avoid deadlocks with them.
 
-    All tables in one statement of bounded time; what a migration locks later it waits for as long.
+    One statement with a timeout locks all tables; locks that a migration acquires later have the
+    same timeout.
     """
-    there = sorted(set(inspect(connection).get_table_names()) & set(names))
-    if there:
+    existing = sorted(set(inspect(connection).get_table_names()) & set(names))
+    if existing:
         connection.execute(text(f"SET LOCAL statement_timeout = {LOCK_TIMEOUT_MS}"))
-        connection.execute(text(f"LOCK TABLE {', '.join(there)} IN EXCLUSIVE MODE"))
+        connection.execute(text(f"LOCK TABLE {', '.join(existing)} IN EXCLUSIVE MODE"))
     connection.execute(
         text(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
     )
 
 
 if context.is_offline_mode():
-    raise SystemExit("--sql is not supported: migrations look at the database they change.")
+    raise SystemExit("--sql is not supported: migrations inspect the database they change.")
 run()

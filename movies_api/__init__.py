@@ -39,7 +39,7 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.extensions["movies_api"] = config
     app.url_map.merge_slashes = False
-    # No function here is a coroutine; Flask would check each one on each request
+    # No view is a coroutine; Flask would check every function on every request
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.config.update(
         API_VERSION=__version__,

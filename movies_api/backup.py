@@ -1,7 +1,7 @@
 """Backup and restore: every row, image and the generated key in one portable ZIP file.
 
 A row is a line of JSON with the columns that the manifest lists. The types in the manifest suffice
-to load it into either kind of database, at the revision that the backup was made at.
+to load it into either kind of database, at the schema revision of the backup.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from .models import images, users
 MANIFEST, KEY_FILE, FORMAT = "manifest.json", "secret_key", 1
 BATCH = 500  # rows in memory
 TIMEOUT_MS = 86_400_000  # of a statement
-# The type of a column by its type in Python, and how to read its values from JSON
+# By Python type: the SQL type of a column, and the function that reads its values from JSON
 TYPES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "UUID": (sa.Uuid(), UUID),
     "bool": (sa.Boolean(), bool),
@@ -77,7 +77,7 @@ def write_backup(path: Path) -> dict[str, Any]:
 
 
 def _write_parts(archive: ZipFile) -> dict[str, Any]:
-    """Write the tables as of one moment, the images that they name, the key and the manifest."""
+    """Write a snapshot of the tables, the images in it, the key and the manifest."""
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": current_app.config["API_VERSION"],
@@ -113,7 +113,7 @@ def _write_parts(archive: ZipFile) -> dict[str, Any]:
 
 @contextmanager
 def _snapshot() -> Iterator[sa.Connection]:
-    """Yield a connection that sees the database as of one moment and blocks no writer."""
+    """Yield a connection with a consistent snapshot, without blocking writers."""
     is_embedded = current_config().is_embedded
     options: dict[str, Any] = {"long_timeout_ms": TIMEOUT_MS}
     if not is_embedded:
@@ -122,12 +122,12 @@ def _snapshot() -> Iterator[sa.Connection]:
     with engine.connect() as connection:
         connection.execution_options(**options)
         if is_embedded:
-            connection.exec_driver_sql("BEGIN")  # the writer's BEGIN IMMEDIATE blocks others
+            connection.exec_driver_sql("BEGIN")  # the writer's BEGIN IMMEDIATE would block writers
         yield connection
 
 
 def _stored_columns(connection: sa.Connection) -> dict[str, list[sa.Column[Any]]]:
-    """Return the columns to save by table: those that exist and that nothing derives."""
+    """Return the columns to back up, by table: those that exist and are not derived."""
     inspector = sa.inspect(connection)
     found = {}
     for table in db.metadata.sorted_tables:
@@ -177,8 +177,8 @@ def _write_image(archive: ZipFile, name: str) -> bool:
 def restore_backup(path: Path, *, force: bool, end_sessions: bool) -> dict[str, Any]:
     """Restore a backup, all rows in one transaction; return the manifest.
 
-    With end_sessions, no session or API token is restored, and accounts that exist keep the
-    password that they have now.
+    With end_sessions, no session or API token is restored, and existing accounts keep
+    their current passwords.
     """
     try:
         with ZipFile(path) as archive:
@@ -187,7 +187,7 @@ def restore_backup(path: Path, *, force: bool, end_sessions: bool) -> dict[str, 
             manifest: dict[str, Any] = orjson.loads(archive.read(MANIFEST))
             _check_manifest(manifest)
             if not force and _has_rows():
-                raise BackupError("The database has data. Add --force to replace all of it.")
+                raise BackupError("The database is not empty. Add --force to replace its data.")
             _restore_images(archive, manifest)
             try:
                 _migrate_to(manifest["revision"])
@@ -299,7 +299,7 @@ def _read_rows(
 
 
 def _last_id(connection: sa.Connection, column: sa.Column[Any]) -> int:
-    """Return the largest id that was ever used, so that none is used again."""
+    """Return the largest id that was ever used, so that no id is reused."""
     largest = connection.scalar(sa.select(sa.func.max(column))) or 0
     if connection.dialect.name == "sqlite":
         statement = "SELECT seq FROM sqlite_sequence WHERE name = :table"

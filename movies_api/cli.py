@@ -47,11 +47,11 @@ def purge() -> None:
 
 @click.command()
 @click.argument("path", metavar="FILE|DIRECTORY", type=click.Path(path_type=Path))
-@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N of a directory.")
+@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N backups.")
 def backup(path: Path, keep: int | None) -> None:
-    """Write all data to a file, or to a new file in a directory, while the service runs.
+    """Back up all data to a file, or to a new file in a directory, while the service runs.
 
-    The file holds the images, password hashes and, unless SECRET_KEY is set, the secret key: it
+    It contains the images, password hashes and, unless SECRET_KEY is set, the secret key: it
     has mode 0600. It can be restored into either kind of database and of image storage.
     """
     from .backup import write_backup  # noqa: PLC0415  needed here only
@@ -76,16 +76,16 @@ def backup(path: Path, keep: int | None) -> None:
 @click.option(
     "--end-sessions",
     is_flag=True,
-    help="Restore no sessions and API tokens; accounts that exist keep their current password.",
+    help="Restore no sessions and API tokens; existing accounts keep their current passwords.",
 )
 def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
     """Restore a backup into this database and image storage, and migrate it."""
     from .backup import is_key_missing, restore_backup  # noqa: PLC0415  needed here only
 
     manifest = restore_backup(path, force=force, end_sessions=end_sessions)
-    click.echo(f"Restored {sum(manifest['rows'].values())} rows of {manifest['createdAt']}.")
+    click.echo(f"Restored {sum(manifest['rows'].values())} rows from {manifest['createdAt']}.")
     if manifest["isKeyRestored"]:
-        click.echo("The secret key is that of the backup: restart the service.")
+        click.echo("The secret key was restored. Restart the service.")
     elif is_key_missing(manifest) and not end_sessions:
         click.echo(
             "SECRET_KEY is not the key of the backup: logins have ended. To keep them, set it to "

@@ -20,10 +20,8 @@ from sqlalchemy.exc import ArgumentError
 MINIMUM_KEY_LENGTH = 32
 MAKE_KEY = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
 SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "METRICS_TOKEN", "SENTRY_DSN"}
-
-
 WILDCARD = re.compile(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]*[a-z][a-z0-9-]*)+(:[0-9]+)?")
-# Domains below which customers of a host get names
+# Domains of hosting providers, whose customers get subdomains
 HOSTING_DOMAINS = (
     *("herokuapp.com", "vercel.app", "netlify.app", "onrender.com", "fly.dev", "railway.app"),
     *("pages.dev", "workers.dev", "web.app", "firebaseapp.com", "appspot.com", "run.app"),
@@ -36,7 +34,7 @@ HOSTING_DOMAINS = (
 
 
 class ConfigError(Exception):
-    """The settings are invalid; the message has a line with the fix for each."""
+    """The settings are invalid; the message has one line for each, with the fix."""
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
@@ -125,7 +123,7 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 def _parse_origin(text: str) -> str:
     origin = text.rstrip("/").lower()
-    # Of schemes other than http, those of apps and extensions: a typo such as htps is an error
+    # Besides http(s), only the schemes of apps and extensions, so that a typo is an error
     schemes = r"(https?|app|capacitor|ionic|tauri|chrome-extension|moz-extension)"
     host = r"((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]|\.)"
     if "*" in origin and not WILDCARD.fullmatch(origin):
@@ -141,14 +139,14 @@ def _parse_origin(text: str) -> str:
         )
     if "*" in origin and _is_shared_domain((url.hostname or "").removeprefix("*.")):
         raise ValueError(
-            f"others can get names that match {text!r}: `*` must stand below a domain of your own; "
-            "in the domain of a country, give three labels, as in https://*.example.co.uk"
+            f"others can register names that match {text!r}: use `*` only below your own domain; "
+            "below a country-code domain, name three labels, as in https://*.example.co.uk"
         )
     return origin
 
 
 def _is_shared_domain(domain: str) -> bool:
-    """Return whether names right below the domain may belong to others.
+    """Return whether subdomains of the domain may belong to others.
 
     The public suffix list changes every week, and a copy that is too old would fail open. So a
     domain of two labels is accepted only below a generic top-level domain: co.uk is not.
@@ -271,10 +269,10 @@ class Config:
     too: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://<id>`. A `*` stands for
     one whole label below a domain of your own: `https://*.preview.example.com`."""
     proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
-    """Number of proxies in front of the service that are trusted. With 1 or more, the client IP
+    """Number of trusted proxies in front of the service. With 1 or more, the client IP
     and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and host and path
     prefix from X-Forwarded-Host and X-Forwarded-Prefix. Heroku: 1; behind the rewrites of
-    Next.js, one more. If the number is too high, clients can forge them."""
+    Next.js, one more. If the number is too high, clients can forge these headers."""
     public_url: str | None = setting("PUBLIC_URL", parse_base_url, None)
     """Public address of the service, with the path prefix if there is one:
     `https://api.example.com`. All URLs in responses start with it. Unset: the address of the
@@ -284,7 +282,7 @@ class Config:
     requests and imports that start with one are recognized as images of this service."""
     cookie_samesite: str = setting("COOKIE_SAMESITE", choice("Strict", "Lax", "None"), "Strict")
     """`Strict` or `Lax` when frontend and API are on the same site. `None` (implies Secure
-    and Partitioned; does not work in Safari) when they are on two sites."""
+    and Partitioned; does not work in Safari) when they are on different sites."""
     max_body_bytes: int = setting("MAX_BODY_BYTES", integer_between(1024, 1 << 30), "65536")
     """Largest request body in bytes. Requests that create or update a movie may contain an
     image in addition. Larger bodies are rejected with 413."""
@@ -296,7 +294,7 @@ class Config:
     argon2_parallelism: int = setting("ARGON2_PARALLELISM", integer_between(1, 16), "1")
     """Lanes of one password hash."""
     argon2_concurrency: int = setting("ARGON2_CONCURRENCY", integer_between(1, 64), "2")
-    """Password hashes computed at the same time in one process; others wait. Each takes
+    """Password hashes computed at the same time in one process; others wait. Each uses
     `ARGON2_MEMORY_KIB`."""
     redis_url: str | None = setting("REDIS_URL", parse_redis_url, None)
     """Redis server that all processes share for rate limits:
@@ -338,8 +336,7 @@ class Config:
     """Largest image in bytes."""
     image_max_pixels: int = setting("IMAGE_MAX_PIXELS", integer_between(1, 80_000_000), "30000000")
     """Largest image in pixels, including all frames; docs/images.md has the limits of each
-    format.
-    Decoding takes up to 12 bytes of memory per pixel."""
+    format. Decoding uses up to 12 bytes of memory per pixel."""
     image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
     s3_bucket: str | None = setting("S3_BUCKET", with_extra("s3", "boto3", str), None)
@@ -357,8 +354,8 @@ class Config:
     import_max_bytes: int = setting("IMPORT_MAX_BYTES", integer_between(1024, 1 << 30), "33554432")
     """Largest import file in bytes."""
     import_max_rows: int = setting("IMPORT_MAX_ROWS", integer_between(1, 10_000_000), "150000")
-    """Largest number of rows of an import file. A row takes up to 700 bytes of memory and 0.1
-    ms."""
+    """Largest number of rows of an import file. Each row needs up to 700 bytes of memory and
+    0.1 ms."""
     max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", integer_between(1, 10**9), "100000")
     """Quota of movies per account. Requests that exceed a quota are rejected with 403; see
     docs/api.md."""
@@ -373,8 +370,8 @@ class Config:
     metrics_token: str | None = setting(
         "METRICS_TOKEN", with_extra("metrics", "prometheus_client", parse_token), None
     )
-    """Bearer token that Prometheus needs to read /metrics: at least 16 characters. Unset: there are
-    no metrics."""
+    """Bearer token that Prometheus needs to read /metrics: at least 16 characters. Unset: metrics
+    are disabled."""
     sentry_dsn: str | None = setting(
         "SENTRY_DSN", with_extra("sentry", "sentry_sdk", parse_dsn), None
     )
@@ -388,7 +385,7 @@ class Config:
     `ERROR`."""
 
     log_probes: bool = setting("LOG_PROBES", parse_switch, "true")
-    """`false` leaves successful requests for /health, /ready and /metrics out of the log."""
+    """`false` omits successful requests for /health, /ready and /metrics from the log."""
 
     @property
     def is_embedded(self) -> bool:
@@ -415,7 +412,7 @@ class Config:
 
 
 def _read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the variables, with secrets of files that NAME_FILE names, and errors."""
+    """Return the variables, with secrets from the files in *_FILE variables, and errors."""
     found, errors = {name: text.strip() for name, text in environ.items()}, []
     for variable in sorted(SECRETS):
         if not (path := found.get(f"{variable}_FILE")):
@@ -490,7 +487,7 @@ def _load_or_create_secret(folder: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(draft, path)  # atomic, and fails when another process was first
+            os.link(draft, path)  # atomic; fails if another process was first
         except FileExistsError:
             pass
         finally:
@@ -499,7 +496,7 @@ def _load_or_create_secret(folder: Path) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that are set."""
+    """Return the environment variables that are not blank."""
     return {name: text for name, text in os.environ.items() if text.strip()}
 
 

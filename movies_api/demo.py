@@ -15,7 +15,7 @@ MOVIES = (("Spirited Away", "2001"), ("The Godfather", "1972"), ("Amélie", "200
 
 
 def add_demo_data() -> bool:
-    """Add the demo data, or return False if there is an account."""
+    """Add the demo data, or return False if an account exists."""
     row = autocommit_one(select(func.count()).select_from(users), {})
     if row is None or row[0]:
         return False

@@ -1,4 +1,4 @@
-"""Checks of what only a running environment shows; each finding names a variable and a cure."""
+"""Doctor: checks of a deployment; each finding names a variable and a fix."""
 
 import re
 import shutil
@@ -58,7 +58,7 @@ fault, warning = partial(Finding, "fault"), partial(Finding, "warning")
 
 
 class Environment(NamedTuple):
-    """What the checks look at; the URL is the public address, if it is known."""
+    """What the checks inspect; `url` is the public address, if known."""
 
     config: Config
     variables: dict[str, str]
@@ -66,7 +66,7 @@ class Environment(NamedTuple):
 
     @property
     def is_public(self) -> bool:
-        """Return whether others than developers use the service."""
+        """Return whether the service is used by others than its developers."""
         is_local = all(map(_is_local, self.config.cors_origins))
         return not (is_local and self.config.is_embedded) or HEROKU in self.variables
 
@@ -96,7 +96,7 @@ def check_variables(env: Environment) -> Iterator[Finding]:
         text = dotenv.read_text("utf-8", "replace")
         names = set(re.findall(r"^(?:export )?([A-Z0-9_]+)=.", text, re.MULTILINE))
         for name in sorted((names & known) - env.variables.keys() - OTHERS):
-            yield warning(name, "is set in .env, which is not read: `set -a; . ./.env` exports it.")
+            yield warning(name, "is set in .env, which is not read: run `set -a; . ./.env`.")
 
 
 def check_keys(env: Environment) -> Iterator[Finding]:
@@ -110,21 +110,21 @@ def check_keys(env: Environment) -> Iterator[Finding]:
 
 
 def check_origins(env: Environment) -> Iterator[Finding]:
-    """Find addresses that browsers block, or that lead nowhere."""
+    """Find URLs that browsers block, and local ones that users cannot open."""
     config = env.config
     for origin in config.cors_origins:
         if origin.startswith("http:") and not _is_local(origin):
             yield fault("CORS_ORIGIN", f"{origin} is not encrypted: serve the frontend over https.")
     if env.is_public and all(map(_is_local, config.cors_origins)):
-        yield warning("CORS_ORIGIN", "allows no frontend but a local one: add its origin.")
+        yield warning("CORS_ORIGIN", "allows only local origins: add the origin of your frontend.")
     is_https = any(each.startswith("https:") for each in config.cors_origins)
     for variable in ("IMAGE_BASE_URL", "S3_ENDPOINT_URL", "PUBLIC_URL"):
         if is_https and (getattr(config, variable.lower()) or "").startswith("http:"):
-            yield fault(variable, "is http, which pages over https may not use: use https.")
+            yield fault(variable, "is http, which browsers block on https pages: use https.")
     if config.smtp_url and env.is_public and _is_local(config.frontend_url):
-        yield fault("FRONTEND_URL", "emails link to a local address: set it to the frontend.")
+        yield fault("FRONTEND_URL", "emails link to a local address: set it to the frontend's.")
     if config.smtp_url and config.mail_from.endswith(("@localhost", "@localhost>")):
-        yield fault("MAIL_FROM", "is not an address of yours: set it to one, or mail is rejected.")
+        yield fault("MAIL_FROM", "is not your address, so mail may be rejected: set it to one.")
 
 
 def check_cookie(env: Environment) -> Iterator[Finding]:
@@ -138,17 +138,15 @@ def check_cookie(env: Environment) -> Iterator[Finding]:
     sites = set(map(_site_of, filter(lambda each: not _is_local(each), urls)))
     if len(sites) > 1:
         between = " and ".join(sorted(sites))
-        cure = "use one domain, forward calls through the frontend, or set it to None"
-        yield fault("COOKIE_SAMESITE", f"{samesite} cookies do not pass between {between}: {cure}.")
+        fix = "use one domain, forward calls through the frontend, or set it to None"
+        yield fault("COOKIE_SAMESITE", f"{samesite} cookies are not sent between {between}: {fix}.")
 
 
 def check_proxy(env: Environment) -> Iterator[Finding]:
     """Find a number of proxies that differs from what the platform or a request shows."""
     for marker, hops in ((HEROKU, 1), ("FLY_APP_NAME", 2)):
         if marker in env.variables and env.config.proxy_hops < hops:
-            yield fault(
-                "PROXY_HOPS", f"all clients share the limits of the router: set it to {hops}."
-            )
+            yield fault("PROXY_HOPS", f"all clients share one rate limit: set it to {hops}.")
     if env.url is None:
         return
     is_https = env.url.startswith("https:")
@@ -161,31 +159,31 @@ def check_proxy(env: Environment) -> Iterator[Finding]:
         return
     if is_https and not looks_secure:
         yield fault(
-            "PROXY_HOPS", "https looks like http: set it, and X-Forwarded-Proto in the proxy."
+            "PROXY_HOPS", "https appears as http: set it, and X-Forwarded-Proto in the proxy."
         )
     if looks_secure and not is_https:
         yield fault("PROXY_HOPS", "clients can forge X-Forwarded headers: set it to 0.")
 
 
 def check_protection(env: Environment) -> Iterator[Finding]:
-    """Find protections that do not protect, in a service that others use."""
+    """Find disabled and weak protections of a public service."""
     config = env.config
     if not env.is_public:
         return
     if config.redis_url is None and env.processes > 1 and not config.is_embedded:
-        yield warning("REDIS_URL", f"{env.processes} processes count rate limits apart: set it.")
+        yield warning("REDIS_URL", f"{env.processes} processes do not share rate limits: set it.")
     if not config.ratelimit_enabled:
         yield fault("RATELIMIT_ENABLED", "passwords can be guessed without limit: set it to true.")
     if config.argon2_memory_kib * config.argon2_time_cost < 2 * 19456:
-        yield warning("ARGON2_MEMORY_KIB", "hashes are weaker than OWASP asks: use the defaults.")
+        yield warning("ARGON2_MEMORY_KIB", "hashes are below OWASP's minimum: use the defaults.")
     if config.log_level in {"WARNING", "ERROR"}:
-        yield warning("LOG_LEVEL", "the log has no audit trail and no requests: set it to INFO.")
+        yield warning("LOG_LEVEL", "audit events and requests are not logged: set it to INFO.")
     if config.smtp_url is None:
         yield warning("SMTP_URL", "users cannot reset their password: set it to a mail server.")
 
 
 def check_servers(env: Environment) -> Iterator[Finding]:
-    """Ask Redis; log in to the mail server."""
+    """Ping Redis, and log in to the mail server."""
     if env.config.redis_url:
         from redis import RedisError, from_url  # noqa: PLC0415  optional dependency
 
@@ -199,8 +197,8 @@ def check_servers(env: Environment) -> Iterator[Finding]:
             with mail_server():
                 pass
         except OSError as error:
-            cure = "check scheme, host, port, user and password"
-            yield fault("SMTP_URL", f"the mail server fails ({type(error).__name__}): {cure}.")
+            fix = "check scheme, host, port, user and password"
+            yield fault("SMTP_URL", f"mail login failed ({type(error).__name__}): {fix}.")
 
 
 def check_storage(env: Environment) -> Iterator[Finding]:
@@ -216,8 +214,8 @@ def check_storage(env: Environment) -> Iterator[Finding]:
         storage.remove([name])
     except (HTTPException, OSError):
         if env.config.s3_bucket:
-            cure = "check name, region, endpoint, keys and their rights: put, get, list and delete"
-            yield fault("S3_BUCKET", f"rejects a file (the log has the error): {cure}.")
+            fix = "check name, region, endpoint, keys and permissions: put, get, list and delete"
+            yield fault("S3_BUCKET", f"rejects a test file (see the error in the log): {fix}.")
         else:
             yield fault("IMAGE_DIR", "images cannot be stored: make it writable for the service.")
         return
@@ -231,7 +229,7 @@ def _origins_without_cors(env: Environment, bucket: Bucket) -> str:
         rules = bucket.client.get_bucket_cors(Bucket=bucket.bucket)["CORSRules"]
     except error_type as error:
         if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
-            return ""  # the keys may not look at the rules
+            return ""  # the credentials may not read the rules
         rules = []
     allowed = {origin for rule in rules for origin in rule["AllowedOrigins"]}
     return "" if "*" in allowed else ", ".join(sorted(set(env.config.cors_origins) - allowed))
@@ -255,7 +253,7 @@ def check_disk(env: Environment) -> Iterator[Finding]:
 
 
 def check_tables(env: Environment) -> Iterable[Finding]:
-    """Connect to the database, and look at its tables and its server."""
+    """Check the connection, the privileges and the server of the database."""
     if cause := check_database():
         return [fault("DATABASE_URL", f"{cause.name}: {cause.text}")]
     if env.config.is_embedded:
@@ -274,18 +272,18 @@ def check_tables(env: Environment) -> Iterable[Finding]:
 
 def _check_server(env: Environment, facts: Any, lacking: list[str]) -> Iterator[Finding]:
     if lacking:
-        yield fault("DATABASE_URL", f"the user lacks rights: GRANT {'; GRANT '.join(lacking)}.")
+        yield fault("DATABASE_URL", f"the user lacks privileges: GRANT {'; GRANT '.join(lacking)}.")
     if facts.version < 130000:
         yield warning("DATABASE_URL", "the server is older than PostgreSQL 13: upgrade it.")
     if facts.encoding != "UTF8":
-        yield fault("DATABASE_URL", f"encoding {facts.encoding}: create it with ENCODING 'UTF8'.")
+        yield fault("DATABASE_URL", f"encoding {facts.encoding}: recreate it with ENCODING 'UTF8'.")
     if facts.fsync == "off":
         yield fault("DATABASE_URL", "a crash of the server can destroy all data: set fsync = on.")
     if not facts.has_index:
         yield warning("DATABASE_URL", "searches are slow: create pg_trgm and ix_movies_search.")
     if (needed := env.config.db_pool_size * env.processes) > facts.slots:
-        cure = "lower it or WEB_CONCURRENCY, or use PgBouncer"
-        yield warning("DB_POOL_SIZE", f"{needed} connections of {facts.slots} may be used: {cure}.")
+        fix = "lower it or WEB_CONCURRENCY, or use PgBouncer"
+        yield warning("DB_POOL_SIZE", f"{needed} connections of {facts.slots} may be used: {fix}.")
     if abs(seconds := (facts.clock - datetime.now(UTC)).total_seconds()) > MAX_CLOCK_SECONDS:
         yield fault("DATABASE_URL", f"its clock is {seconds:.0f} s off: synchronize both by NTP.")
 
@@ -295,7 +293,7 @@ def _is_local(url: str) -> bool:
 
 
 def _site_of(url: str) -> str:
-    """Return scheme and registrable domain; without publicsuffixlist, of the usual suffixes."""
+    """Return scheme and registrable domain, a guess unless publicsuffixlist is installed."""
     parts = urlsplit(url.replace("*.", ""))
     host = parts.hostname or ""
     is_hosting = any(host.endswith(f".{each}") for each in HOSTING_DOMAINS)

@@ -1,4 +1,4 @@
-"""How gunicorn runs waitress: gunicorn keeps processes and settings, waitress speaks HTTP."""
+"""How gunicorn runs waitress: gunicorn manages processes and settings, waitress serves HTTP."""
 
 import os
 import resource
@@ -14,26 +14,26 @@ from .config import Config
 from .http_server import Channels, Server
 from .thread_pools import ThreadPools
 
-SETTLE = 0.3  # seconds for the other processes to receive the signal too
-IDLE_GRACE = 2  # seconds an idle client has to send another request once we are stopping
+SIGNAL_DELAY = 0.3  # seconds for the other processes to receive the signal too
+IDLE_GRACE = 2  # seconds an idle client has to send another request during shutdown
 MAX_HEADER_BYTES = 1 << 16
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 
 class Worker(BaseWorker):
-    """A process that serves until it is told to stop; then it finishes what it has accepted."""
+    """A process that serves until it is stopped, and then finishes accepted requests."""
 
     wsgi: Flask
     missed_signals: Any  # a queue, from post_fork in gunicorn.conf.py
 
     def init_signals(self) -> None:
-        """Heed a stop that arrived before the handlers: our copy of the arbiter took it."""
+        """Install the handlers; obey stop signals that the arbiter's inherited ones received."""
         super().init_signals()
         while not self.missed_signals.empty():
             self.alive &= self.missed_signals.get_nowait() not in STOP_SIGNALS
 
     def run(self) -> None:
-        """Serve; the heartbeat proves that the loop turns."""
+        """Serve until stopped; the heartbeat shows the arbiter that the loop is running."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = min(hard, 1 << 16) if hard != resource.RLIM_INFINITY else 1 << 16
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
@@ -42,8 +42,8 @@ class Worker(BaseWorker):
         servers = [self.listen(each.sock) for each in self.sockets]
         next_sweep = 0.0
         while self.alive and self.ppid == os.getppid():
-            self.turn(0.25)
-            if monotonic() > next_sweep:  # servers close connections that have been idle too long
+            self.run_once(0.25)
+            if monotonic() > next_sweep:  # so that idle connections are closed
                 self.channels.changed.update(self.channels)
                 next_sweep = monotonic() + 1
         self.stop(servers)
@@ -75,17 +75,17 @@ class Worker(BaseWorker):
             sockinfo=info,
         )
 
-    def turn(self, seconds: float) -> None:
-        """Serve for a moment, and tell gunicorn and the pools that the loop turns."""
+    def run_once(self, seconds: float) -> None:
+        """Send the heartbeat, run the loop once, and reject requests that are stuck."""
         self.notify()
-        self.channels.turn(seconds)
+        self.channels.poll(seconds)
         self.pools.reject_stuck()
 
     def stop(self, servers: list[Server]) -> None:
-        """Accept what has arrived, close the listeners, and finish; nothing accepted is lost."""
-        end = monotonic() + SETTLE
+        """Accept pending connections, close the listeners and finish all accepted requests."""
+        end = monotonic() + SIGNAL_DELAY
         while monotonic() < end:
-            self.turn(0.05)
+            self.run_once(0.05)
         for server in servers:
             count = -1
             while count < len(self.channels):
@@ -102,7 +102,7 @@ class Worker(BaseWorker):
                 if monotonic() > grace and not (each.requests or each.request):
                     each.close_when_flushed = True
                     self.channels.changed.add(each._fileno)  # noqa: SLF001
-            self.turn(0.1)
+            self.run_once(0.1)
         self.pools.shutdown()
 
 

@@ -71,7 +71,7 @@ def check_database() -> Cause | None:
         cause = cause_of(error) or CAUSES["unavailable"]
         log_cause(cause, error)
         return cause
-    # An unknown revision belongs to a newer release, while that is deployed or rolled back
+    # An unknown revision belongs to a newer release, during its deployment or rollback
     if row is None or row[0] in _older_revisions(current_app.extensions["migrate"].directory):
         cause = CAUSES["migrations_pending"]
     if cause:
@@ -80,7 +80,7 @@ def check_database() -> Cause | None:
 
 
 def _check_sqlite_file() -> Cause | None:
-    """Return why the file is not writable; acquire and release the lock unless a writer has it."""
+    """Return why the file is not writable, or None; briefly lock it unless a writer has."""
     folder = Path(db.engine.url.database or "").parent
     if disk_usage(folder).free < MIN_FREE_BYTES:
         return CAUSES["disk_full"]

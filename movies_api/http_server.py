@@ -1,7 +1,7 @@
-"""waitress as this service needs it: an epoll of what changed, HTTP/1.1 kept alive, our errors.
+"""HTTP server: waitress with epoll, HTTP/1.1 keep-alive and this service's error responses.
 
 waitress receives a request completely before a thread gets it, and sends the response from its
-loop: a slow client holds no thread. These subclasses add what it leaves out.
+loop: a slow client blocks no thread. These subclasses add what it lacks.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from .logs import log
 from .thread_pools import MAX_WAIT
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-MAX_BODY_BYTES_IN_FLIGHT = 256 << 20  # received and not processed, of all connections
+MAX_BODY_BYTES_IN_FLIGHT = 256 << 20  # of all connections, received but not processed
 MAX_DISCARDED_BYTES = 64 << 20  # of a body that was rejected
 LINGER_SECONDS = 5  # for a rejected client to stop sending
 MESSAGES = {
@@ -29,7 +29,7 @@ MESSAGES = {
 
 
 class Overloaded(utilities.Error):
-    """The bodies in flight take too much space."""
+    """The bodies in flight use too much memory."""
 
     code, reason = 503, "Service Unavailable"
 
@@ -37,8 +37,8 @@ class Overloaded(utilities.Error):
 class Channels(dict[int, Any]):
     """wasyncore's map of file descriptors to channels, with a selector.
 
-    wasyncore asks every channel on every turn what it waits for. Here only those are asked that
-    had an event or were changed by a thread, so that idle connections cost nothing.
+    wasyncore polls every channel in each iteration of its loop. This class polls only those that
+    had an event or that a thread changed, so that idle connections cost nothing.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class Channels(dict[int, Any]):
         if self.events.pop(descriptor, 0):
             self.selector.unregister(descriptor)
 
-    def turn(self, seconds: float) -> None:
-        """Wait for events, at most so long, and handle them."""
+    def poll(self, seconds: float) -> None:
+        """Wait for events for up to that many seconds, and handle them."""
         while self.changed:
             self._update(self.changed.pop())
         for key, fired in self.selector.select(seconds):
@@ -71,7 +71,7 @@ class Channels(dict[int, Any]):
                 self._update(key.fd, fired)
 
     def _update(self, descriptor: int, fired: int = 0) -> None:
-        """Wait for what the channel waits for; stop waiting for what has fired in vain."""
+        """Register the events that the channel wants; unregister any that fired unwanted."""
         if (each := self.get(descriptor)) is None:
             return
         wanted = (READ if each.readable() else 0) | (WRITE if each.writable() else 0)
@@ -91,21 +91,21 @@ class Channels(dict[int, Any]):
 
 
 class Parser(parser.HTTPRequestParser):
-    """A request as it is received."""
+    """A request while it is being received."""
 
     command = ""
     error: utilities.Error | None
 
-    reject_with: int | None = None  # a status that the app is to respond with
+    reject_with: int | None = None  # the status with which the app rejects it
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Parse the header, in which HTTP/1.1 demands a host."""
+        """Parse the header; reject an HTTP/1.1 request without Host."""
         super().parse_header(header_plus)
         if self.version == "1.1" and "HOST" not in self.headers:
             raise parser.ParsingError("Host is missing")
 
     def received(self, data: bytes) -> int:
-        """Take bytes; every MiB look at how many all bodies take together."""
+        """Parse bytes; after each MiB, check the total size of all bodies in flight."""
         before = self.body_bytes_received
         consumed: int = super().received(data)
         if self.body_bytes_received >> 20 > before >> 20 and not self.error:
@@ -118,10 +118,10 @@ class Parser(parser.HTTPRequestParser):
 
 
 class Task(task.WSGITask):
-    """A request that the app responds to."""
+    """A request that the app handles."""
 
     def get_environment(self) -> Any:
-        """Return the WSGI environment, with the status that the app is to respond with."""
+        """Return the WSGI environment, with the wait in the queue and the status to reject with."""
         environ = super().get_environment()
         if pool := self.channel.pool:
             environ["movies_api.waited"] = pool, monotonic() - self.channel.queued_at
@@ -131,7 +131,7 @@ class Task(task.WSGITask):
         return environ
 
     def build_response_header(self) -> bytes:
-        """Return status line and headers; waitress's own closes a connection after 204 and 304."""
+        """Return status line and headers; waitress closes connections after 204 and 304."""
         names = {name.lower() for name, _ in self.response_headers}
         lines = [f"{name}: {value}" for name, value in self.response_headers]
         asked, is_old = self.request.headers.get("CONNECTION", "").lower(), self.version == "1.0"
@@ -152,7 +152,7 @@ class Task(task.WSGITask):
         return "\r\n".join([f"HTTP/{self.version} {self.status}", *lines, "", ""]).encode("latin-1")
 
     def finish(self) -> None:
-        """Send what there is from this thread, in one packet if it fits."""
+        """Send the response from this thread, in one packet if it fits."""
         if self.request.command == "HEAD":
             self.chunked_response = False
         super().finish()
@@ -161,7 +161,7 @@ class Task(task.WSGITask):
 
 
 class ErrorTask(Task, task.ErrorTask):
-    """The response to what cannot be handed to the app."""
+    """The response to a request that the app cannot handle."""
 
     def execute(self) -> None:
         """Write the error envelope; the parser's own text is not shown."""
@@ -181,7 +181,7 @@ class ErrorTask(Task, task.ErrorTask):
 
 
 def error_task(channel: Any, request: Any) -> Any:
-    """Return the task that responds to an error: the app itself where the header was read."""
+    """Return the task that responds to an error: the app's, if the header was parsed."""
     if request.error.code not in {413, 503}:
         return ErrorTask(channel, request)
     request.reject_with, request.headers["CONNECTION"] = request.error.code, "close"
@@ -201,7 +201,7 @@ class Channel(channel.HTTPChannel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sendbuf_len = 1 << 16  # not the socket's, of which a slow reader takes little
+        self.sendbuf_len = 1 << 16  # copied per send: SO_SNDBUF would be too much
 
     def service(self) -> None:
         """Execute one request, and wake the loop only if it has something left to do."""
@@ -228,26 +228,26 @@ class Channel(channel.HTTPChannel):
             self.server.wake()
 
     def handle_read(self) -> None:
-        """Read; respond also to a client that has closed its side in the middle of a body."""
+        """Read; also respond to a client that closed its side in the middle of a body."""
         super().handle_read()
         if not self.connected and self.requests and self._fileno is not None:
             self.connected = True
             self.server.add_task(self)
 
     def readable(self) -> bool:
-        """Tell whether to read: also what follows a rejected request."""
+        """Return whether to read, including what follows a rejected request."""
         return self.is_lingering() or super().readable()
 
     def writable(self) -> bool:
-        """Tell whether there is anything to send or to close."""
+        """Return whether there is anything to send or to close."""
         return not self.is_lingering() and bool(super().writable())
 
     def is_lingering(self) -> bool:
-        """Tell whether all is said and the client still sends."""
+        """Return whether the response is sent but the client is still sending."""
         return self.discarded > 0 and monotonic() < self.linger_until
 
     def received(self, data: bytes) -> bool:
-        """Take bytes; discard what follows a rejected request."""
+        """Process received bytes; discard what follows a rejected request."""
         if not self.is_lingering():
             return bool(super().received(data))
         self.discarded += len(data)
@@ -256,9 +256,9 @@ class Channel(channel.HTTPChannel):
         return False
 
     def handle_close(self) -> None:
-        """Close; but respond to a body that was cut off, and wait for the end of a rejected one.
+        """Close, after responding to a truncated body or draining a rejected one.
 
-        To close a socket with unread bytes resets the connection, and the response is lost.
+        Closing a socket with unread bytes resets the connection and loses the response.
         """
         if self.request and self.request.headers_finished and not self.requests:
             self.request.error = utilities.BadRequest("The body was cut off")
@@ -272,13 +272,13 @@ class Channel(channel.HTTPChannel):
         super().handle_close()
 
     def unprocessed_bytes(self) -> int:
-        """Return how many bytes of bodies were received and not processed."""
+        """Return how many body bytes were received but not processed."""
         partial = self.request.body_bytes_received if self.request else 0
         return int(partial + sum(each.body_bytes_received for each in [*self.requests]))
 
 
 class Server(server.TcpWSGIServer):
-    """A listener."""
+    """A listening socket."""
 
     channel_class = Channel
 
@@ -286,5 +286,5 @@ class Server(server.TcpWSGIServer):
         """Do nothing: a channel wakes the loop itself, once the request is finished."""
 
     def wake(self) -> None:
-        """End the loop's wait."""
+        """Wake the loop."""
         self.trigger.pull_trigger()

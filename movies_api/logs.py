@@ -1,4 +1,4 @@
-"""Logs on stdout (of commands on stderr), one line per request, as JSON or text; request ids."""
+"""Logs: a line per request, as JSON or text, on stdout (commands: stderr); request ids."""
 
 import logging
 import re
@@ -67,7 +67,7 @@ def formatter(log_format: str, stream: TextIO) -> logging.Formatter:
 def init_logs(app: Flask, config: Config) -> None:
     """Set up logging, and a request id and a log line for each request."""
     if not log.handlers:
-        # The output of a command is only its answer
+        # The stdout of a command contains only its result
         context = click.get_current_context(silent=True)
         is_command = context is not None and context.info_name != "run"
         handler = logging.StreamHandler(sys.stderr if is_command else sys.stdout)
@@ -109,7 +109,7 @@ def client_ip() -> str:
         address = ip_address(text)
     except ValueError:
         return "unknown"
-    # A dual-stack socket shows IPv4 addresses inside IPv6
+    # A dual-stack socket reports IPv4 addresses as IPv4-mapped IPv6 ones
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 

@@ -1,4 +1,4 @@
-"""Email, sent later by threads, so that response times do not reveal whether it is sent."""
+"""Email: sent by background threads, so that response times do not reveal whether it is sent."""
 
 import atexit
 import smtplib
@@ -28,7 +28,7 @@ TIMEOUT = 10
 PAUSES = (10, 60, 300, 900)  # seconds before further attempts: greylisting takes minutes
 THREADS = 4
 MAX_QUEUED = 1000
-FAREWELL = 5  # seconds to send queued emails when the process stops
+DRAIN_SECONDS = 5  # seconds to send queued emails when the process stops
 Job = Callable[[], None]
 mail_finished = signal("mail-finished")  # the sender is "sent" or "failed"
 
@@ -54,8 +54,8 @@ class ScheduledJob(NamedTuple):
 class Outbox:
     """A job queue and its threads, which start with the first job.
 
-    The jobs of one domain run one after the other: a slow mail server of some recipients does not
-    delay other mail, and the limit of reset mails is exact.
+    Jobs for one domain run one at a time, so that its slow mail server does not delay mail to other
+    domains, and the limit of reset emails is exact.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -109,16 +109,16 @@ class Outbox:
                 self.changed.wait(seconds)
 
     def join(self, seconds: float | None = None) -> bool:
-        """Wait until no job is left; return False if that takes longer."""
+        """Wait until no job is left; return False after that many seconds."""
         with self.changed:
             return self.changed.wait_for(lambda: not (self.waiting or self.running), seconds)
 
     def drain(self) -> None:
-        """Send the queued emails, for at most FAREWELL seconds."""
+        """Send the queued emails, for at most DRAIN_SECONDS seconds."""
         with self.changed:
             self.is_draining = True
             self.changed.notify_all()
-        if not self.join(FAREWELL):
+        if not self.join(DRAIN_SECONDS):
             count = len(self.waiting) + len(self.running)
             log.error("mail dropped: %s were queued at exit", count)
 
@@ -152,7 +152,7 @@ def send_email(
 
 
 def _attempt(mail: Mail, number: int) -> None:
-    """Deliver an email; if that fails for now, queue the next attempt."""
+    """Deliver an email; after a temporary error, queue the next attempt."""
     if (text := mail.write()) is None:
         return
     if current_config().smtp_url is None:
@@ -213,7 +213,7 @@ def _deliver(message: EmailMessage, recipient: str) -> None:
 
 @contextmanager
 def mail_server() -> Iterator[smtplib.SMTP]:
-    """Yield a connection to the mail server, encrypted and logged in; raise an OSError."""
+    """Yield a connection to the mail server, encrypted and logged in, or raise an OSError."""
     url = urlsplit(current_config().smtp_url or "")
     host, context = url.hostname or "", ssl.create_default_context()
     if url.scheme == "smtps":

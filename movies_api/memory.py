@@ -5,7 +5,7 @@ from contextlib import suppress
 
 
 def release_memory() -> None:
-    """Make glibc return free memory; a process may keep 200 MB after an animation otherwise.
+    """Make glibc return free memory; otherwise a process may keep 200 MB after an animation.
 
     This takes milliseconds. Other C libraries lack the function and do not need it.
     """

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, of all processes together; imported only with METRICS_TOKEN."""
+"""Prometheus metrics of all processes; imported only if METRICS_TOKEN is set."""
 
 import hmac
 import re
@@ -21,20 +21,18 @@ SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 REQUESTS = Counter("http_requests", "Responses.", ("method", "route", "status"))
 DURATION = Histogram(
     "http_request_duration_seconds",
-    "Time from the thread to the response, without the queue.",
+    "Time to process a request, without the time in the queue.",
     ("method", "route"),
     buckets=SECONDS,
 )
-IN_FLIGHT = Gauge(
-    "http_requests_in_flight", "Requests that a thread executes.", multiprocess_mode="livesum"
-)
+IN_FLIGHT = Gauge("http_requests_in_flight", "Requests in progress.", multiprocess_mode="livesum")
 WAIT = Histogram(
     "queue_wait_seconds", "Time in the queue of a thread pool.", ("pool",), buckets=SECONDS
 )
 CONNECTIONS = Gauge(
-    "database_connections_in_use", "Connections taken from the pools.", multiprocess_mode="livesum"
+    "database_connections_in_use", "Connections in use.", multiprocess_mode="livesum"
 )
-EMAILS = Counter("emails", "Emails that were sent or given up.", ("result",))
+EMAILS = Counter("emails", "Emails by result: sent or failed.", ("result",))
 
 
 def init_metrics(app: Flask) -> None:
@@ -65,7 +63,7 @@ def get_metrics() -> Response:
 
 
 def start_counting() -> None:
-    """Count the request as in flight, and how long it was queued."""
+    """Count the request as in progress, and record its time in the queue."""
     g.is_counted = True
     IN_FLIGHT.inc()
     if waited := request.environ.get("movies_api.waited"):

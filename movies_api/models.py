@@ -1,7 +1,7 @@
 """All tables, their constraints and indexes.
 
-users.movie_count is kept by triggers on movies, which the migrations create: it is exact
-for every INSERT and DELETE of movies.
+Triggers on movies, which the migrations create, keep users.movie_count exact for every INSERT
+and DELETE of movies.
 """
 
 from datetime import date, datetime
@@ -29,7 +29,7 @@ KEY_LENGTH = 255
 
 
 class User(db.Model):  # type: ignore[name-defined]
-    """An account; movie_count saves every list a count.
+    """An account; movie_count saves lists a COUNT query.
 
     A user with disabled_at cannot log in, and has no sessions.
     """
@@ -53,7 +53,7 @@ users = User.__table__
 
 
 class EmailChange(db.Model):  # type: ignore[name-defined]
-    """A change of email that the old address can revert; until then the address is reserved.
+    """A change of email that the old address can revert; meanwhile the address is reserved.
 
     A later change of the same user has a larger id.
     """
@@ -103,7 +103,7 @@ class Movie(db.Model):  # type: ignore[name-defined]
         Index("ix_movies_owner_updated", "owner_id", "updated_at", "id"),
         Index("ix_movies_owner_title", "owner_id", "title_key", "id"),
         Index("ix_movies_owner_year", "owner_id", "year", "id"),
-        # Unknown values come last in either direction; movies/pagination.py sorts by the same
+        # Unknown values come last in either direction; movies/pagination.py has the same
         Index("ix_movies_owner_rating", "owner_id", text("coalesce(rating, 11)"), "id"),
         Index("ix_movies_owner_rating_desc", "owner_id", text("coalesce(rating, 0)"), "id"),
         Index(
@@ -151,7 +151,7 @@ class Movie(db.Model):  # type: ignore[name-defined]
         ForeignKey("images.key"),
         Computed("CASE WHEN substr(image_url, 1, 8) = '/images/' THEN substr(image_url, 9) END"),
     )
-    # The header of the request that created the movie
+    # The Idempotency-Key of the request that created the movie
     idempotency_key: Mapped[str | None] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -164,7 +164,7 @@ movies = Movie.__table__
 class Image(db.Model):  # type: ignore[name-defined]
     """A stored image; used_at is when it was added, last put into a movie or last checked.
 
-    unused_since is when it was first seen that no movie shows it, else None.
+    unused_since is when it was first found that no movie shows it, or None.
     """
 
     __tablename__ = "images"

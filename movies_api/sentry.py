@@ -1,4 +1,4 @@
-"""Exceptions for Sentry, without personal data; imported only with SENTRY_DSN."""
+"""Report exceptions to Sentry, without personal data; imported only if SENTRY_DSN is set."""
 
 import logging
 from typing import Any
@@ -24,7 +24,7 @@ class SentryHandler(logging.Handler):
 
 
 def init_sentry(dsn: str, release: str) -> None:
-    """Send exceptions and nothing else: no request, user, variables, log lines or traces."""
+    """Set up Sentry to send only exceptions: no request, user, variables, log lines or traces."""
     sentry_sdk.init(
         dsn,
         release=release,
@@ -39,7 +39,7 @@ def init_sentry(dsn: str, release: str) -> None:
 
 
 def _remove_texts(event: Any, _hint: Any) -> Any:
-    """Remove the messages of exceptions, which may contain values of users."""
+    """Remove the messages of exceptions, which may contain user data."""
     for exception in event.get("exception", {}).get("values", ()):
         exception.pop("value", None)
     return event

@@ -1,4 +1,4 @@
-"""Thread pools of a worker process: slow work never takes the threads of quick work.
+"""Thread pools of a worker process: slow requests never use the threads of quick ones.
 
 A view names its pool with `runs_in`; every other view is quick. The pool is chosen once a request
 has been received completely, before a thread gets it.
@@ -15,7 +15,7 @@ from waitress.task import ThreadedTaskDispatcher
 from .config import Config
 
 MAX_WAIT = 20  # seconds in a queue; routers give up on a response after 30
-STUCK_AFTER = 0.4  # seconds in which no quick thread takes a request
+STUCK_AFTER = 0.4  # seconds without a quick thread starting a request
 MAX_UNSENT_BYTES = 256 << 20  # of responses; beyond it no export starts
 MAX_QUICK_BODY = 1 << 16
 # An image in JSON begins with data:, of which any letter may be escaped
@@ -44,7 +44,7 @@ def pool_sizes(config: Config, quick_threads: int) -> dict[str, Size]:
 
 
 class Pool(ThreadedTaskDispatcher):
-    """Threads and the queue before them."""
+    """Threads and their queue."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -90,18 +90,18 @@ class ThreadPools:
         if name == "thumbnails" and "w=" not in request.query:
             return "quick"
         if name == "movies":
-            return "images" if may_hold_image(request) else "quick"
+            return "images" if may_contain_image(request) else "quick"
         return name
 
     def reject(self, channel: Any) -> None:
-        """Have a thread that never waits respond with 503."""
+        """Respond with 503 in the health pool, whose thread never waits."""
         channel.requests[0].reject_with = 503
         self.pools["health"].add_task(channel)
 
     def reject_stuck(self) -> None:
-        """Reject what waits while every quick thread waits too, for example for a database lock.
+        """Reject queued requests if every quick thread is blocked, for example by a database lock.
 
-        Call it several times a second. Under mere load the head of the queue changes.
+        Call it several times a second. Under load alone, the head of the queue keeps changing.
         """
         pool, now = self.pools["quick"], monotonic()
         with pool.lock:
@@ -120,7 +120,7 @@ class ThreadPools:
         return sum(getattr(each, "total_outbufs_len", 0) for each in [*self.channels.values()])
 
     def shutdown(self) -> None:
-        """End the threads; what still waits is dropped."""
+        """Stop the threads; drop queued requests."""
         for pool in self.pools.values():
             pool.shutdown(timeout=0)
 
@@ -135,19 +135,19 @@ def route_patterns(app: Flask) -> dict[str, re.Pattern[str]]:
             for method in rule.methods or ():
                 found.setdefault(method, {}).setdefault(pool, []).append(path)
     return {
-        method: re.compile("|".join(f"(?P<{pool}>{'|'.join(paths)})" for pool, paths in of.items()))
-        for method, of in found.items()
+        method: re.compile("|".join(f"(?P<{pool}>{'|'.join(paths)})" for pool, paths in by.items()))
+        for method, by in found.items()
     }
 
 
 def _path_parts(rule: str) -> Iterable[str]:
-    """Give the parts of a rule as regular expressions: `<name>` is anything up to a slash."""
+    """Yield the parts of a rule as regular expressions: `<name>` is anything up to a slash."""
     for part in re.split(r"(<[^>]+>)", rule):
         yield "[^/]+" if part.startswith("<") else re.escape(part)
 
 
-def may_hold_image(request: Any) -> bool:
-    """Tell whether a JSON body may hold an image, which takes long to decode."""
+def may_contain_image(request: Any) -> bool:
+    """Return whether a JSON body may contain an image, which is slow to decode."""
     if request.body_rcv is None:
         return False
     body = request.body_rcv.getbuf()

@@ -13,8 +13,8 @@ depends_on = None
 TIME = sa.DateTime(timezone=True)
 HAS_IMAGE = sa.text("image_key IS NOT NULL")
 MAY_BE_USED = sa.text("unused_since IS NULL")
-# Triggers keep users.movie_count exact for every writer: a create, an import of thousands of rows
-# (one update), a cascade, a rollback, a statement by hand
+# Triggers keep users.movie_count exact for every writer: single inserts, imports of thousands of
+# rows (one update), cascades, rollbacks and manual statements
 TRIGGERS = {
     "postgresql": (
         """
@@ -51,7 +51,7 @@ TRIGGERS = {
         """,
     ),
 }
-# The first that the database allows; without either, a search reads all titles of one owner
+# The first whose extensions are available; without either, a search scans all titles of the owner
 SEARCH_INDEXES = (
     (("pg_trgm", "btree_gin"), "owner_id, search_key gin_trgm_ops"),
     (("pg_trgm",), "search_key gin_trgm_ops"),
@@ -72,14 +72,14 @@ def upgrade() -> None:
     for statement in TRIGGERS[dialect]:
         op.execute(statement)
     if dialect == "postgresql":
-        # For the statistics of the last 30 days. Rows arrive in the order of their time, so that a
-        # BRIN index costs a create next to nothing; SQLite has none
+        # For the statistics of the last 30 days. Rows are inserted in chronological order, so a
+        # BRIN index adds almost nothing to an INSERT; SQLite has no BRIN indexes
         op.create_index("ix_movies_created", "movies", ["created_at"], postgresql_using="brin")
         create_search_index()
 
 
 def create_users() -> None:
-    """Create the table of accounts."""
+    """Create the users table."""
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -99,7 +99,7 @@ def create_users() -> None:
 
 
 def create_sessions() -> None:
-    """Create the table of logins and API tokens."""
+    """Create the sessions table, for logins and API tokens."""
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -123,7 +123,7 @@ def create_sessions() -> None:
 
 
 def create_images() -> None:
-    """Create the table of images in the storage."""
+    """Create the images table."""
     op.create_table(
         "images",
         sa.Column("key", sa.String(64), nullable=False),
@@ -143,7 +143,7 @@ def create_images() -> None:
 
 
 def create_movies(*, is_postgresql: bool) -> None:
-    """Create the table of movies, and an index for each order of a list."""
+    """Create the movies table, with an index for each sort order."""
     op.create_table(
         "movies",
         sa.Column(
@@ -199,7 +199,7 @@ def create_movies(*, is_postgresql: bool) -> None:
 
 
 def create_uploads() -> None:
-    """Create the table of completed uploads."""
+    """Create the uploads table, for completed uploads."""
     op.create_table(
         "uploads",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -214,13 +214,13 @@ def create_uploads() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
     )
-    # With the size, so that the sum of an account reads the index alone
+    # Includes the size, so that the sum of an account is an index-only scan
     op.create_index("ix_uploads_owner_size", "uploads", ["owner_id", "size"])
     op.create_index(op.f("ix_uploads_key"), "uploads", ["key"])
 
 
 def create_search_index() -> None:
-    """Index the words of titles if the extensions exist or can be created."""
+    """Create the trigram index on titles if its extensions exist or can be created."""
     connection = op.get_bind()
     for extensions, columns in SEARCH_INDEXES:
         try:
@@ -241,7 +241,7 @@ def create_search_index() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; the extensions stay, since others may use them."""
+    """Drop the tables; keep the extensions, which other applications may use."""
     for name in ("uploads", "movies", "images", "sessions", "users"):
         op.drop_table(name)
     if op.get_bind().dialect.name == "postgresql":

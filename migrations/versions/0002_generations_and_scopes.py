@@ -1,6 +1,6 @@
 """Number the refresh cookies of a session, and give API tokens a scope.
 
-Cookies of logins from before become invalid.
+Refresh cookies issued before this migration become invalid.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; API tokens keep what they could do."""
+    """Add the columns; existing API tokens keep full access."""
     with op.batch_alter_table("sessions") as table:
         table.add_column(sa.Column("scope", sa.String(5), nullable=True))
         table.add_column(sa.Column("generation", sa.Integer(), server_default="0", nullable=False))
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """End the sessions, whose cookies the previous release cannot read."""
+    """Delete all sessions and API tokens: the previous release cannot read the cookies."""
     op.execute("DELETE FROM sessions")
     with op.batch_alter_table("sessions") as table:
         table.add_column(sa.Column("rotation_key", sa.String(64), nullable=False))

@@ -1,8 +1,4 @@
-"""Add email changes, which the old address can revert, and when a user was disabled.
-
-Revision ID: 0003
-Revises: 0001
-"""
+"""Add revertible email changes, and the time at which a user was disabled."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,6 +34,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop the table and the column."""
     op.drop_table("email_changes")
     op.drop_column("users", "disabled_at")

@@ -1,4 +1,4 @@
-"""Add rating, watched_on, notes and idempotency_key to movies; rebuild the keys of titles."""
+"""Add rating, watched_on, notes and idempotency_key to movies; recompute title keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,7 +27,7 @@ INDEXES = {
 
 
 def upgrade() -> None:
-    """Add nullable columns: the previous release goes on creating movies without them."""
+    """Add nullable columns, so that the previous release can still insert movies."""
     for name, kind in COLUMNS.items():
         op.add_column("movies", sa.Column(name, kind, nullable=True))
     for name, expression in INDEXES.items():
@@ -42,7 +42,7 @@ def upgrade() -> None:
     )
     rebuild_keys()
     if op.get_bind().dialect.name == "postgresql":
-        # For titles that begin like a search; SQLite reads all titles of one owner
+        # For titles that start with the search; SQLite scans all titles of the owner
         op.execute(
             "CREATE INDEX ix_movies_owner_start ON movies "
             "(owner_id, substr(search_key, 1, 40) text_pattern_ops)"
@@ -67,7 +67,7 @@ def rebuild_keys() -> None:
 
 
 def downgrade() -> None:
-    """Drop the columns; SQLite keeps a column that an index uses."""
+    """Drop the indexes, then the columns: SQLite cannot drop an indexed column."""
     for name in (*INDEXES, "ix_movies_owner_idempotency"):
         op.drop_index(name, "movies")
     op.execute("DROP INDEX IF EXISTS ix_movies_owner_start")

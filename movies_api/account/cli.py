@@ -20,7 +20,7 @@ email_argument = click.argument("email")
 
 
 def load_user(email: str) -> Row[Any]:
-    """Return the user, disabled or not, or end the command with an error."""
+    """Return the user, disabled or not, or exit with an error."""
     try:
         found = account_from_email(str(Email().deserialize(email)))
     except ValidationError as error:
@@ -32,7 +32,7 @@ def load_user(email: str) -> Row[Any]:
 
 @user.command("list")
 def list_users() -> None:
-    """Print a line per user: email, role, state, movies, and the day of the signup."""
+    """List all users: email, role, state, number of movies and signup date."""
     for row in iter_accounts():
         state = "disabled" if row["disabled_at"] else "enabled"
         signed_up = f"{row['created_at']:%Y-%m-%d}"
@@ -42,7 +42,7 @@ def list_users() -> None:
 @user.command()
 @email_argument
 def show(email: str) -> None:
-    """Print what the service stores about the user EMAIL."""
+    """Show the account of EMAIL and its usage."""
     found = load_user(email)
     values = {
         "id": found.id,
@@ -62,7 +62,7 @@ def show(email: str) -> None:
 @user.command()
 @email_argument
 def disable(email: str) -> None:
-    """Lock EMAIL out: end all sessions and API tokens; reject logins and password resets."""
+    """Disable EMAIL: end all sessions and API tokens, reject logins and password resets."""
     found = load_user(email)
     set_disabled(found.id, now())
     end_sessions(found.id, None, "all")
@@ -88,8 +88,8 @@ def delete(email: str) -> None:
     found = load_user(email)
     begin_long_transaction()
     if not delete_account_data(found):
-        raise click.ClickException(f"{found.email} has just changed. Try again.")
-    click.echo(f"{found.email} is deleted.")
+        raise click.ClickException(f"{found.email} was modified meanwhile. Try again.")
+    click.echo(f"Deleted {found.email}.")
 
 
 @user.command()
@@ -103,9 +103,9 @@ def promote(email: str) -> None:
 @user.command()
 @email_argument
 def demote(email: str) -> None:
-    """Make EMAIL a user without the rights of an admin."""
+    """Remove the admin role from EMAIL."""
     change_user(found := load_user(email), {"role": "user"})
-    click.echo(f"{found.email} is not an admin.")
+    click.echo(f"{found.email} is no longer an admin.")
 
 
 @user.command("end-sessions")

@@ -15,12 +15,12 @@ from ..movies.queries import lock_movies_of, remove_movies_of
 def delete_account_data(user: Row[Any]) -> bool:
     """Delete the user with all movies, sessions and images, and commit.
 
-    Return False if the user is deleted already, or the password has changed meanwhile.
+    Return False if the user was already deleted, or the password has changed.
     """
-    # Before the transaction: images added meanwhile are deleted by later uploads
+    # Read before the transaction; later uploads delete images that are added meanwhile
     images = image_keys_of_user(user.id)
-    # A DELETE locks the movie, then its owner; an INSERT locks the owner, twice. This order, before
-    # anything is deleted, rules out a deadlock with either
+    # A DELETE locks the movie, then its owner; an INSERT locks the owner twice (foreign key and
+    # trigger). Locking in this order before deleting anything rules out a deadlock with either
     lock_movies_of(user.id)
     lock_user(user.id)
     remove_movies_of(user.id)

@@ -10,8 +10,8 @@ from ..api.fields import IGNORED, RequestSchema, ResponseSchema, Text, UpdateSch
 from ..auth.schemas import ANN, Email, NewPassword, Password, Theme, UserSchema
 
 TOO_LONG = Message("Must be at most {max} characters.", "too_long")
-# RFC 5646: language and its extensions, script, region, variants, extensions, private use; then the
-# legacy tags of another form
+# RFC 5646: language with extended subtags, script, region, variants, extensions, private use; then
+# tags for private use only, and grandfathered ones
 LANGUAGE = re.compile(
     r"([a-z]{2,3}(-[a-z]{3}){0,3}|[a-z]{4,8})(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?"
     r"(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(-[0-9a-wy-z](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?"
@@ -107,7 +107,7 @@ class LimitsSchema(ResponseSchema):
 
 
 class UsageSchema(ResponseSchema):
-    """How much of its quotas the account uses."""
+    """The account's usage and its quotas."""
 
     movies = fields.Integer(required=True, metadata={"example": 312})
     image_bytes = fields.Integer(
@@ -115,8 +115,8 @@ class UsageSchema(ResponseSchema):
         data_key="imageBytes",
         metadata={
             "example": 48_120_334,
-            "description": "Of the images it uploaded, in full, also where another account has the "
-            "same; an unused image counts for about a day longer.",
+            "description": "Stored size of all images that the account uploaded, including "
+            "those that others uploaded, too. Unused images are included for about a day.",
         },
     )
     limits = fields.Nested(LimitsSchema, required=True)

@@ -45,20 +45,20 @@ STALE_LINK = "This link is invalid or has expired. Request a new one."
 EMAIL_TAKEN = "An account with this email address already exists."
 EMAIL_CHANGED = """Hello,
 
-the email address of your account was changed. If it was you, ignore this email.
+The email address of your account was changed. If this was you, ignore this email.
 
-If it was not you, get your account back with this link, within 7 days:
+If this was not you, recover your account with this link within 7 days:
 
 {}
 
-It restores this address, logs out all devices and voids the password; another email then lets you
-set a new one.
+The link restores this address, logs out all devices and invalidates the password. A second email
+lets you set a new password.
 """
 CREDENTIALS_CHANGED = """Hello,
 
-the password of your account was changed. If it was you, ignore this email.
+The password of your account was changed. If this was you, ignore this email.
 
-If it was not you, use "Forgot your password?" on the login page. Setting a new password logs out
+If this was not you, use "Forgot your password?" on the login page. Setting a new password logs out
 all devices.
 """
 
@@ -91,11 +91,11 @@ def get_account() -> dict[str, Any]:
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     """Update your name, email or preferences; absent fields keep their value."""
     me, columns = load_account(), schemas.account_columns(fields)
-    is_moving = columns.get("email", me.email) != me.email
-    if is_moving:
+    changes_email = columns.get("email", me.email) != me.email
+    if changes_email:
         check_password(me, fields.get("current_password"), "currentPassword")
         hit("email", me.id.hex)
-        return user_to_dict(_move_account(me, columns))
+        return user_to_dict(_update_email(me, columns))
     columns.pop("email", None)  # do not undo a concurrent change
     user = change_user(me, columns) if columns else me
     if user is None:
@@ -103,8 +103,8 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     return user_to_dict(user)
 
 
-def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
-    """Change the email and other columns; mail the old address a link to revert it."""
+def _update_email(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
+    """Update the email and other columns; send the old address a link to revert the change."""
     if is_email_taken(columns["email"], me.id):
         abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
     try:
@@ -129,7 +129,7 @@ def _move_account(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
-    """Delete your account and everything that belongs to it, immediately and for good."""
+    """Delete your account and everything that belongs to it, immediately and permanently."""
     me = load_account()
     check_password(me, fields["password"], "password")
     if not delete_account_data(me):
@@ -142,7 +142,7 @@ def delete_account(fields: dict[str, Any]) -> None:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def change_password(fields: dict[str, Any]) -> None:
-    """Change your password; all other sessions and API tokens end."""
+    """Change your password and end all other sessions and API tokens."""
     me = load_account()
     check_password(me, fields["current_password"], "currentPassword")
     _check_new_password(me, fields["new_password"])
@@ -184,9 +184,9 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
-    """Set a new password with the token from the email; all sessions end, no new one begins.
+    """Set a new password with the token from the email, and end all sessions and API tokens.
 
-    An invalid or expired token is a VALIDATION_ERROR on `token`.
+    Log in afterwards. An invalid or expired token is a VALIDATION_ERROR on `token`.
     """
     hit("confirm")
     named = read_reset_token(fields["token"])
@@ -209,9 +209,9 @@ def confirm_reset(fields: dict[str, Any]) -> None:
 @bp.response(204)
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def revert_email_change(fields: dict[str, Any]) -> None:
-    """Restore the old address with the token from its email; all sessions and API tokens end.
+    """Restore the old address with the token from its email, and end all sessions and API tokens.
 
-    The password becomes void, and the address gets a password reset link.
+    The password is invalidated, and a password reset link is sent to the restored address.
     """
     hit("confirm")
     named = read_revert_token(fields["token"])
@@ -219,7 +219,7 @@ def revert_email_change(fields: dict[str, Any]) -> None:
         abort_validation({"token": [STALE_LINK]})
     try:
         email = revert_email(*named, hash_password(new_secret()))
-    except IntegrityError:  # it had just become free
+    except IntegrityError:  # another account has taken the address
         email = None
     if email is None:  # reverted meanwhile
         abort_validation({"token": [STALE_LINK]})
@@ -262,28 +262,28 @@ def check_password(me: Row[Any], password: str | None, field: str) -> None:
 
 
 def abort_stale(field: str) -> NoReturn:
-    """Abort: the password changed, or the account was deleted, after the check."""
+    """Abort because the password changed or the account was deleted after the check."""
     db.session.rollback()
     load_account()
     abort_validation({field: [INCORRECT]})
 
 
 def mail_reset_link(email: str) -> None:
-    """Email the link if an account has that address and its limit is not reached.
+    """Email a reset link if the address has an account whose limit is not reached.
 
-    If it is, the mailbox has a link that is still valid.
+    If the limit is reached, the mailbox contains a link that is still valid.
     """
     if (user := user_from_email(email)) is None:
         return
-    links = f"{user.id.hex} {reset_fingerprint(user)}"  # links that are void do not count
+    links = f"{user.id.hex} {reset_fingerprint(user)}"  # a new password or address resets the limit
 
     def write() -> str | None:
-        """Return the text, with a link that is valid from now, however late the attempt."""
+        """Return the text with a new link, since a retry may be much later; None at the limit."""
         if is_limit_reached("reset mail", links):
             return None
-        # Without the name: an attacker could put text of their own into it
+        # Omit the name, which an attacker may have chosen as a message
         return (
-            f"Hello,\n\nset a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
+            f"Hello,\n\nSet a new password within 30 minutes:\n\n{reset_link(user)}\n\n"
             "If you did not request this, ignore this email; your password stays the same.\n"
         )
 

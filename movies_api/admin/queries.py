@@ -1,4 +1,4 @@
-"""Statistics for admins, in autocommit; each statement reads an index or few rows."""
+"""Statistics for admins, in autocommit; each statement reads only an index or a few rows."""
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise

@@ -6,7 +6,7 @@ from ..api.fields import ResponseSchema
 
 
 class DailyStatsSchema(ResponseSchema):
-    """The counts of a day in UTC."""
+    """Signups and created movies on one day in UTC."""
 
     date = fields.Date(required=True, metadata={"example": "2026-01-31"})
     signups = fields.Integer(required=True, metadata={"example": 3})

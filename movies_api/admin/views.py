@@ -1,4 +1,4 @@
-"""Views of the statistics."""
+"""Routes for admins."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ bp = Blueprint("admin", __name__, description="For admins")
 @bp.response(200, schemas.ServiceStatsSchema)
 @bp.alt_response(403, response="ADMIN_REQUIRED")
 def get_stats() -> dict[str, Any]:
-    """Return totals, and signups and created movies per day for 30 days."""
+    """Return totals, and the signups and created movies of each of the last 30 days."""
     if g.caller.role != "admin":
         abort_with(403, message="Only admins can do this.")
     return fetch_stats()

@@ -26,7 +26,7 @@ IF_NONE_MATCH = {
     "description": "ETag of your copy. If it is current, the response is a 304 without a body.",
 }
 
-# From our own names: Python 3.13 renamed a status
+# Derived from our names, because Python 3.13 renamed some members of HTTPStatus
 RESPONSE_NAMES = {
     HTTPStatus[name].value: name for name in ERROR_RESPONSES if name in HTTPStatus.__members__
 }
@@ -111,7 +111,7 @@ class Blueprint(flask_smorest.Blueprint):
         if 413 not in statuses or "requestBody" in doc_info.get("manual_doc", {}):
             responses[400] = ["INVALID_PARAMETERS"]
         for status, named in responses.items():
-            if status >= 400 and len(named) > 1:  # the last decorator comes first
+            if status >= 400 and len(named) > 1:  # decorators apply bottom-up
                 responses[status] = [{**error_response(*reversed(named)), "content_type": None}]
         if method == "get":
             responses[304] = ["NOT_MODIFIED"]
@@ -188,7 +188,7 @@ def init_api(app: Flask) -> Api:
         {
             "type": "http",
             "scheme": "bearer",
-            "description": "Returned by signup, login and refresh. Or an API token of "
+            "description": "An access token from signup, login or refresh, or an API token from "
             "POST /auth/tokens whose scope allows the operation.",
         },
     )
@@ -205,14 +205,14 @@ def init_api(app: Flask) -> Api:
 
 
 def document_any_of(self: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """Return the property of an AnyOf; `self` is the converter of apispec."""
+    """Return the OpenAPI schema of an AnyOf field; `self` is apispec's converter."""
     if not isinstance(field, AnyOf):
         return {}
     return {"anyOf": [self.resolve_nested_schema(schema) for schema in field.schemas]}
 
 
 def reject_content_encoding() -> None:
-    """Abort with 415 if the body is compressed: no route decompresses one."""
+    """Abort with 415 if the body is compressed: no route accepts compression."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
     if request.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
@@ -237,7 +237,7 @@ def reject_unknown_query_params() -> None:
 
 
 def reject_unexpected_body() -> None:
-    """Reject a non-empty body on a route that takes none; ignoring it would lose data."""
+    """Reject a non-empty body on a route that accepts none; ignoring it would lose data."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
     apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
@@ -277,7 +277,7 @@ def openapi_spec(app: Flask) -> dict[str, Any]:
 
 
 def _add_example(parameter: dict[str, Any]) -> None:
-    """Give a parameter an example, which programs such as Postman send."""
+    """Add an example to a parameter; clients such as Postman send it."""
     schema = parameter["schema"]
     known = [schema[key] for key in ("example", "default", "minimum") if key in schema]
     known += [*schema.get("enum", []), ID if schema.get("format") == "uuid" else ""]

@@ -11,25 +11,25 @@ INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
 **Tokens.** Signup and login return an access token that is valid for 15 minutes: send it as \
 `Authorization: Bearer <token>`. They also set the HttpOnly cookie `refreshToken`; \
 `POST /auth/refresh` exchanges it for a new access token and a new cookie. This page \
-automatically uses the latest token. Programs send an API token from `POST /auth/tokens` \
-instead; its scope decides what it may call.
+automatically uses the latest token. Scripts send an API token from `POST /auth/tokens` \
+instead; its scope determines what it may call.
 
-**Errors** have the form `{"error": {"code", "message", "details"}}`: act on `code`, show \
+**Errors** have the form `{"error": {"code", "message", "details"}}`: handle `code`, show \
 `message`. For `VALIDATION_ERROR`, `details` maps each field to its messages, and `fields` lists \
 them with codes. Unknown fields and parameters are validation errors.
 
 **Conventions.** Times are UTC. Every response has an `X-Request-ID`, which the service also \
-logs. Responses to reads have an ETag."""
+logs. Responses to GET requests have an ETag."""
 
 INFO = {
     "description": INTRODUCTION,
     "license": {"name": "MIT", "identifier": "MIT"},
     "contact": {"name": "The movies_api authors"},
 }
-FULL = "Your account has reached its limit of 100000 movies: delete some to add more."
+FULL = "Your account has reached its limit of 100000 movies. Delete some to add more."
 FULL_OF_IMAGES = (
-    "Your account has reached its limit of 1000000000 bytes of images: delete movies with images; "
-    "the bytes are free a day later."
+    "Your account has reached its limit of 1000000000 bytes of images. Delete movies with images; "
+    "the space is freed a day later."
 )
 
 
@@ -93,7 +93,7 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "TOKEN_QUOTA_EXCEEDED": (
         "The account has reached its limit of API tokens.",
         {
-            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens: end one to "
+            "QUOTA_EXCEEDED": "Your account has reached its limit of 100 API tokens. End one to "
             "create another."
         },
     ),
@@ -119,7 +119,7 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "WRONG_MEDIA_TYPE": (
         "The body does not have the media type that the upload URL is for.",
-        {"UNSUPPORTED_MEDIA_TYPE": "The upload URL is for image/png."},
+        {"UNSUPPORTED_MEDIA_TYPE": "The upload URL accepts only image/png."},
     ),
     "IMAGE_NOT_FOUND": (
         "The image does not exist.",
@@ -137,13 +137,13 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "Another account has the new email; case is ignored.",
         {"USER_EXISTS": "An account with this email address already exists."},
     ),
-    "PRECONDITION_FAILED": ("If-Match does not name the current version.", {}),
+    "PRECONDITION_FAILED": ("If-Match does not match the current version.", {}),
     "REQUEST_ENTITY_TOO_LARGE": (
         "The body is too large; the message names the limit.",
         {"PAYLOAD_TOO_LARGE": "The request body is too large: the limit is 65536 bytes."},
     ),
     "UNSUPPORTED_MEDIA_TYPE": ("The body has the wrong media type, or a Content-Encoding.", {}),
-    "INTERNAL_SERVER_ERROR": ("An error in the service, which logs it with the request ID.", {}),
+    "INTERNAL_SERVER_ERROR": ("An unexpected error; the service logs it with the request ID.", {}),
     "SERVICE_UNAVAILABLE": ("The database is unavailable, or the service is busy.", {}),
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -154,7 +154,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "INTERNAL_ERROR": {"details": {"requestId": "5e1c9f0d3ab84c7f9a6b2d1e0c4f8a73"}},
 }
 TEXT = {"type": "string", "description": "Text that can be shown to users."}
-# What an error has besides code, message and empty details
+# Properties of an error besides code, message and empty details
 PROPERTIES: dict[str, dict[str, Any]] = {
     "VALIDATION_ERROR": {
         "details": {
@@ -168,11 +168,11 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 }
 FIELD_ERROR = _object(
     {
-        "field": {"type": "string", "description": "A nested field has a dot before its name."},
+        "field": {"type": "string", "description": "Names of nested fields are joined by dots."},
         "code": {
             "type": "string",
             "enum": list(get_args(FieldCode)),
-            "description": "For texts of your own. `required`: absent, null or empty.",
+            "description": "For your own messages. `required`: missing, null or empty.",
         },
         "message": TEXT,
     }
@@ -188,14 +188,14 @@ HEADERS = {
 
 
 def error_schemas() -> dict[str, dict[str, Any]]:
-    """Return a schema for each error code, and the one of error.fields."""
+    """Return a schema for each error code, and one for the entries of error.fields."""
     codes = {code for name in ERROR_RESPONSES for code in _messages_of(name)}
     schemas = {_schema_name(code): _error_schema(code) for code in sorted(codes)}
     return {**schemas, "FieldError": FIELD_ERROR}
 
 
 def error_response(*names: str) -> dict[str, Any]:
-    """Return the OpenAPI response that all these names make, with their codes and examples."""
+    """Return one OpenAPI response for all these names, with their codes and examples."""
     examples: dict[str, Any] = {}
     for name in names:
         for code, text in _messages_of(name).items():

@@ -1,4 +1,4 @@
-"""Errors: the only builder of error bodies."""
+"""Errors: their codes and messages, and the response in the envelope."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from ..db.outages import cause_of, log_cause
 
 CODES = {
     400: ("VALIDATION_ERROR", "The request is invalid."),
-    401: ("INVALID_TOKEN", "Log in again."),
+    401: ("INVALID_TOKEN", "You are no longer logged in. Please log in again."),
     403: ("FORBIDDEN", "You are not allowed to do this."),
     404: ("NOT_FOUND", "Not found."),
     405: ("METHOD_NOT_ALLOWED", "Method not allowed."),
@@ -39,9 +39,9 @@ CODES = {
     501: ("NOT_IMPLEMENTED", "This service does not support that."),
     503: ("SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
 }
-CUT_OFF = "The request body was cut off: send the whole request again."
+CUT_OFF = "The request body is incomplete. Send the whole request again."
 RETRY_SECONDS = 1
-# The codes of error.fields. required: absent, null or empty; too_large: an image
+# The codes of error.fields. required: missing, null or empty; too_large: an image
 FieldCode = Literal[
     "required",
     "unknown",
@@ -71,7 +71,7 @@ class Message(str):
         return message
 
     def format(self, *args: object, **kwargs: object) -> Self:
-        """Keep the code where marshmallow inserts values."""
+        """Format the text and keep its code; marshmallow calls this."""
         return type(self)(super().format(*args, **kwargs), self.code)
 
 
@@ -94,7 +94,7 @@ def abort_with(
 
 
 def abort_quota(limit: str) -> NoReturn:
-    """Abort with 403; the text names the limit and says what to do."""
+    """Abort with 403; `limit` completes the sentence and says what to do."""
     abort_with(403, "QUOTA_EXCEEDED", f"Your account has reached its limit of {limit}")
 
 
@@ -106,7 +106,7 @@ def abort_rate_limited(seconds: int) -> NoReturn:
 
 
 def abort_validation(messages: Mapping[str, Any]) -> NoReturn:
-    """Abort with VALIDATION_ERROR; the messages are by wire field, nested like marshmallow's."""
+    """Abort with VALIDATION_ERROR; the messages are keyed by wire field, as in marshmallow."""
     raise validation_error(messages)
 
 
@@ -146,7 +146,7 @@ def acquire_slot(slots: BoundedSemaphore, seconds: float, message: str) -> Itera
 
 
 def init_errors(app: Flask) -> None:
-    """Return every error in the envelope."""
+    """Register the handlers that return every error in the envelope."""
     app.before_request(reject_for_server)
     app.register_error_handler(HTTPException, handle_http_error)
     for error in (DBAPIError, PoolTimeout):
@@ -200,7 +200,7 @@ def handle_http_error(error: HTTPException) -> Response:
 
 
 def handle_database_error(error: Exception) -> Response:
-    """Return 503 if the database cannot serve the request; raise an error of our own again."""
+    """Return 503 if the database cannot serve the request; re-raise any other error."""
     cause = cause_of(error)
     if cause is None:
         raise error

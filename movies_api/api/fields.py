@@ -14,21 +14,21 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_loa
 from ..db import now
 from .errors import Message
 
-# The bytes decide; browsers declare a file that they do not know as application/octet-stream
+# The content decides; browsers declare files of unknown types as application/octet-stream
 DATA_URL = re.compile(
     r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
 )
 UNKNOWN_FIELD = Message("Unknown field.", "unknown")
 UNKNOWN_PARAMETER = Message("Unknown parameter.", "unknown")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# Not white space, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
+# Not whitespace, not Default_Ignorable_Code_Point of Unicode, not an empty Braille pattern
 VISIBLE = re.compile(
     r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]"
 )
 
-IGNORED = {"description": "Accepted and ignored, so that a client can send a response back."}
+IGNORED = {"description": "Read-only; ignored, so that a client can send a response back."}
 
 
 def one_of(*choices: Any) -> validate.OneOf:
@@ -61,7 +61,7 @@ class RequestSchema(Schema):
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Set our messages for missing fields and null."""
         field_obj.error_messages["required"] = Message("Required.", "required")
-        field_obj.error_messages["null"] = Message("Field may not be null.", "required")
+        field_obj.error_messages["null"] = Message("Must not be null.", "required")
 
 
 class QuerySchema(RequestSchema):
@@ -75,7 +75,7 @@ class QuerySchema(RequestSchema):
 
     @lru_cache(maxsize=256)  # noqa: B019  one instance per route, never freed
     def _read(self, pairs: frozenset[tuple[str, str]]) -> dict[str, Any]:
-        # An empty parameter is the same as none, because that is what forms send
+        # Treat an empty parameter as missing, because forms send empty fields
         optional = {
             field.data_key or name for name, field in self.load_fields.items() if not field.required
         }
@@ -85,7 +85,7 @@ class QuerySchema(RequestSchema):
 
 
 class UpdateSchema(RequestSchema):
-    """A body that may include what the client read: read-only fields are ignored."""
+    """A body that may contain read-only fields, which are ignored."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Collect the wire names of the dump_only fields."""
@@ -101,13 +101,13 @@ class UpdateSchema(RequestSchema):
 
 
 class ResponseSchema(Schema):
-    """A response body; it documents the rows, whose labels are the wire names already.
+    """A response body, for documentation only: rows are already labelled with wire names.
 
     The test client validates every response against it.
     """
 
     class Meta:
-        """Do not document that there are no other keys: later releases may add some."""
+        """Do not document additionalProperties: false, because later releases may add keys."""
 
         unknown = EXCLUDE
 
@@ -119,7 +119,7 @@ class ResponseSchema(Schema):
 class Text(fields.String):
     """One line of text: trimmed, min to max characters, no control characters.
 
-    If it must not be empty, one character must be visible; joiners may stand beside it. If null is
+    If it must not be empty, it must contain a visible character. If null is
     allowed, an empty string means null, because that is what forms and CSV send.
     """
 
@@ -134,7 +134,7 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs).strip()
         if self.forbidden.search(text):
-            raise ValidationError("Remove the control characters.")
+            raise ValidationError("Must not contain control characters.")
         if not text and self.allow_none:
             return None
         if len(text) < self.min:
@@ -164,7 +164,7 @@ class PastDate(fields.Date):
         text = value.strip() if isinstance(value, str) else "-"
         if not text and self.allow_none:
             return None
-        day = date.min  # also what some programs send for none; lists sort it as unknown
+        day = date.min  # some clients send it for an unknown date, and lists sort it as unknown
         if re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}", text):
             with suppress(ValueError):
                 day = date.fromisoformat(text)
@@ -199,7 +199,7 @@ class Flag(fields.Boolean):
     default_error_messages = {"invalid": "Must be true or false."}  # noqa: RUF012  as in marshmallow
 
     def __init__(self, **kwargs: Any) -> None:
-        """Accept nothing else."""
+        """Accept only `true` and `false`."""
         super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
 
 
@@ -225,7 +225,7 @@ class BoundedInteger(fields.Integer):
         """Set the bounds, both inclusive."""
         super().__init__(**kwargs)
         self.min, self.max = min, max
-        if not self.validators:  # an enum says more
+        if not self.validators:  # OneOf documents the values
             self.metadata = {"minimum": min, "maximum": max, **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
@@ -239,7 +239,7 @@ class BoundedInteger(fields.Integer):
 
 
 class InlineFile(NamedTuple):
-    """A file inside the request."""
+    """The decoded content of a data: URL."""
 
     data: bytes
 

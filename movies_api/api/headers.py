@@ -13,7 +13,7 @@ EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 
 class PlainResponse(Response):
-    """A response that skips werkzeug's work on headers that need none."""
+    """A response that skips werkzeug's processing of headers that are final."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
         """Return the headers; werkzeug would copy them and rebuild a Location."""
@@ -34,7 +34,7 @@ def init_headers(app: Flask, config: Config) -> None:
         max_age=86400,
     )
     add_cors_headers = app.after_request_funcs[None].pop()
-    # Without an Origin it adds nothing but takes 20 µs
+    # Without an Origin header it has no effect but takes 20 µs
     app.after_request(
         lambda res: add_cors_headers(res) if "HTTP_ORIGIN" in request.environ else res
     )

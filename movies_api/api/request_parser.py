@@ -69,7 +69,7 @@ class RequestParser(FlaskParser):
             abort_with(415)
         data = req.get_data(cache=False)
         if req.content_length is None:
-            req.stream.read(1)  # a chunked body stops at the limit: reading on raises the 413
+            req.stream.read(1)  # a chunked body ends at the limit: another read raises the 413
         if exceeds_body_limit(data):
             limit = current_config().max_body_bytes
             abort_with(413, message=f"The request body is too large: the limit is {limit} bytes.")
@@ -93,7 +93,7 @@ class RequestParser(FlaskParser):
         (messages,) = error.messages_dict.values()  # the only key is the location
         named = dict(islice(messages.items(), MAX_NAMED_FIELDS))  # known fields come first
         if left := len(messages) - len(named):
-            more = Message(f"The same applies to {left} more fields.", "unknown")
+            more = Message(f"{left} more fields are unknown.", "unknown")
             named[list(named)[-1]].append(more)
         abort_validation(named)
 
@@ -102,13 +102,13 @@ def exceeds_body_limit(data: bytes) -> bool:
     """Return whether JSON exceeds the body limit, not counting an image inside it."""
     if len(data) <= (limit := current_config().max_body_bytes):
         return False
-    # The extra bytes are for one image, not for structure, which takes 30 times its size in memory
+    # Only one image may exceed the limit: other JSON takes 30 times its size in memory
     longest = max((len(found[0]) for found in DATA_URL.finditer(data)), default=0)
     return len(data) - longest > limit
 
 
 def row_id_from(digits: str) -> int:
-    """Return a number within the range of the database's type: one beyond it is the largest id."""
+    """Return the id; larger numbers than the column can store become MAX_ID."""
     return min(int(digits.lstrip("0")[:20] or 0), MAX_ID)
 
 

@@ -17,8 +17,8 @@ from .tokens import ACCESS_LIFETIME, read_access_token, read_api_token
 
 
 def require_auth() -> None:
-    """Let a request pass to a public view, or with a token of a live session and a fit scope."""
-    # no endpoint: the 404 or 405 follows. OPTIONS: browsers send no token with a preflight
+    """Abort unless the view is public, or the token has a live session and a sufficient scope."""
+    # Without an endpoint, a 404 or 405 follows; browsers send no token with a preflight request
     if request.endpoint is None or request.method == "OPTIONS" or is_public(request.endpoint):
         return
     g.caller = authenticate()
@@ -35,7 +35,7 @@ def authenticate() -> Row[Any]:
         abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
     caller, signed_at = _caller_and_time(token)
     if caller is None:
-        abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
+        abort_with(401)
     if signed_at is not None and now() - signed_at > ACCESS_LIFETIME + CLOCK_SKEW:
         abort_with(401, "TOKEN_EXPIRED", "Your session has expired. Please log in again.")
     return caller
@@ -47,7 +47,7 @@ def caller_or_none() -> Row[Any] | None:
 
 
 def is_token_genuine() -> bool:
-    """Tell whether the bearer token is one of this service, even if its session has ended."""
+    """Return whether this service issued the bearer token, even if its session has ended."""
     token = _bearer_token()
     return bool(read_api_token(token) or read_access_token(token))
 
@@ -60,8 +60,8 @@ def require_user_session(caller: Row[Any]) -> None:
 
 def _caller_and_time(token: str) -> tuple[Row[Any] | None, datetime | None]:
     """Return the caller of the token and, for an access token, when it was signed."""
-    if script := read_api_token(token):
-        return find_api_token_caller(*script), None
+    if api_token := read_api_token(token):
+        return find_api_token_caller(*api_token), None
     if access := read_access_token(token):
         return find_caller(access[0]), access[1]
     return None, None

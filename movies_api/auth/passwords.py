@@ -24,12 +24,12 @@ def _hasher(config: Config) -> tuple[Any, BoundedSemaphore, str]:
         time_cost=config.argon2_time_cost,
         parallelism=config.argon2_parallelism,
     )
-    # each computation takes its own memory: many must queue, not swap
+    # Each hash needs its own memory: excess requests must queue instead of swapping
     return (hasher, BoundedSemaphore(config.argon2_concurrency), hasher.hash("a dummy password"))
 
 
 def warm_up_passwords(config: Config) -> None:
-    """Compute the dummy hash at boot: computed at the first login, it would show in its time."""
+    """Compute the dummy hash at startup, so that the time of the first login reveals nothing."""
     _hasher(config)
 
 
@@ -42,7 +42,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password: str, password_hash: str | None) -> bool:
-    """Tell whether the password is correct; without a hash, take as long and return False."""
+    """Return whether the password is correct; without a hash, return False after the same time."""
     hasher, queue, dummy_hash = _hasher(current_config())
     with queue:
         is_right: bool = hasher.verify(normalize_password(password), password_hash or dummy_hash)
@@ -50,7 +50,7 @@ def verify_password(password: str, password_hash: str | None) -> bool:
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Tell whether the hash was computed with other parameters than the current ones."""
+    """Return whether the hash was computed with other parameters than the current ones."""
     is_old: bool = _hasher(current_config())[0].needs_update(password_hash)
     return is_old
 
@@ -61,12 +61,12 @@ def _common_passwords() -> frozenset[str]:
 
 
 def is_common_password(password: str) -> bool:
-    """Tell whether the password is in the list of common ones."""
+    """Return whether the password is in the list of common ones."""
     return normalize_password(password).lower() in _common_passwords()
 
 
 def is_personal_password(password: str, name: str, email: str) -> bool:
-    """Tell whether the password is the user's name or email, or the part before the @-sign."""
+    """Return whether the password is the user's name, email, or the part before the @-sign."""
     personal = (name, email, email.rpartition("@")[0])
     return normalize_password(password).strip().casefold() in [
         normalize_password(x).casefold() for x in personal

@@ -16,7 +16,7 @@ from ..api.errors import abort_rate_limited
 from ..config import Config, current_config
 from ..logs import client_ip, log, log_outage
 
-# Of passwords, only wrong ones count
+# For logins and passwords, only failed attempts are counted
 PER_NETWORK = {
     "login": parse("60/minute"),
     "signup": parse("200/hour"),
@@ -34,14 +34,12 @@ PER_ACCOUNT = {
     "login": parse("100/15 minutes"),
     "password": parse("100/15 minutes"),
     "refresh": parse("60/minute"),
-    "reset mail": parse("5/30 minutes"),  # as long as its link is valid
+    "reset mail": parse("5/30 minutes"),  # the window is the lifetime of the link
     "image": parse("120/hour"),
     "email": parse("5/hour"),  # each change sends an email
 }
 REDIS_TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
-
-
-REDIS_PAUSE = 5  # seconds in which an unreachable Redis is not asked again
+REDIS_PAUSE = 5  # seconds before an unreachable Redis is tried again
 Limit = tuple[RateLimitItem, str, str]
 
 
@@ -49,7 +47,7 @@ class Counters:
     """Counters in Redis, if it is configured and reachable, else in this process."""
 
     def __init__(self, config: Config) -> None:
-        """Connect to nothing yet."""
+        """Create the counters; the first use connects to Redis."""
         self.redis, self.retry_at = None, 0.0
         self.own = FixedWindowRateLimiter(storage_from_string("memory://"))
         if config.redis_url:
@@ -57,13 +55,15 @@ class Counters:
             self.redis = FixedWindowRateLimiter(storage)
 
     def call(self, method: str, limit: Limit) -> Any:
-        """Call a method of the limiter."""
+        """Call a limiter's method; use this process's counters while Redis is unavailable."""
         if self.redis and time.monotonic() >= self.retry_at:
             try:
                 return getattr(self.redis, method)(*limit)
             except StorageError as error:
                 self.retry_at = time.monotonic() + REDIS_PAUSE
-                log_outage("redis", "rate limits are counted per process: %s", error)
+                log_outage(
+                    "redis", "Redis is unavailable, rate limits are counted per process: %s", error
+                )
         return getattr(self.own, method)(*limit)
 
 
@@ -73,10 +73,10 @@ def init_rate_limits(app: Flask, config: Config) -> None:
 
 
 def hit(action: str, account: str | None = None) -> None:
-    """Count an attempt, or abort with 429; a rejected attempt does not count."""
+    """Count an attempt, or abort with 429; a rejected attempt is not counted."""
     check_limit(action, account)
     for limit in _limits_for(action, account):
-        if not _call("hit", limit):  # concurrent attempts were faster
+        if not _call("hit", limit):  # concurrent attempts have reached the limit
             _abort(action, limit)
 
 
@@ -87,7 +87,7 @@ def check_limit(action: str, account: str | None = None) -> None:
 
 
 def is_limit_reached(action: str, account: str) -> bool:
-    """Tell whether a limit is reached; count nothing."""
+    """Return whether a limit is reached; count nothing."""
     return _find_reached(action, account) is not None
 
 
@@ -124,7 +124,7 @@ def _limits_for(action: str, account: str | None) -> list[Limit]:
         return []
     limits = []
     if account is not None and action in PER_ACCOUNT:
-        # the name of a counter must not reveal the account, even to a guess of every email
+        # A keyed hash: counter names must not reveal accounts, even if every email is tried
         key = current_config().secret_keys[0].encode()
         name = hmac.digest(key, account.encode(), "sha256").hex()
         limits.append((PER_ACCOUNT[action], action, name))
@@ -137,6 +137,6 @@ def _limits_for(action: str, account: str | None) -> list[Limit]:
 
 
 def _client_network() -> str:
-    """Return the client IP; for IPv6 its /64 network, which a customer has to themselves."""
+    """Return the client IP; for IPv6 its /64 network, which one customer has."""
     address = client_ip()
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address

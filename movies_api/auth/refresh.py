@@ -1,6 +1,6 @@
-"""Refresh: replace a refresh cookie, once for all requests that present it.
+"""Refresh: rotate the refresh cookie; concurrent requests with one cookie get the same new one.
 
-Each value names its generation, one more than that of the value before.
+Each value contains its generation, which each rotation increases by one.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from .users import PROFILE
 
 MAX_AGE = timedelta(days=90)
 GRACE = timedelta(seconds=30)
-MAX_SUPERSEDED = 50  # more refreshes within the grace time are no race
+MAX_SUPERSEDED = 50  # more within the grace period are not a race
 
 LIVE_SESSION = (
     select(
@@ -31,7 +31,7 @@ LIVE_SESSION = (
         sessions.c.remember,
         sessions.c.created_at.label("started_at"),
         sessions.c.expires_at,
-        # The clocks of two of our servers may differ by more than the grace time
+        # The database's clock: those of two servers may differ by more than the grace period
         func.current_timestamp(type_=UtcDateTime).label("database_time"),
     )
     .join_from(sessions, users)
@@ -54,8 +54,8 @@ def find_session(value: RefreshValue) -> Row[Any] | None:
     """Return the live session of a refresh cookie, or None.
 
     The current and the previous value are valid; so is a later one, because the database may have
-    been restored from a backup. An older one whose grace time is over counts as stolen: the
-    session ends.
+    been restored from a backup. An older value past its grace period is treated as stolen:
+    the session ends.
     """
     row = autocommit_one(LIVE_SESSION, {"session": value.session, "now": now()})
     if row is None or row.refresh_hash != digest(value.secret):
@@ -75,7 +75,7 @@ def rotate_session(value: RefreshValue) -> tuple[Row[Any], RefreshValue, datetim
     if row is not None and value.generation >= row.generation:
         until = min(at + IDLE_TTL[row.remember], row.started_at + MAX_AGE)
         following = value._replace(generation=value.generation + 1)
-        # The value before this one is now older than the previous one
+        # From now on, the value before this one is valid for the grace period only
         superseded = {str(value.generation - 1): row.database_time.timestamp()}
         values: dict[str, Any] = {
             "session": value.session,
@@ -87,7 +87,7 @@ def rotate_session(value: RefreshValue) -> tuple[Row[Any], RefreshValue, datetim
         }
         if autocommit_one(ROTATE, values):
             return row, following, until
-        # Another request was faster: read what it wrote
+        # A concurrent request has rotated the session: read the result
         row = find_session(value)
     if row is None:
         return None
@@ -95,7 +95,7 @@ def rotate_session(value: RefreshValue) -> tuple[Row[Any], RefreshValue, datetim
 
 
 def _recently_superseded(row: Row[Any]) -> dict[str, float]:
-    """Return the generations before the previous one whose grace time is not over."""
+    """Return the generations before the previous one that are within the grace period."""
     oldest = (row.database_time - GRACE).timestamp()
     recent = [(past, since) for past, since in row.superseded.items() if since >= oldest]
     return dict(recent[-MAX_SUPERSEDED:])

@@ -35,7 +35,7 @@ class Email(Text):
         text = super()._deserialize(value, attr, data, **kwargs)
         text = unicodedata.normalize("NFKC", text)
         try:
-            # No look-up in DNS; strict: RFC 5321 limits the local part, too
+            # No DNS lookup; strict: also enforce the local part's limit of RFC 5321
             found = validate_email(
                 text, check_deliverability=False, allow_smtputf8=False, strict=True
             )
@@ -70,7 +70,7 @@ class NewPassword(Password):
         super().__init__(**kwargs)
         bounds = {
             "minLength": 8,
-            "description": "Not trimmed; very common ones, name and email are rejected.",
+            "description": "Not trimmed. Must not be a common password, the name or the email.",
         }
         self.metadata = {**self.metadata, **bounds}
 
@@ -106,7 +106,7 @@ class LoginSchema(RequestSchema):
     password = Password(DEMO["password"], required=True)
     remember = StrictBoolean(
         load_default=False,
-        metadata={"description": "Stay logged in for 30 days without a visit instead of 7."},
+        metadata={"description": "Keep the session for 30 days of inactivity instead of 7."},
     )
 
 
@@ -116,7 +116,7 @@ class LogoutQuerySchema(QuerySchema):
     scope = fields.String(
         load_default="this",
         validate=one_of("this", "others", "all"),
-        metadata={"description": "This session, all your others, or all of them."},
+        metadata={"description": "End this session, all other sessions, or all sessions."},
     )
 
 
@@ -134,8 +134,9 @@ class Scope(fields.String):
     def __init__(self, **kwargs: Any) -> None:
         """Accept and explain the three values."""
         about = {
-            "description": "`write`: all of /movies, POST /images and GET /me; `read`: only GET "
-            "of the same; `share`: only GET of movies, without notes, for a public page."
+            "description": "`write`: all of /movies, POST /images and GET /me. `read`: only the "
+            "GET operations of these. `share`: only list and get movies, without notes, e.g. for a "
+            "public page."
         }
         super().__init__(validate=one_of("write", "read", "share"), metadata=about, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Sessions: statements about logins and API tokens."""
+"""Sessions: SQL statements for logins and API tokens."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,11 +13,11 @@ from ..models import sessions, users
 from .tokens import RefreshValue, api_token, digest, new_secret
 
 IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
-TOUCH_INTERVAL = timedelta(minutes=15)  # the recorded last use of an API token may be this old
+TOUCH_INTERVAL = timedelta(minutes=15)  # by which last_used_at of an API token may be out of date
 PURGE_BATCH = 100  # expired sessions that a login deletes
 IS_ALIVE = (sessions.c.id == bindparam("session")) & (sessions.c.expires_at > bindparam("now"))
 
-# What most views need to know of the caller; other columns are read where they are used
+# The columns that most views need; others are read where they are used
 SELECT_CALLER = (
     select(
         users.c.id,
@@ -101,7 +101,7 @@ def find_caller(session: UUID) -> Row[Any] | None:
 
 
 def is_session_alive(session: UUID) -> bool:
-    """Tell, within the transaction, whether the session has not ended."""
+    """Return whether the session has not ended, in the request's transaction."""
     return (
         execute_in_transaction(SELECT_CALLER, {"session": session, "now": now()}).one_or_none()
         is not None
@@ -120,7 +120,7 @@ def find_api_token_caller(session: UUID, secret: str) -> Row[Any] | None:
 
 
 def fetch_sessions(caller: Row[Any]) -> list[dict[str, Any]]:
-    """Return the caller's live sessions as clients see them, most recently used first."""
+    """Return the caller's live sessions in wire format, most recently used first."""
     rows = autocommit_all(LISTED, {"user": caller.id, "now": now()})
     return [{**row, "current": row["id"] == caller.session_id} for row in rows]
 
@@ -152,7 +152,7 @@ def add_session(user: UUID, name: str, remember: bool) -> tuple[RefreshValue, da
     """Add a session; return its first refresh value, whose secret is not stored, and its end.
 
     Beyond MAX_SESSIONS_PER_USER the user's least recently used logins end in the same transaction.
-    Concurrent logins do not see each other; the next login corrects the number.
+    Concurrent logins do not see each other; the next login ends the surplus.
     """
     secret, started = new_secret(), now()
     kept = current_config().max_sessions_per_user - 1
@@ -183,6 +183,6 @@ def _new_session_values(user: UUID, name: str, secret: str, started: datetime) -
 
 
 def purge_sessions(most: int) -> int:
-    """Delete at most so many expired sessions; return how many."""
+    """Delete up to `most` expired sessions; return how many were deleted."""
     # SQLite's driver does not count the rows of a statement that begins with WITH
     return len(execute_in_transaction(PURGE, {"now": now(), "most": most}).all())

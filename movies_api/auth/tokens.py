@@ -1,4 +1,4 @@
-"""Tokens: signed values that name a session."""
+"""Tokens: access and API tokens, refresh cookies, password reset and email revert tokens."""
 
 import hashlib
 import secrets
@@ -35,7 +35,7 @@ class RefreshValue(NamedTuple):
 
 
 def access_token(session: UUID) -> str:
-    """Return a token that names the session; it is signed and carries its time."""
+    """Return a signed token that contains the session and the time of signing."""
     return access_signer(current_config().secret_keys).sign(session.hex).decode()
 
 
@@ -47,7 +47,7 @@ def read_access_token(token: str) -> tuple[UUID, datetime] | None:
         return None
 
 
-# The same token comes with every request for 15 minutes; invalid ones are not cached
+# Clients send the same token for 15 minutes; invalid tokens are not cached
 @lru_cache(maxsize=4096)
 def _verify_access_token(token: str, keys: tuple[str, ...]) -> tuple[UUID, datetime]:
     session, signed_at = access_signer(keys).unsign(
@@ -57,7 +57,7 @@ def _verify_access_token(token: str, keys: tuple[str, ...]) -> tuple[UUID, datet
 
 
 def refresh_token(value: RefreshValue) -> str:
-    """Return the cookie; its signature tells a superseded one from a forged one."""
+    """Return the cookie; its signature distinguishes a superseded one from a forged one."""
     text = f"{value.session.hex}.{value.generation}.{value.secret}"
     return refresh_signer(current_config().secret_keys).sign(text).decode()
 
@@ -88,9 +88,10 @@ def read_api_token(token: str) -> tuple[UUID, str] | None:
         return None
 
 
-def reset_token(user: UUID, mark: str) -> str:
+def reset_token(user: UUID, fingerprint: str) -> str:
     """Return a password reset token, valid while the fingerprint is the user's."""
-    return reset_signer(current_config().secret_keys).sign(f"{user.hex}.{mark}").decode()
+    text = f"{user.hex}.{fingerprint}"
+    return reset_signer(current_config().secret_keys).sign(text).decode()
 
 
 def read_reset_token(token: str) -> tuple[UUID, str] | None:
@@ -98,9 +99,9 @@ def read_reset_token(token: str) -> tuple[UUID, str] | None:
     try:
         signer = reset_signer(current_config().secret_keys)
         value, signed_at = signer.unsign(reject_noncanonical(token), return_timestamp=True)
-        user, mark = value.decode().split(".")
+        user, fingerprint = value.decode().split(".")
         is_expired = now() - signed_at > RESET_LIFETIME + CLOCK_SKEW
-        return None if is_expired else (UUID(user), mark)
+        return None if is_expired else (UUID(user), fingerprint)
     except (BadData, ValueError):
         return None
 

@@ -1,4 +1,4 @@
-"""Users: statements about accounts."""
+"""Users: SQL statements for accounts."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -78,7 +78,7 @@ RESTORE = (
 
 
 def user_to_dict(user: Row[Any]) -> dict[str, Any]:
-    """Return the user as clients see it."""
+    """Return the user in wire format."""
     return {
         "id": user.id,
         "name": user.name,
@@ -108,7 +108,7 @@ def iter_accounts() -> Iterator[Mapping[str, Any]]:
 
 
 def add_user(name: str, email: str, password_hash: str) -> Row[Any]:
-    """Add a user; an email that is taken raises IntegrityError."""
+    """Add a user; raise IntegrityError if the email is taken."""
     values = {"name": name, "email": email, "password_hash": password_hash}
     return execute_in_transaction(ADD_USER, {"id": uuid4(), "created_at": now(), **values}).one()
 
@@ -136,7 +136,7 @@ def recheck_password(user: Row[Any], password: str) -> bool:
 
 
 def set_password_hash(user: Row[Any], password_hash: str) -> bool:
-    """Replace the password hash; False when another request was faster."""
+    """Replace the password hash; return False if it changed or the user is deleted or disabled."""
     values = {"user": user.id, "old": user.password_hash, "new": password_hash}
     return execute_in_transaction(REHASH, values).one_or_none() is not None
 
@@ -150,8 +150,8 @@ def change_user(user: Row[Any], columns: Mapping[str, Any]) -> Row[Any] | None:
 def change_email(user: Row[Any], columns: Mapping[str, Any]) -> tuple[Row[Any], int] | None:
     """Update the email and other columns, in the request's transaction; reserve the old address.
 
-    Return the user and the id of the change; None if email or password have changed meanwhile, or
-    the user was deleted. IntegrityError if the email is taken.
+    Return the user and the id of the change; None if email or password has changed meanwhile, or
+    the user was deleted. Raise IntegrityError if the email is taken.
     """
     at, values = now(), {f"new_{name}": value for name, value in columns.items()}
     values |= {"user": user.id, "old": user.password_hash, "old_email": user.email}
@@ -179,7 +179,7 @@ def revert_email(user: UUID, change: int, password_hash: str) -> str | None:
     """Undo a change of email and all later ones, in the request's transaction.
 
     Return the address, or None if the change is too old or reverted already, or the user is
-    disabled. The caller ends the sessions: the thief who changed the email must lose access.
+    disabled. The caller ends the sessions: an attacker must lose access.
     """
     lock_user(user)  # first, so that no change is added meanwhile
     values = {"user": user, "change": change, "since": now() - REVERT_LIFETIME}
@@ -209,11 +209,9 @@ def lock_user(user: UUID) -> None:
 
 
 def lock_movie_count(user: UUID) -> int | None:
-    """Lock movie_count until the transaction ends and return it.
+    """Lock movie_count until the transaction ends; return it, or None if the user was deleted.
 
-    None if the user was deleted.
-
-    Rows that only refer to the user, such as sessions and uploads, need not wait.
+    Inserts of rows that only refer to the user, such as sessions and uploads, do not wait.
     """
     count: int | None = execute_in_transaction(
         LOCK_MOVIE_COUNT, {"user": user}

@@ -58,7 +58,7 @@ bp = Blueprint("auth", __name__, description="Accounts and sessions")
 def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in.
 
-    The email is compared without case.
+    Email addresses are not case-sensitive.
     """
     check_origin()
     hit("signup")
@@ -90,15 +90,15 @@ def sign_up(fields: dict[str, Any]) -> Response:
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session.
 
-    The response does not say which of email and password is wrong.
+    The response does not reveal whether the email or the password is wrong.
     """
     check_origin()
     user = user_from_email(fields["email"])
-    # Bound to the password: a new one forgets the failed attempts
+    # Includes the hash: a new password resets the count of failed attempts
     account = f"{user.id.hex} {user.password_hash}" if user else fields["email"]
     check_limit("login", account)
     is_correct = verify_password(fields["password"], user and user.password_hash)
-    # changed or deleted during the check: a session must not survive that
+    # Checked again: the password may have changed, or the user been deleted, meanwhile
     if user is None or not is_correct or not recheck_password(user, fields["password"]):
         count_attempt("login", account)
         audit("login_failed", user and user.id)
@@ -116,9 +116,9 @@ def log_in(fields: dict[str, Any]) -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"refreshCookie": []}],
-    description="There is no body. The previous cookie stays valid until its replacement has been "
-    "presented, and for 30 seconds after: two tabs may refresh simultaneously, and a lost response "
-    "costs nothing. An older cookie ends the session.",
+    description="The request has no body. A cookie stays valid until its replacement is used, and "
+    "for 30 seconds after that: two tabs can refresh simultaneously, and a request can be retried "
+    "if its response was lost. An older cookie ends the session.",
 )
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
@@ -131,8 +131,8 @@ def refresh_session() -> Response:
     rotated = next(filter(None, map(rotate_session, values)), None)
     db.session.commit()
     if rotated is None:
-        # Keep the cookie: another tab may have replaced it by a newer one
-        abort_with(401, "INVALID_TOKEN", "You are no longer logged in. Please log in again.")
+        # Do not delete the cookie: another tab may have received a newer one
+        abort_with(401)
     return _token_response(200, *rotated)
 
 
@@ -144,10 +144,10 @@ def refresh_session() -> Response:
 @bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"accessToken": []}, {"refreshCookie": []}],
-    description="Either suffices: the access token, expired or not, or the refresh cookie.",
+    description="Send the access token, which may have expired, or the refresh cookie.",
 )
 def log_out(query: dict[str, Any]) -> Response:
-    """End this session, the others, or all of them."""
+    """End this session, all other sessions, or all sessions."""
     check_origin()
     caller = caller_or_none()
     others = [value for value in _read_cookies() if not caller or value[0] != caller.session_id]
@@ -158,7 +158,7 @@ def log_out(query: dict[str, Any]) -> Response:
             require_user_session(live[0])
         _end_and_commit(live[0], query["scope"])
     elif query["scope"] != "this" or not (COOKIE in request.cookies or is_token_genuine()):
-        authenticate()  # aborts; a session that has ended already is no error
+        authenticate()  # aborts; logging out of an ended session is not an error
     response = current_app.response_class(status=204)
     if query["scope"] != "others":
         for other in live[1:]:  # their cookies are deleted, so they could not be ended later
@@ -168,9 +168,9 @@ def log_out(query: dict[str, Any]) -> Response:
 
 
 def _read_cookies() -> list[RefreshValue]:
-    """Return the genuine refresh cookies in the order sent, the latest one of each session.
+    """Return the validly signed refresh cookies in the order sent, the latest of each session.
 
-    There may be several of one name, with other paths or attributes, or of another service.
+    A browser may send several with this name: with other paths or attributes, or of other services.
     """
     values: dict[Any, RefreshValue] = {}
     for cookie in request.cookies.getlist(COOKIE):
@@ -222,5 +222,5 @@ def _cookie_attributes() -> dict[str, Any]:
         "httponly": True,
         "secure": request.is_secure or is_cross_site,
         "samesite": samesite,
-        "partitioned": is_cross_site,  # or Chromium drops it
+        "partitioned": is_cross_site,  # otherwise Chromium drops it
     }

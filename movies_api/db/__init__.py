@@ -50,7 +50,7 @@ class Base(DeclarativeBase):
 
 
 class WriteSession(Session):
-    """A session that runs in a transaction; other statements run in autocommit."""
+    """A session whose statements run in a transaction, unlike those in autocommit."""
 
     def get_bind(self, *_: Any, **__: Any) -> Engine:
         """Return the engine that uses transactions."""
@@ -90,7 +90,7 @@ def now() -> datetime:
 
 
 def engine_options(config: Config) -> dict[str, Any]:
-    """Return the options of create_engine; the timeouts let a request wait seconds at most."""
+    """Return the options of create_engine; the timeouts limit waiting to a few seconds."""
     # AUTOCOMMIT saves a single SELECT two round trips, BEGIN and ROLLBACK
     # hide_parameters keeps emails and hashes out of the log
     common = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
@@ -196,7 +196,7 @@ def _prepare_postgresql(engine: Engine, config: Config) -> None:
     @event.listens_for(engine, "checkout")
     def discard_stale(connection: Any, record: Any, _proxy: Any) -> None:
         """Replace a connection that the server has closed."""
-        if "is_used" not in record.info:  # new: SQLAlchemy gives up if that is dead too
+        if "is_used" not in record.info:  # new: SQLAlchemy raises an error if it is dead, too
             record.info["is_used"] = True
         elif is_dead(connection):
             raise DisconnectionError

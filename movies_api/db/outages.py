@@ -146,7 +146,7 @@ MESSAGES = [
 
 
 def cause_of(error: Exception) -> Cause | None:
-    """Return why the database cannot serve a request, or None for an error of our own."""
+    """Return why the database cannot serve a request, or None for any other error."""
     if isinstance(error, PoolTimeout):
         return CAUSES["pool_exhausted"]
     if isinstance(error, OSError):

@@ -23,7 +23,7 @@ PARAMETER = re.compile(r"%\((\w+)\)s")
 # Not prepared on this connection, or a migration has changed the type of its result
 NOT_PREPARED_CODES = {"26000", "0A000"}
 ALREADY_PREPARED_CODE = "42P05"
-# Per connection; the least recently used one is deallocated first. A plan takes up to 1 MB
+# Per connection; the least recently used one is deallocated first. A plan uses up to 1 MB
 MAX_PREPARED = 50
 
 
@@ -162,7 +162,7 @@ def _uuid_from(text: str) -> UUID:
     return UUID(text)
 
 
-# The ids of users and sessions repeat on every request: cached, one takes 0.1 µs, not 2
+# The ids of users and sessions repeat on every request: a cache lookup takes 0.1 µs, not 2
 UUIDS = new_type((2950,), "UUID", lambda text, _: None if text is None else _uuid_from(text))
 
 

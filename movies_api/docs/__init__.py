@@ -53,7 +53,7 @@ def get_docs_page() -> Response:
 @bp.get("/docs/")
 @public
 def redirect_to_docs() -> BaseResponse:
-    """Redirect to the page; the address is relative because of a path prefix."""
+    """Redirect to the Swagger UI page; relative, because a proxy may add a path prefix."""
     return redirect("docs" if request.path == "/" else "../docs")
 
 

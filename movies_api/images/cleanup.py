@@ -1,12 +1,12 @@
 """Cleanup: delete unused images and stray files.
 
 No cron job is needed: storing an image also deletes a few unused ones. Deleting a movie or
-replacing its image marks the image as unused. To find those that this misses (an image that no
-movie ever showed, or that an edit replaced by a URL), storing an image also checks those whose
-last check is the oldest. Unused images are deleted a day later; those of deleted accounts first
-and without this day. `images cleanup` does the same for all images, and deletes stray files.
+replacing its image marks the image as unused. To find others (never used by a movie, or replaced by
+a URL), storing an image also checks the images whose last check is the oldest. Unused images are
+deleted a day later; those of deleted accounts first and without a grace period. `images cleanup`
+does the same for all images, and deletes stray files.
 
-A row stays locked while its files are deleted, so views and commands do not commit: see ingest.py.
+A row stays locked while its files are deleted, so commits happen here, not in views: see ingest.py.
 """
 
 import re
@@ -57,13 +57,13 @@ def delete_orphans(keys: Collection[str]) -> None:
         _log_and_rollback(error)
 
 
-def cleanup_some() -> None:
+def delete_some_unused() -> None:
     """Delete a few unused images and check for more; log errors instead of raising them."""
     end = monotonic() + MAX_SECONDS
     try:
         check_oldest()
         for _ in range(CLEANED_PER_UPLOAD):
-            if monotonic() > end or cleanup_next() is None:
+            if monotonic() > end or delete_next_unused() is None:
                 return
     except (ApiError, SQLAlchemyError) as error:
         _log_and_rollback(error)
@@ -75,10 +75,10 @@ def _log_and_rollback(error: Exception) -> None:
         log.error("image cleanup failed: %s", type(getattr(error, "orig", error)).__name__)
 
 
-def cleanup_next() -> bool | None:
+def delete_next_unused() -> bool | None:
     """Delete the image that has been unused longest, if its grace period is over.
 
-    Return False if a movie shows it by now, and None if there is no such image that is not locked.
+    Return False if a movie shows it again, and None if no unlocked image is due.
     """
     key = lock_next_unused()
     if key is None:
@@ -98,7 +98,7 @@ def _delete_files(key: str, is_deleted: bool) -> None:
     db.session.commit()
 
 
-def stray_files() -> list[StoredFile]:
+def find_stray_files() -> list[StoredFile]:
     """Return stored files that belong to no image: unused uploads and temporary files."""
     ages = {"images/": GRACE, "uploads/": 6 * UPLOAD_TTL}
     known = all_image_keys()

@@ -5,7 +5,7 @@ from flask.cli import AppGroup
 
 from ..api.errors import ApiError
 from ..db import begin_long_transaction, db
-from .cleanup import cleanup_next, stray_files
+from .cleanup import delete_next_unused, find_stray_files
 from .queries import mark_unused
 from .storage import current_storage
 
@@ -31,11 +31,11 @@ def _delete_unused_images() -> int:
     begin_long_transaction()
     mark_unused()
     db.session.commit()
-    return sum(iter(cleanup_next, None))
+    return sum(iter(delete_next_unused, None))
 
 
 def _delete_stray_files() -> int:
-    with click.progressbar(strays := stray_files(), label="Stray files") as found:
+    with click.progressbar(strays := find_stray_files(), label="Stray files") as found:
         for stored in found:
             current_storage().remove([stored.name])
     return len(strays)

@@ -28,7 +28,7 @@ if not features.check("avif"):
 TYPES = {name: media_type for media_type, name in FORMATS.items()} | {"MPO": "image/jpeg"}
 NAMES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")[: len(FORMATS)]
 WIDTHS = (160, 320, 640)
-PATIENCE = 15  # seconds: less than the response timeout of routers
+SLOT_TIMEOUT = 15  # seconds: less than the response timeout of routers
 # Content of polyglot files, which are also a page or a script. Short words are omitted: compressed
 # pixels contain them by chance, and encoding drops foreign bytes anyway. No alternative runs past
 # the next `<`, so that each byte is scanned only a few times
@@ -49,7 +49,7 @@ KEPT_INFO = {"transparency", "background"}
 MAX_FRAMES = 1000  # each takes time, however small
 # A progressive JPEG has about 10; each further scan, of 60 bytes, takes as long as all the pixels
 MAX_SCANS, SCAN = 100, b"\xff\xda"
-# Shares of IMAGE_MAX_PIXELS for a WebP or AVIF, and for each frame of an animation: a pixel takes
+# Shares of IMAGE_MAX_PIXELS for a WebP or AVIF, and for each frame of an animation: a pixel uses
 # up to 11 bytes of memory, in WebP and AVIF 37, in the frame being encoded 120
 HEAVY_SHARE, FRAME_SHARE = 0.3, 0.05
 PLAIN_MODES = {"JPEG": {"L", "RGB"}, "WEBP": {"RGB", "RGBA"}, "AVIF": {"RGB", "RGBA"}}
@@ -60,7 +60,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
 
 
-# ISO media with a brand of HEIC, in the order of bytes: size, type, brand
+# ISO media with a HEIC brand: size, type, brand
 HEIC = re.compile(rb".{4}ftyp(?:hei[cfmsvx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
 
 
@@ -98,8 +98,8 @@ def sanitize_image(file: BinaryIO) -> SanitizedImage:
         except Exception as error:  # hostile bytes make decoders raise anything
             if HEIC.match(data):
                 raise ImageError(
-                    "The image is HEIC, which browsers do not show. Save it as JPEG; an iPhone "
-                    "takes JPEG with Settings > Camera > Formats > Most Compatible."
+                    "The image is HEIC, which browsers do not show. Save it as JPEG; on an iPhone, "
+                    "choose Settings > Camera > Formats > Most Compatible."
                 ) from error
             raise ImageError(f"The file is not a valid image. Use {_format_names()}.") from error
 
@@ -120,7 +120,9 @@ def make_thumbnail(file: BinaryIO, width: int) -> bytes:
 def decode_slot() -> Iterator[None]:
     """Wait for a decoding slot: slots limit the memory that decoded images take in total."""
     with acquire_slot(
-        _queue(current_config()), PATIENCE, "Too many images are being processed. Please try again."
+        _queue(current_config()),
+        SLOT_TIMEOUT,
+        "Too many images are being processed. Please try again.",
     ):
         try:
             yield
@@ -137,7 +139,7 @@ def _decode(data: bytes, max_pixels: int) -> SanitizedImage:
     with Image.open(BytesIO(data), formats=list(FORMATS.values())) as image:
         found = TYPES[image.format or ""]
         name = FORMATS[found]
-        # The second image in a JPEG of a phone is not a frame
+        # The second image that phones add to a JPEG is not a frame
         count = 1 if name == "JPEG" else getattr(image, "n_frames", 1)
         if name == "JPEG" and data.count(SCAN) > MAX_SCANS:
             raise ImageError(_too_large(f"scans: the limit is {MAX_SCANS}."))

@@ -19,7 +19,7 @@ from ..api.fields import InlineFile
 from ..auth.rate_limits import hit
 from ..config import current_config
 from ..db import db
-from .cleanup import cleanup_some
+from .cleanup import delete_some_unused
 from .codec import ImageError, SanitizedImage, decode_slot, make_thumbnail, sanitize_image
 from .queries import (
     add_upload,
@@ -54,7 +54,7 @@ def _request_base() -> str:
 
 
 def absolutize_urls(rows: Iterable[dict[str, Any]], base: str = "") -> None:
-    """Make the URLs of stored images absolute; the tables hold paths, because hosts change.
+    """Make the URLs of stored images absolute; the tables store paths, because hosts change.
 
     Pass the base outside of a request.
     """
@@ -129,10 +129,10 @@ def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
     limit = current_config().max_image_bytes_per_user
     if charged_bytes(owner, upload) + size <= limit:
         return
-    cleanup_some()
+    delete_some_unused()
     if charged_bytes(owner, upload) + size > limit:
         abort_quota(
-            f"{limit} bytes of images: delete movies with images; the bytes are free a day later."
+            f"{limit} bytes of images. Delete movies with images; the space is freed a day later."
         )
 
 
@@ -154,7 +154,7 @@ def store_file(file: BinaryIO, field: str, owner: UUID, upload: UUID | None = No
     except IntegrityError:
         abort_with(403 if upload else 401, message="This account has been deleted.")
     db.session.commit()
-    cleanup_some()
+    delete_some_unused()
     return key
 
 

@@ -190,9 +190,9 @@ def mark_unused() -> None:
     execute_in_transaction(MARK_UNUSED, {"at": now()})
 
 
-def charged_bytes(owner: UUID, but: UUID | None = None) -> int:
+def charged_bytes(owner: UUID, excluded: UUID | None = None) -> int:
     """Return the total bytes of the owner's uploads, except for one upload."""
-    statement, values = (CHARGED_OTHERS, {"upload": but}) if but else (CHARGED, {})
+    statement, values = (CHARGED_OTHERS, {"upload": excluded}) if excluded else (CHARGED, {})
     row: Any = autocommit_one(statement, {"owner": owner, **values})
     return int(row[0])
 

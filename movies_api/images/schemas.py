@@ -31,7 +31,7 @@ class UploadCreateSchema(RequestSchema):
         validate=validate.Range(min=1),
         metadata={
             "example": 245760,
-            "description": "Exact size in bytes; IMAGE_MAX_BYTES at most.",
+            "description": "Exact size in bytes, at most IMAGE_MAX_BYTES.",
         },
     )
 
@@ -57,7 +57,7 @@ class UploadUrlSchema(ResponseSchema):
         values=fields.String(),
         data_key="fields",
         metadata={
-            "description": "Form fields to send before the file, whose field is `file`.",
+            "description": "Form fields to send before the field `file` with the file.",
             "example": {},
         },
     )
@@ -91,7 +91,7 @@ class UploadQuerySchema(QuerySchema):
         required=True,
         metadata={
             "example": "WyI1YzBhNGY.aXqF9w.Jm4uQ2sT8oXbZ1",
-            "description": "Part of the uploadUrl of POST /images.",
+            "description": "Signature in the uploadUrl that POST /images returned.",
         },
     )
 

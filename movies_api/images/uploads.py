@@ -40,7 +40,7 @@ def create_upload_url(owner: UUID, media_type: str, size: int) -> dict[str, Any]
         }
         base = public_base()
     else:
-        base = own_base()  # the bucket does not have this name
+        base = own_base()  # the bucket has no object with an upload ID
     return {**response, "imageUrl": base + name, "expiresAt": expires_at}
 
 

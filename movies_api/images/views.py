@@ -83,7 +83,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
     if claim is None or claim.upload.hex != name:
         abort_with(403, message="The upload URL is invalid or has expired. Request a new one.")
     if request.mimetype and request.mimetype != claim.media_type:
-        abort_with(415, message=f"The upload URL is for {claim.media_type}.")
+        abort_with(415, message=f"The upload URL accepts only {claim.media_type}.")
     with disk_errors(), TemporaryFile() as file:
         _read_body(file, claim.size)
         key = store_file(file, "contentType", claim.owner, claim.upload)
@@ -98,7 +98,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
 @bp.alt_response(404, response="IMAGE_NOT_FOUND")
 @bp.alt_response(416, response="REQUESTED_RANGE_NOT_SATISFIABLE")
 @bp.doc(
-    description="The image of a URL never changes. Supports range requests.",
+    description="The image at a URL never changes. Supports range requests.",
     responses={
         200: SHOWN,
         206: SHOWN,
@@ -183,10 +183,8 @@ def _read_body(file: IO[bytes], size: int) -> None:
     copyfileobj(request.stream, file, CHUNK)
     if file.tell() > size:
         abort_with(
-            413, message=f"The request body is too large: the upload URL is for {size} bytes."
+            413, message=f"The request body is too large: the upload URL accepts {size} bytes."
         )
     if file.tell() < size:
-        abort_validation(
-            {"size": [f"{file.tell()} bytes were received; the upload URL is for {size}."]}
-        )
+        abort_validation({"size": [f"{file.tell()} bytes were received instead of {size}."]})
     file.seek(0)

@@ -1,6 +1,6 @@
-"""Archives: the files in the ZIP that Letterboxd or Trakt hands out.
+"""Archives: the files in the ZIP exports of Letterboxd and Trakt.
 
-Their sizes are checked before anything is unpacked; their paths only tell what they are.
+Their sizes are checked before anything is unpacked; their paths only identify their content.
 """
 
 import re
@@ -18,18 +18,19 @@ from .request_file import CHUNK, abort_unreadable
 
 IN_MEMORY = 1 << 20  # bytes of a file; larger files are on disk
 MAX_MEMBERS = 1000
-MAX_RATIO = 100  # CSV and JSON shrink to a tenth
-MAX_DIRECTORY = 1 << 20  # bytes; in memory it takes 20 times that
+MAX_RATIO = 100  # CSV and JSON compress to about a tenth
+MAX_DIRECTORY = 1 << 20  # bytes; parsed, it needs 20 times that
 END_OF_DIRECTORY, END_SIZE, ZIP64 = b"PK\5\6", 22, b"PK\6\7"
-# Without what was deleted, the reviews and lists of others, and what macOS adds
+# Deleted entries, the reviews and lists of others, and files that macOS adds
 IGNORED = re.compile(r"(?:^|/)(?:deleted|orphaned|__macosx)/|(?:^|/)likes/(?!films\.)|(?:^|/)\._")
-# Of entries of one film and day, the later file wins
+# For entries of the same film and day, the later file takes precedence
 ORDER = re.compile(r"(watched)|(watchlist)|(diary)|(reviews)|(ratings)|(likes)|(lists)")
 ERRORS = (
     BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError,
     struct.error, zlib.error,
 )  # fmt: skip
 UNPACK = "Unpack it and send the files one by one."
+DAMAGED_ZIP = "The ZIP is damaged. Download it again, or unpack it and send the files one by one."
 
 
 def is_archive(file: IO[bytes]) -> bool:
@@ -44,7 +45,7 @@ def iter_members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes] | None]]:
     try:
         archive = ZipFile(file)
     except (*ERRORS, OSError):
-        abort_unreadable(f"The ZIP is damaged. Download it again, or: {UNPACK}")
+        abort_unreadable(DAMAGED_ZIP)
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check_members(members)
@@ -57,7 +58,7 @@ def iter_members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes] | None]]:
                 try:
                     copyfileobj(archive.open(member), content, CHUNK)
                 except ERRORS:
-                    abort_unreadable(f"The ZIP is damaged. Download it again, or: {UNPACK}")
+                    abort_unreadable(DAMAGED_ZIP)
                 yield member.filename, content
 
 
@@ -67,13 +68,13 @@ def _order(member: ZipInfo) -> tuple[int, str]:
 
 
 def _check_directory(file: IO[bytes]) -> None:
-    """Reject too many files before the list of them is read."""
+    """Abort if there are too many files, before ZipFile reads the directory."""
     file.seek(0, SEEK_END)
     file.seek(max(0, file.tell() - (1 << 16) - END_SIZE))
     end = file.read()
     place = end.rfind(END_OF_DIRECTORY)
     if place < 0 or len(end) - place < END_SIZE:
-        abort_unreadable(f"The ZIP is damaged. Download it again, or: {UNPACK}")
+        abort_unreadable(DAMAGED_ZIP)
     entries, size = struct.unpack_from("<10xHL", end, place)
     if entries > MAX_MEMBERS or size > MAX_DIRECTORY or ZIP64 in end:
         abort_unreadable(f"The ZIP has more than {MAX_MEMBERS} files. {UNPACK}")
@@ -88,12 +89,12 @@ def _check_members(members: list[ZipInfo]) -> None:
     if any(each.filename.lower().endswith(".zip") for each in members):
         abort_unreadable(f"The ZIP contains another ZIP. {UNPACK}")
     if any(each.flag_bits & 1 for each in members):
-        abort_unreadable(f"The ZIP has a password. {UNPACK}")
+        abort_unreadable(f"The ZIP is encrypted. {UNPACK}")
     if any(each.compress_type not in {ZIP_STORED, ZIP_DEFLATED} for each in members):
-        abort_unreadable(f"The ZIP has an unusual compression. {UNPACK}")
+        abort_unreadable(f"The ZIP uses an unsupported compression method. {UNPACK}")
     if sum(each.file_size for each in members) > limit or any(
         each.file_size > each.compress_size * MAX_RATIO + CHUNK for each in members
     ):
         abort_unreadable(
-            f"The ZIP unpacks to too much: at most {limit} bytes are accepted. {UNPACK}"
+            f"The ZIP is too large when unpacked: the limit is {limit} bytes. {UNPACK}"
         )

@@ -30,7 +30,7 @@ def import_from_file(file: IO[bytes], email: str, **options: Any) -> None:
     bar: Any = click.progressbar(
         length=size, label="Reading", file=sys.stderr, update_min_steps=size // 100 + 1
     )
-    with current_app.test_request_context():  # which names the image URLs of this service
+    with current_app.test_request_context():  # image URLs depend on the request
         try:
             with bar:
                 report = import_file(owner, file, file.name, options, bar.update)

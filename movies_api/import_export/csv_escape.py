@@ -17,5 +17,5 @@ def escape_cell(text: str) -> str:
 
 
 def unescape_cell(text: str) -> str:
-    """Return what `escape_cell` was given."""
+    """Return the text that `escape_cell` escaped."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text

@@ -16,9 +16,9 @@ from .formats import GENERIC, KNOWN_FORMATS, Format, Record, detect_format, norm
 from .request_file import abort_unreadable
 from .text_encoding import DAMAGED
 
-HINT = "Is a quote not closed? Write quotes inside a cell twice, and the cell in quotes."
+HINT = "Check for an unclosed quote. Double the quotes inside a cell, and put the cell in quotes."
 MAX_ROW_LENGTH = 1 << 18  # characters of one row, of however many lines
-MAX_FIRST_ROWS = 30  # among which the header is
+MAX_FIRST_ROWS = 30  # that may contain the header row
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line
 
@@ -88,7 +88,7 @@ class LineReader:
 def find_header(file: IO[bytes], file_name: str) -> Header:
     """Return the header row among the first rows, or abort.
 
-    Lines about the file may precede it. The columns of a known format win over a mere title.
+    Comment lines may precede it. The columns of a known format take precedence over a title alone.
     """
     number, first = _first_line(file)
     separator = SEPARATOR_LINE.fullmatch(first)
@@ -121,7 +121,7 @@ def _first_line(file: IO[bytes]) -> tuple[int, str]:
 def _iter_headers(file: IO[bytes], delimiter: str, file_name: str) -> Iterator[Header]:
     """Yield the first rows that have the columns of a format.
 
-    A title alone is a header only above the cells of other rows: a film may be called Movie.
+    A title alone is a header only if its row is wider than those above: a film may be called Movie.
     """
     lines, widest = LineReader(file), 0
     with closing(lines.iter_rows(delimiter, strict=False)) as rows:

@@ -26,9 +26,9 @@ NEWEST_FIRST: dict[str, Any] = {
 
 
 def stream_export(owner: Row[Any], file_format: str) -> Iterator[bytes]:
-    """Return the bytes of the file; read the first batch now, while errors get a response.
+    """Return the bytes of the file; read the first batch now, so that errors get a response.
 
-    The others are read while the response is produced, and no database connection is held in
+    The others are read while the response is produced, and no database connection is in use in
     between. An error then propagates: the server closes the connection of the unfinished response.
     """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
@@ -45,7 +45,7 @@ def _batches(
         yield rows
         if last is None:
             return
-        with app.app_context():  # the request's own context is over
+        with app.app_context():  # the request's own context has ended
             rows, last = fetch_page(owner, NEWEST_FIRST, last)
 
 

@@ -1,6 +1,6 @@
-"""Formats: a table of the sources, by which files are recognized and their rows mapped.
+"""Formats: how the files of each source are recognized and their rows mapped.
 
-Names of columns are compared without case, accents, blanks and punctuation. A name with a dot is a
+Column names are compared without case, accents, blanks and punctuation. A name with a dot is a
 path into nested JSON.
 """
 
@@ -72,18 +72,18 @@ def _paths(names: str) -> tuple[tuple[str, ...], ...]:
 class Format:
     """A source: it has all columns of `needs`, and a file name that the pattern `file` finds.
 
-    `fields` maps our fields to its columns; of several the first with a value is taken.
+    `fields` maps our fields to its columns; of several, the first one with a value is used.
     """
 
     name: str
     needs: str
     fields: Mapping[str, str] = field(default_factory=dict)
     scale: float = 1
-    """How many half stars a point of its rating is."""
+    """Half stars per point of its rating."""
     id: str = ""
     """Identifies a film within the source."""
     at: str = ""
-    """When an entry was written, as an ISO date: of several the latest rating and notes count."""
+    """When an entry was written, as an ISO date: the latest rating and notes are used."""
     kind: str = ""
     """Title type of a row; unless it is a film, the row is not imported."""
     others: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ TRAKT = {
 TRAKT_AT = "rated_at,watched_at,last_watched_at"
 TRAKT_IDS = "{0}ids.trakt,{0}ids.imdb,{0}ids.tmdb,{0}ids.slug"
 TRAKT_OTHERS = ("show", "season", "episode", "person", "list")
-# The most specific first. A table has all columns of `needs`; of JSON, one of the first objects
+# Most specific first. A table has all columns of `needs`; in JSON, the first objects have them
 FORMATS = (
     # The URI of diary and reviews names the entry, not the film
     Format("letterboxd", "Name,Year,Letterboxd URI,Watched Date", LETTERBOXD, scale=2, at="Date"),
@@ -194,7 +194,7 @@ def detect_objects(values: Iterable[Any]) -> Format | None:
 
 
 def normalize_keys(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object by normalized keys; of several that are the same the first counts."""
+    """Return the object by normalized keys; of equal keys, the first one is used."""
     return dict(zip(_normalized(tuple(value))[::-1], [*value.values()][::-1], strict=True))
 
 
@@ -246,7 +246,7 @@ ABSENT = object()
 
 
 def _first_value(record: Mapping[str, Any], paths: Sequence[tuple[str, ...]], name: str) -> Any:
-    """Return the first value that is not empty; an id has the number of its path in front."""
+    """Return the first value that is not empty; an id is prefixed with the number of its path."""
     found = ABSENT
     for number, path in enumerate(paths):
         value = _value_at(record, path)
@@ -259,7 +259,7 @@ def _first_value(record: Mapping[str, Any], paths: Sequence[tuple[str, ...]], na
 
 
 def _value_at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """Return the value there, None if an object has none, or ABSENT if the column is missing."""
+    """Return the value at the path, None if the key is missing, or ABSENT if the column is."""
     value: Any = record.get(path[0], ABSENT)
     for name in path[1:]:
         value = value.get(name) if isinstance(value, dict) else ABSENT
@@ -267,7 +267,7 @@ def _value_at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 
 def _convert_rating(values: dict[str, Any], source: Format) -> None:
-    """Replace a number by half stars; leave anything else to the schema."""
+    """Convert a number to half stars; leave anything else to the schema."""
     try:
         number = float(str(values["rating"]).replace(",", ".")) * source.scale
     except ValueError:
@@ -290,7 +290,7 @@ def _reason_to_skip(kind: Any) -> str:
 
 
 def read_year(value: Any) -> Any:
-    """Return the year of 1999.0, (1999) or a date; anything else as it is, for the schema."""
+    """Return the year of 1999.0, (1999) or a date; anything else unchanged, for the schema."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if not isinstance(value, str):
@@ -302,7 +302,7 @@ def read_year(value: Any) -> Any:
 
 
 def read_date(value: Any) -> Any:
-    """Return the day in UTC as YYYY-MM-DD; anything else as it is, for the schema."""
+    """Return the day in UTC as YYYY-MM-DD; anything else unchanged, for the schema."""
     day = _parse_date(value.strip()) if isinstance(value, str) else None
     return str(day) if day else value
 

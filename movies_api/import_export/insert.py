@@ -25,8 +25,8 @@ EARLIER_IN_FILE = "Duplicate of an earlier row."
 def resolve_conflicts(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> None:
     """Mark duplicates, rows whose image was deleted, and rows beyond the quota.
 
-    Lock the owner until the transaction ends, so that concurrent imports of one file add it once;
-    before, lock movies that may be updated.
+    Lock the owner until the transaction ends, so that concurrent imports of one file add it once.
+    Movies that may be updated are locked first.
     """
     begin_long_transaction()
     if on_duplicate == "update":
@@ -82,7 +82,7 @@ def _merge_entries(parsed: ParsedFile, action: str) -> None:
 
 
 def _merge(first: ImportRow, row: ImportRow, times: dict[tuple[int, str], str]) -> None:
-    """Give the first entry the latest date, rating and notes of both."""
+    """Merge the latest date, rating and notes into the first entry."""
     for name in ("rating", "notes"):
         if row.fields.get(name) is None:
             continue
@@ -100,14 +100,14 @@ def _title_key(row: ImportRow) -> str:
 def _mark_existing(owner: UUID, parsed: ParsedFile, on_duplicate: str) -> None:
     """Mark as many rows of a title and year as there are movies, the newest first."""
     rows = [row for row in parsed.rows if row.action == "added"]
-    there: dict[str, list[tuple[int, tuple[bool, ...]]]] = {_title_key(row): [] for row in rows}
+    existing: dict[str, list[tuple[int, tuple[bool, ...]]]] = {_title_key(row): [] for row in rows}
     for movie, title, year, *lacks in iter_title_keys(owner):
-        if (same := there.get(f"{title}\n{year}")) is not None:
+        if (same := existing.get(f"{title}\n{year}")) is not None:
             same.append((movie, tuple(lacks)))
-    for same in there.values():
+    for same in existing.values():
         same.sort()
     for row in rows:
-        if not (same := there[_title_key(row)]):
+        if not (same := existing[_title_key(row)]):
             continue
         movie, empty = same.pop()
         filled = [name for name in compress(FILLED, empty) if row.fields.get(name)]

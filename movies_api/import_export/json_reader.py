@@ -1,6 +1,6 @@
 """JSON reader: an array by elements, the arrays in an object, or an object per line.
 
-Elements are parsed one by one: in memory JSON takes 30 times its size.
+Elements are parsed one by one: parsed JSON uses 30 times its size in memory.
 """
 
 import mmap
@@ -58,7 +58,7 @@ def iter_json(file: IO[bytes]) -> Iterator[Record]:
     depth, name, around, end = 0, b"", b"", 0
     for number, token in enumerate(tokens):
         if number > MAX_TOKENS:
-            abort_unreadable("The file has too much around its array.")
+            abort_unreadable("The file has too much data outside its array.")
         if len(text := token[0]) > 1 and depth:
             name = text
             continue
@@ -78,7 +78,7 @@ def iter_json(file: IO[bytes]) -> Iterator[Record]:
 def _iter_array(
     data: mmap.mmap, tokens: Iterator[re.Match[bytes]], start: int, part: str
 ) -> Generator[Record, None, int]:
-    """Yield the elements of an array that starts there; return where it ends."""
+    """Yield the elements of an array that begins at `start`; return where it ends."""
     number, depth, count, longest = 1, 1, 0, _max_element_bytes()
     while True:
         token, count = next(tokens, None), count + 1
@@ -98,7 +98,7 @@ def _iter_array(
             yield Record(number, start, token.start(), value, part)
         if not depth:
             if text != b"]":
-                abort_unreadable(f"After element {number} the array does not end. Send JSON, {HOW}")
+                abort_unreadable(f"The array does not end after element {number}. Send JSON, {HOW}")
             return token.start()
         number, count, start = number + 1, 0, token.end()
 

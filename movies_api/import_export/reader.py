@@ -31,7 +31,7 @@ from .json_reader import is_ndjson, iter_json, iter_ndjson
 from .request_file import abort_unreadable
 from .text_encoding import decode_text
 
-MAX_REASON_LENGTH = 200  # characters; a response holds one reason per row
+MAX_REASON_LENGTH = 200  # characters; a response contains one reason per row
 MAX_FIRST_OBJECTS = 20  # that identify the format
 MAX_IGNORED = 1000  # names of columns in a response
 Progress = Callable[[int], object]
@@ -39,14 +39,14 @@ Progress = Callable[[int], object]
 
 @dataclass(slots=True)
 class Part:
-    """A file, or an array in a JSON object, that has rows; `head` is the header row of CSV."""
+    """A file, or an array in a JSON object, that has rows; only CSV has a header row."""
 
     name: str
     file: IO[bytes]
     encoding: str
     source: Format = GENERIC
     format: str = ""
-    head: str | None = None
+    header_row: str | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class ParsedFile:
     """The rows of a file in all its parts; a bundle has several, whose entries are merged."""
 
     def __init__(self, progress: Progress) -> None:
-        """Start with nothing; `progress` is called with the bytes of each row."""
+        """Start empty; `progress` is called with the number of bytes of each row."""
         self.progress = progress
         self.parts: list[Part] = []
         self.rows: list[ImportRow] = []
@@ -101,7 +101,7 @@ class ParsedFile:
     def read(self, part: Part, records: Iterable[Record]) -> None:
         """Add the rows of a part, or none if it cannot be read."""
         if self.is_archive and part.source is GENERIC:
-            abort_unreadable("No file of Letterboxd or Trakt.")
+            abort_unreadable("Not a file of Letterboxd or Trakt.")
         limit, rows = current_config().import_max_rows, []
         for record in records:
             if next(self.numbers) >= limit:
@@ -126,7 +126,7 @@ class ParsedFile:
     def _fill_row(self, row: ImportRow, value: Any) -> None:
         if isinstance(value, ValidationError):
             raise value
-        source, is_csv = row.part.source, row.part.head is not None
+        source, is_csv = row.part.source, row.part.header_row is not None
         if not is_csv:
             if not isinstance(value, dict):
                 like = " with a movie" if source.others else ', e.g. {"title": "Alien"}'
@@ -140,7 +140,7 @@ class ParsedFile:
         row.id, row.at = values.pop("_id", None), intern(str(values.pop("_at", ""))[:32])
         note = values.pop("_note", None)
         loaded = SCHEMA.load(values)
-        # Small dicts: there may be 150,000
+        # Keep the dicts small: there may be 150,000
         row.fields = {name: value for name, value in loaded.items() if value is not None}
         if note:
             row.note(note)
@@ -156,7 +156,7 @@ def read_file(raw: IO[bytes], file_name: str, files: ExitStack, progress: Progre
         return parsed
     parsed.is_archive = True
     for name, member in iter_members(raw):
-        reason = "No file of your movies."
+        reason = "Does not contain your movies."
         if member is not None:
             try:
                 _read_text(parsed, member, name, files)
@@ -166,8 +166,8 @@ def read_file(raw: IO[bytes], file_name: str, files: ExitStack, progress: Progre
         parsed.ignored_files.append({"file": name, "reason": reason})
     if not parsed.parts:
         abort_unreadable(
-            "The ZIP has no file that the service knows. Send the ZIP of Letterboxd or Trakt as it "
-            "is, or a single file."
+            "The ZIP contains no file that the service recognizes. Send the unchanged ZIP of "
+            "Letterboxd or Trakt, or a single file."
         )
     return parsed
 
@@ -188,7 +188,7 @@ def _read_csv(parsed: ParsedFile, part: Part) -> None:
     header = find_header(part.file, part.name)
     part.source, part.format = header.source, header.source.name
     part.file.seek(header.start)
-    part.head = part.file.read(header.end - header.start).decode()
+    part.header_row = part.file.read(header.end - header.start).decode()
     try:
         ignored = ignored_columns(part.source, tuple(header.names))
     except ValidationError as error:

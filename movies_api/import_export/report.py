@@ -57,7 +57,8 @@ def _rejected_rows(parsed: ParsedFile) -> list[tuple[Part, bytes]]:
         row.part.file.seek(row.start)
         raw = row.part.file.read(row.end - row.start)
         text = raw.decode().rstrip("\r\n").replace(DAMAGED, "\ufffd")
-        shown.append((row.part, raw.strip() if row.part.head is None else _as_text(text)))
+        is_json = row.part.header_row is None
+        shown.append((row.part, raw.strip() if is_json else _as_text(text)))
         size += len(shown[-1][1])
         if size > MAX_REJECTED_BYTES:
             return shown[:-1]
@@ -65,21 +66,21 @@ def _rejected_rows(parsed: ParsedFile) -> list[tuple[Part, bytes]]:
 
 
 def _as_files(parsed: ParsedFile, shown: list[tuple[Part, bytes]]) -> Any:
-    """Return rows as a file of each part of an archive, else as one file."""
+    """Return rows as one file per part of an archive, otherwise as one file."""
     if not parsed.is_archive:
-        return _as_file(parsed.parts[0].head, [row for _, row in shown])
+        return _as_file(parsed.parts[0].header_row, [row for _, row in shown])
     files: dict[str, tuple[str | None, list[bytes]]] = {}
     for part, row in shown:
-        files.setdefault(part.name, (part.head, []))[1].append(row)
+        files.setdefault(part.name, (part.header_row, []))[1].append(row)
     return {name: _as_file(*file) for name, file in files.items()}
 
 
-def _as_file(head: str | None, rows: list[bytes]) -> orjson.Fragment:
+def _as_file(header_row: str | None, rows: list[bytes]) -> orjson.Fragment:
     """Return rows as a JSON list; CSV rows as one string that starts with the header row."""
-    if head is None:
+    if header_row is None:
         return orjson.Fragment(b"[" + b",".join(rows) + b"]")
-    names = head.rstrip("\r\n")
-    end = _as_text(head[len(names) :] or "\n")
+    names = header_row.rstrip("\r\n")
+    end = _as_text(header_row[len(names) :] or "\n")
     return orjson.Fragment(b'"' + end.join([_as_text(names), *rows, b""]) + b'"')
 
 

@@ -15,7 +15,7 @@ from ..api.fields import UNKNOWN_FIELD
 from ..config import current_config
 
 CHUNK = 1 << 16
-MAX_FORM_PARTS = 20  # of a form's body
+MAX_FORM_PARTS = 20
 # Bytes of one text field, and between parts; files go to disk
 MAX_FORM_MEMORY = 1 << 20
 ONE_FILE = Message("Send one file with a filename in the form field `file`.", "required")
@@ -35,7 +35,7 @@ def spool_request_file() -> Iterator[tuple[IO[bytes], str]]:
     with TemporaryFile() as target, ExitStack() as parts:
         try:
             if request.mimetype == "multipart/form-data":
-                # for the form around the file
+                # plus the other parts of the form
                 request.max_content_length += current_config().max_body_bytes
                 source, name = _form_file(parts)
             else:

@@ -19,7 +19,7 @@ from .reader import ImportRow
 
 MAX_NEW_IMAGES = 50  # each is decoded and encoded while the client waits
 MAX_SECONDS = 20  # for all images; routers give up on a response after 30
-TOO_SLOW = f"The images before it took {MAX_SECONDS} seconds. Send this row in another file."
+TOO_SLOW = f"Earlier images took over {MAX_SECONDS} seconds. Send this row in another file."
 TOO_MANY_IMAGES = f"A file may contain {MAX_NEW_IMAGES} new images. Send this row in another file."
 
 
@@ -27,14 +27,14 @@ def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> Non
     """Replace each row's image by its stored form; drop images that do not exist."""
     names = [parse_image_url(_row_url(row)) for row in rows]
     keys = {name for name in names if name and KEY_PATTERN.fullmatch(name)}
-    there = (existing_keys if is_dry else touch_images)(keys)
+    existing = (existing_keys if is_dry else touch_images)(keys)
     new: list[tuple[ImportRow, InlineFile | UUID]] = []
     for row, name in zip(rows, names, strict=True):
         if isinstance(image := row.fields.get("image_url"), InlineFile):
             new.append((row, image))
         elif name is None:
             continue
-        elif name in there:
+        elif name in existing:
             row.fields["image_url"] = FOLDER + name
         elif UPLOAD_PATTERN.fullmatch(name):
             new.append((row, UUID(name)))
@@ -51,11 +51,11 @@ def store_row_images(owner: UUID, rows: list[ImportRow], *, is_dry: bool) -> Non
 
 
 def lock_row_images(rows: list[ImportRow]) -> None:
-    """Add rows whose image was deleted meanwhile without it; lock the other images."""
+    """Lock the images of the rows; drop those that were deleted meanwhile."""
     shown = [(row, path) for row in rows if (path := _row_url(row)).startswith(FOLDER)]
-    there = lock_images({path.removeprefix(FOLDER) for _, path in shown})
+    existing = lock_images({path.removeprefix(FOLDER) for _, path in shown})
     for row, path in shown:
-        if path.removeprefix(FOLDER) not in there:
+        if path.removeprefix(FOLDER) not in existing:
             _drop_image(row)
 
 

@@ -31,9 +31,9 @@ class ImportQuerySchema(QuerySchema):
         data_key="onDuplicate",
         validate=one_of("skip", "allow", "error", "update"),
         metadata={
-            "description": "How to handle a row whose title (ignoring case and accents) and year "
-            "are in the collection already: skip, add or reject it, or update the movie: fill its "
-            "empty rating, watchedOn and notes."
+            "description": "What to do with a row whose title (ignoring case and accents) and year "
+            "are already in the collection: `skip` it, `allow` it, reject it as an `error`, or "
+            "`update` the movie by filling in its empty rating, watchedOn and notes."
         },
     )
 
@@ -69,8 +69,8 @@ class ImportedRowSchema(ResponseSchema):
     line = fields.Integer(
         required=True,
         metadata={
-            "description": "The line of the file in which the row begins, a header being line 1; "
-            "of a JSON array the number of the element, from 1.",
+            "description": "Line of the file where the row begins, including the header row; in a "
+            "JSON array, the number of the element. Both start at 1.",
             "example": 2,
         },
     )
@@ -81,7 +81,7 @@ class ImportedRowSchema(ResponseSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Why the row was not added, or what of it was not, or null.",
+            "description": "Why the row, or a part of it, was not added; otherwise null.",
             "example": None,
         },
     )
@@ -91,7 +91,7 @@ class IgnoredFileSchema(ResponseSchema):
     """A file of a ZIP that was not imported."""
 
     file = fields.String(required=True, metadata={"example": "profile.csv"})
-    reason = fields.String(required=True, metadata={"example": "No file of your movies."})
+    reason = fields.String(required=True, metadata={"example": "Does not contain your movies."})
 
 
 class ImportReportSchema(ResponseSchema):
@@ -132,9 +132,9 @@ class ImportReportSchema(ResponseSchema):
                 {"type": "object", "additionalProperties": {}},
                 {"type": "null"},
             ],
-            "description": "The first 1000 rejected rows (at most 16 MiB) as they came, to be "
-            "corrected and sent again: of CSV a text, the header in front; of JSON a list of the "
-            "objects; of a ZIP an object of these by file; null when there is none.",
+            "description": "The first 1000 rejected rows (at most 16 MiB), unchanged, to correct "
+            "and import again: for CSV a string that starts with the header row, for JSON an "
+            "array, for a ZIP an object with one of these per file; null if there are none.",
             "example": None,
         },
     )

@@ -1,4 +1,4 @@
-"""Text encoding: any text file as UTF-8, each damaged byte as a NUL character."""
+"""Text encoding: convert text files to UTF-8, with a NUL for each damaged byte."""
 
 import codecs
 from typing import IO
@@ -13,8 +13,8 @@ codecs.register_error(MARK, lambda error: (DAMAGED, error.end))  # type: ignore[
 def decode_text(source: IO[bytes], target: IO[bytes]) -> str:
     """Write the text as UTF-8, without a byte order mark, and return the name of its encoding.
 
-    A file without a byte order mark is Windows-1252 if it is not UTF-8 and no part of it is valid
-    UTF-8 beyond ASCII: otherwise single bytes are damaged.
+    A file without a byte order mark is Windows-1252 if it is not UTF-8 and has no valid UTF-8
+    sequence beyond ASCII; otherwise its invalid bytes are damaged.
     """
     source.seek(0)
     start = source.read(CHUNK)

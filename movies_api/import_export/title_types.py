@@ -1,4 +1,4 @@
-"""Title types of IMDb and TMDB, in the languages that they translate them to."""
+"""Title types of IMDb and TMDB, in the languages of their exports."""
 
 # A line per language: English of today and of ten years ago, German, French, Italian, Spanish,
 # Portuguese, Hindi

@@ -79,9 +79,9 @@ def release_memory_when_sent(response: Response) -> Response:
     requestBody=FILE,
     description="The body is the file itself, with any media type, or a form with the file in the "
     "field `file`. It may be an export of this service (JSON, NDJSON or CSV), Letterboxd, IMDb, "
-    "Trakt or TMDB, the ZIP of Letterboxd or Trakt, or any CSV or JSON with titles; its content "
-    "decides. Each row is validated like `POST /movies`; rejected rows do not stop the others. The "
-    "first row becomes the newest movie. If the import fails, nothing is added.",
+    "Trakt or TMDB, the ZIP of Letterboxd or Trakt, or any CSV or JSON with titles; the format is "
+    "detected. Each row is validated like `POST /movies`; the others are added if one is rejected. "
+    "The first row becomes the newest movie. If the import fails, nothing is added.",
 )
 def import_movies(query: dict[str, Any]) -> dict[str, Any]:
     """Import movies from a file."""

@@ -1,4 +1,4 @@
-"""Cursors: signed positions in a list; the signature detects altered ones."""
+"""Cursors: signed positions in a list; the signature detects modified ones."""
 
 from datetime import date, datetime
 from functools import lru_cache
@@ -21,7 +21,7 @@ def cursor_from_position(query: dict[str, Any], position: list[Any]) -> str:
 
 
 def position_from_cursor(query: dict[str, Any], cursor: str) -> list[Any] | None:
-    """Return the position, or None if the cursor is invalid or of another sort or filter."""
+    """Return the position, or None if the cursor is invalid or for another sort or filter."""
     try:
         value = base64_decode(
             cursor_signer(current_config().secret_keys).unsign(reject_noncanonical(cursor))

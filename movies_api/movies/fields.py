@@ -42,7 +42,7 @@ class MovieCreateSchema(RequestSchema):
         min=1,
         max=10,
         allow_none=True,
-        metadata={"example": 9, "description": "Half stars; an empty string means null."},
+        metadata={"example": 9, "description": "In half stars; an empty string means null."},
     )
     watched_on = PastDate(
         allow_none=True,

@@ -79,8 +79,8 @@ def fetch_page(
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
     """Return a page of wire rows, and the position of its last row if more rows follow.
 
-    The owner has id and movie_count. A position, such as `after`, holds a row's values of the sort
-    columns and its id.
+    The owner has id and movie_count. A position, such as `after`, consists of a row's values of
+    the sort columns and its id.
     """
     shape, values = _shape_and_params(owner, query, after)
     if query["sort"] == RELEVANCE:
@@ -183,7 +183,7 @@ def _build_page_statement(shape: Shape) -> Select[Any]:
 
     if not shape.is_deep:
         return paginate(select(*LISTED, *extra))
-    # Skip the rows of the offset in the index alone
+    # Skip the rows of the offset in an index-only scan
     ids = paginate(select(movies.c.id)).subquery()
     return select(*LISTED, *extra).join(ids, ids.c.id == movies.c.id).order_by(*order)
 
@@ -216,10 +216,10 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
 
 
 def _build_relevance_statement(shape: Shape) -> Select[Any]:
-    """Return the page of titles that are or begin like the search, then of the others.
+    """Return the statement: titles that equal or start with the search first, then the others.
 
-    Each part follows an index, and stops at the end of the page: sorting all matches of a common
-    word takes far longer.
+    Each part reads an index and stops at the end of the page: sorting all matches of a common word
+    takes far longer.
     """
     conditions, newest = _conditions(shape), (movies.c.created_at, movies.c.id)
     starts = [_START.like(bindparam(name), escape="\\") for name in ("start", "joined_start")]
@@ -267,7 +267,7 @@ def _relevance_params(search: str) -> dict[str, str]:
 
 
 def _escape(text: str) -> str:
-    """Return the text as a pattern of LIKE."""
+    """Escape the text for a LIKE pattern."""
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 

@@ -33,7 +33,7 @@ INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"
 
 
 def _wire_column(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the column by the name that the API gives it, an unknown year as null."""
+    """Return the column labelled with its wire name; an unknown year becomes null."""
     first, *rest = str(column.key).split("_")
     name = first + "".join(map(str.title, rest))
     value = func.nullif(column, "", type_=String) if name == "year" else column
@@ -77,7 +77,7 @@ FORGET_KEY = (
 KEY_LIFETIME = timedelta(days=1)
 LOCK_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
 REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
-# In the order of the ids, so that two requests cannot wait for each other
+# Locked in the order of ids, so that two requests cannot deadlock
 LOCKED = (
     select(movies.c.id)
     .where(
@@ -120,7 +120,7 @@ def insert_movie(owner: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def movie_from_key(owner: UUID, key: str) -> dict[str, Any] | None:
-    """Return the movie that a request with the key created, or None; forget an old key."""
+    """Return the movie that a request with the key created, or None; delete an expired key."""
     values = {"owner": owner, "key": key}
     rows, before = autocommit_all(BY_KEY, values), now() - KEY_LIFETIME
     if rows and rows[0]["createdAt"] <= before:

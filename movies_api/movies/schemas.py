@@ -22,7 +22,7 @@ from .pagination import MAX_WORDS, RELEVANCE, SORT_COLUMNS
 from .titles import search_words
 
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
-MAX_IDS = 100  # of one request
+MAX_IDS = 100  # per request
 PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
 YEAR = {"pattern": "^[0-9]{4}$", "example": "1979"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
@@ -77,7 +77,7 @@ class MoviesDeleteQuerySchema(QuerySchema):
         required=True,
         metadata={
             "example": "17,18",
-            "description": f"1 to {MAX_IDS} IDs, separated by commas; repeated ones count once.",
+            "description": f"1 to {MAX_IDS} IDs, separated by commas; duplicates are ignored.",
         },
     )
 
@@ -138,16 +138,16 @@ class MovieQuerySchema(QuerySchema):
         load_default=none_default,
         metadata={
             "example": "-year,title",
-            "description": "Defaults to `-createdAt`, with `search` to `relevance`: the exact "
-            "title, then titles that begin so, then the others; in each group the newest first. "
-            f"Comma-separated keys out of {', '.join(SORT_COLUMNS)}, e.g. "
+            "description": "Defaults to `-createdAt`, or with `search` to `relevance`: exact "
+            "titles, then titles that start with the search, then others; newest first in each. "
+            f"Comma-separated keys: {', '.join(SORT_COLUMNS)}, e.g. "
             "`-year,title`; a leading minus sign sorts in descending order. Movies without a "
             "rating or watchedOn come last in both directions.",
         },
     )
     cursor = fields.String(
         load_default=none_default,
-        metadata={"description": "Instead of page: meta.nextCursor of the previous page."},
+        metadata={"description": "meta.nextCursor of the previous page, instead of page."},
     )
 
     @post_load
@@ -155,18 +155,18 @@ class MovieQuerySchema(QuerySchema):
         """Set the default order; reject relevance without a search."""
         data["sort"] = data["sort"] or (RELEVANCE if data["search"] else (("createdAt", True),))
         if data["sort"] == RELEVANCE and not data["search"]:
-            raise ValidationError("relevance needs a search.", "sort")
+            raise ValidationError("relevance requires a search.", "sort")
         return data
 
     @validates_schema
-    def check_one_way(self, data: dict[str, Any], **_: Any) -> None:
+    def check_page_or_cursor(self, data: dict[str, Any], **_: Any) -> None:
         """Reject a query that has both page and cursor."""
         if data.get("cursor") is not None and data.get("page") is not None:
             raise ValidationError("Use either page or cursor, not both.", "cursor")
 
 
 def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
-    """Return the field of a request as responses have it, without its rules."""
+    """Return a request field as a response field, without its validation."""
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
         required=name not in PRIVATE,
@@ -213,7 +213,7 @@ class MonthSchema(ResponseSchema):
 
 
 class MovieStatsSchema(ResponseSchema):
-    """Figures of the caller's collection."""
+    """Statistics of the caller's collection."""
 
     total = fields.Integer(required=True, metadata={"example": 1})
     rated = fields.Integer(
@@ -223,7 +223,7 @@ class MovieStatsSchema(ResponseSchema):
         required=True,
         allow_none=True,
         data_key="averageRating",
-        metadata={"example": 9.0, "description": "To one decimal; null without ratings."},
+        metadata={"example": 9.0, "description": "Rounded to one decimal; null without ratings."},
     )
     watched = fields.Integer(
         required=True, metadata={"example": 1, "description": "Movies with a watchedOn."}

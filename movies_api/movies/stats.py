@@ -35,7 +35,7 @@ BY_MONTH = (
 
 
 def summarize_movies(owner: UUID) -> dict[str, Any]:
-    """Return the figures of the owner's collection, in the form of the API."""
+    """Return the statistics of the owner's collection in wire format."""
     today = now().date()
     last = today.year * 12 + today.month - 1
     months = [divmod(last - ago, 12) for ago in reversed(range(MONTHS))]

@@ -26,7 +26,7 @@ class SearchWord(NamedTuple):
     """A word of a search, and what it is compared with.
 
     `is_joined`: it had punctuation inside, and is found across the spaces of a title. `is_written`:
-    it is nothing but punctuation, and is compared with the title itself.
+    it consists only of punctuation, and is compared with the title itself.
     """
 
     text: str
@@ -52,14 +52,14 @@ def fold(text: str) -> str:
 
 
 def fold_words(text: str) -> list[str]:
-    """Return the folded words of a text, in which punctuation does not count and & means and."""
+    """Return the folded words of a text, without punctuation; & becomes and."""
     return _without_punctuation(fold(text).replace("&", " and ")).split()
 
 
 def search_key(title: str) -> str:
-    """Return the folded words of a title, a leading article last, and below them without spaces."""
+    """Return two lines: the folded words of a title, a leading article last; all without spaces."""
     article, rest = split_article(title)
-    # A title of nothing but punctuation or accents stays as it is
+    # A title of only punctuation or accents stays unchanged
     words = fold_words(rest) or fold(rest).split() or [rest]
     return f"{' '.join([*words, *article])}\n{''.join([*article, *words])}"
 
@@ -92,13 +92,13 @@ def split_article(title: str) -> tuple[list[str], str]:
 
 
 def _number_key(found: re.Match[str]) -> str:
-    """Return digits that sort by value, after their number: one digit, or 9 and three digits."""
+    """Return digits prefixed with their count (1-8, or 9 and three digits), to sort by value."""
     digits = found[0].lstrip("0") or "0"
     return f"{len(digits)}{digits}" if len(digits) < 9 else f"9{len(digits):03}{digits}"
 
 
 def _without_punctuation(folded: str) -> str:
-    """Return the text without punctuation, symbols and invisible characters; % and _ count."""
+    """Return the text without punctuation, symbols and invisible characters, except % and _."""
     if folded.isascii():
         return re.sub(r"[^\w\s%]", "", folded)
     return "".join(

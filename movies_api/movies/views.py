@@ -58,8 +58,8 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
     "example": "5f0c7c1e-6f0d-4d0e-9a51-0f3f3f1f7c55",
-    "description": "A name of this request, such as a UUID. The same key within 24 hours returns "
-    "the movie that the first request created, as it is now; the body is not compared.",
+    "description": "A unique key of this request, e.g. a UUID. Within 24 hours, the same key "
+    "returns the movie that the first request created, as it is now; bodies are not compared.",
 }
 VERSION = re.compile("([1-9][0-9]{0,8})(-[0-9a-f]{1,8})?(-share)?")
 BodyAndHeaders = tuple[dict[str, Any], dict[str, str]]
@@ -110,7 +110,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
         return _created_response(movie)
     limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
-        abort_quota(f"{limit} movies: delete some to add more.")
+        abort_quota(f"{limit} movies. Delete some to add more.")
     store_image(g.caller.id, fields)
     try:
         movie = insert_movie(g.caller.id, fields | {"idempotency_key": key})
@@ -146,7 +146,7 @@ def delete_movies(query: dict[str, Any]) -> None:
 @scopes("write", "read")
 @bp.response(200, schemas.MovieStatsSchema)
 def get_movie_stats() -> dict[str, Any]:
-    """Return figures of your collection: ratings, decades, and movies watched per month."""
+    """Return statistics of your collection: ratings, decades, and movies watched per month."""
     return summarize_movies(g.caller.id)
 
 
@@ -242,7 +242,7 @@ def _movie_response(movie: dict[str, Any], **headers: str) -> BodyAndHeaders:
 
 
 def _hide_private_fields(movies: list[dict[str, Any]]) -> bool:
-    """Remove what the caller's scope does not show; return whether it restricts fields."""
+    """Remove fields that the caller's scope does not allow; return whether it restricts any."""
     if g.caller.scope != "share":
         return False
     for movie in movies:

@@ -55,13 +55,13 @@ def test_truncated_body_returns_400_and_changes_nothing(alice, kind, is_terminat
         assert response.status_code == 400
         assert response.json["error"] == {
             "code": "VALIDATION_ERROR",
-            "message": "body: The request body was cut off: send the whole request again.",
-            "details": {"body": ["The request body was cut off: send the whole request again."]},
+            "message": "body: The request body is incomplete. Send the whole request again.",
+            "details": {"body": ["The request body is incomplete. Send the whole request again."]},
             "fields": [
                 {
                     "field": "body",
                     "code": "invalid",
-                    "message": "The request body was cut off: send the whole request again.",
+                    "message": "The request body is incomplete. Send the whole request again.",
                 }
             ],
         }
@@ -106,7 +106,7 @@ def test_aborted_connection_changes_nothing(app, alice, kind, is_chunked):
         server.server_close()
 
     assert b" 400 " in response.partition(b"\r\n")[0]
-    assert b"cut off" in response
+    assert b"is incomplete" in response
     assert titles(alice) == []
 
 

@@ -150,7 +150,7 @@ def test_delete_removes_the_account_after_a_question(run, app, alice, bob, datab
     assert runner.invoke(args=words, input="n\n").exit_code == 1
     assert alice.get("/me").status_code == 200
 
-    assert run(*words, "--yes") == "alice@example.com is deleted.\n"
+    assert run(*words, "--yes") == "Deleted alice@example.com.\n"
 
     assert alice.get("/me").status_code == 401
     assert database.execute("SELECT name FROM users") == [("Bob",)]
@@ -223,7 +223,7 @@ def test_stdout_is_only_the_answer_of_a_command(alice, database, tmp_path):
         check=True,
     )
 
-    assert done.stdout == "alice@example.com is deleted.\n"
+    assert done.stdout == "Deleted alice@example.com.\n"
     assert '"event":"account_deleted"' in done.stderr
 
 

@@ -88,7 +88,7 @@ def test_a_good_setup_is_silent(find, database):
         ({"PUBLIC_URL": "http://127.0.0.1:9"}, {}, "PUBLIC_URL", "https"),
         ({"PUBLIC_URL": "https://127.0.0.1:9"}, {}, "PUBLIC_URL", "check the address"),
         ({"FRONTEND_URL": "http://localhost:3000"}, {}, "FRONTEND_URL", "local address"),
-        ({"MAIL_FROM": "Movies <no-reply@localhost>"}, {}, "MAIL_FROM", "not an address of yours"),
+        ({"MAIL_FROM": "Movies <no-reply@localhost>"}, {}, "MAIL_FROM", "is not your address"),
         (
             {"CORS_ORIGIN": "https://a.vercel.app,https://b.vercel.app"},
             {},
@@ -99,7 +99,7 @@ def test_a_good_setup_is_silent(find, database):
             {"CORS_ORIGIN": "https://a.vercel.app", "PUBLIC_URL": "https://api.example.com"},
             {},
             "COOKIE_SAMESITE",
-            "Strict cookies do not pass",
+            "Strict cookies are not sent",
         ),
         (
             {"COOKIE_SAMESITE": "None", "CORS_ORIGIN": "http://app.example.com"},
@@ -112,7 +112,7 @@ def test_a_good_setup_is_silent(find, database):
         ({}, {"DYNO": "web.1"}, "S3_BUCKET", "does not persist"),
         ({"RATELIMIT_ENABLED": "false"}, {}, "RATELIMIT_ENABLED", "without limit"),
         ({"ARGON2_MEMORY_KIB": "1024"}, {}, "ARGON2_MEMORY_KIB", "OWASP"),
-        ({"LOG_LEVEL": "ERROR"}, {}, "LOG_LEVEL", "audit trail"),
+        ({"LOG_LEVEL": "ERROR"}, {}, "LOG_LEVEL", "audit events"),
         ({"SMTP_URL": ""}, {}, "SMTP_URL", "cannot reset"),
         ({"SMTP_URL": "smtp://127.0.0.1:9"}, {}, "SMTP_URL", "ConnectionRefusedError"),
         ({"REDIS_URL": "redis://127.0.0.1:9/0"}, {}, "REDIS_URL", "does not respond"),
@@ -248,7 +248,7 @@ def test_buckets_are_tried(find, monkeypatch):
         rule = {"AllowedMethods": ["POST"], "AllowedOrigins": ["http://localhost:3000"]}
         client.put_bucket_cors(Bucket="doctor", CORSConfiguration={"CORSRules": [rule]})
 
-        assert ["rejects a file" in each.message for each in missing] == [True]
+        assert ["rejects a test file" in each.message for each in missing] == [True]
         assert ["CORS rule" in each.message for each in no_rule] == [True]
         assert find(settings) == []
         assert client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0

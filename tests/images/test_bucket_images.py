@@ -235,7 +235,7 @@ def test_invalid_direct_upload_is_rejected_and_deleted(
 def test_direct_upload_survives_a_retryable_error(app, alice, names, monkeypatch):
     upload = request_upload(alice, make_image())
     send_upload(upload, make_image())
-    monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
+    monkeypatch.setattr("movies_api.images.codec.SLOT_TIMEOUT", 0.01)
     with app.app_context(), decode_slot():
         assert add(alice, upload["imageUrl"]).status_code == 503
 

@@ -283,12 +283,12 @@ def test_dry_run_returns_the_result_and_changes_nothing(alice, database):
     [
         ({"title": ""}, "title: Must not be empty."),
         ({"title": " "}, "title: Must not be empty."),
-        ({"title": None}, "title: Field may not be null."),
+        ({"title": None}, "title: Must not be null."),
         ({"title": 12}, "title: Not a valid string."),
         ({"year": "1979"}, "title: Required."),
         ({"title": "x" * 256}, "title: Must be at most 255 characters."),
-        ({"title": "a\nb"}, "title: Remove the control characters."),
-        ({"title": "a\u0000b"}, "title: Remove the control characters."),
+        ({"title": "a\nb"}, "title: Must not contain control characters."),
+        ({"title": "a\u0000b"}, "title: Must not contain control characters."),
         ({"title": "\u3164"}, "title: Must contain visible characters."),
         ({"title": "x", "year": "99"}, "year: Must be a four-digit year, e.g. 1999."),
         ({"title": "x", "year": 1999.5}, "year: Not a valid string."),
@@ -354,7 +354,7 @@ def test_rejected_csv_rows_can_be_corrected_and_imported(alice):
 
     assert response.status_code == 200
     assert response.json["rows"] == [
-        row(2, "rejected", "title: Remove the control characters."),
+        row(2, "rejected", "title: Must not contain control characters."),
         row(4),
         row(5, "rejected", "year: Must be a four-digit year, e.g. 1999."),
         row(6, "rejected", "year: Must be a four-digit year, e.g. 1999."),

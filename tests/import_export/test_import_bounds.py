@@ -107,7 +107,7 @@ def test_rows_whose_images_take_too_long_are_rejected(alice, monkeypatch, files,
         "rejected",
     ]
     assert response.json["rows"][3]["reason"] == (
-        "imageUrl: The images before it took 20 seconds. Send this row in another file."
+        "imageUrl: Earlier images took over 20 seconds. Send this row in another file."
     )
     assert response.json["rejected"] == [rows[3], rows[4], rows[6]]
     assert len(titles(alice)) == (0 if is_dry else 4)

@@ -187,7 +187,7 @@ def test_invalid_trakt_items_are_rejected(alice):
     response = import_file(alice, json.dumps([TRAKT[0], *invalid]))
 
     assert reasons(response) == {
-        2: ("rejected", "title: Field may not be null."),
+        2: ("rejected", "title: Must not be null."),
         3: ("rejected", "The movie must be an object."),
         4: ("rejected", "Must be an object with a movie."),
         5: ("rejected", "year: Must be a four-digit year, e.g. 1999."),

@@ -139,8 +139,8 @@ def test_heic_image_returns_400_with_instructions(alice, brand):
     assert response.status_code == 400
     (message,) = response.json["error"]["details"]["imageUrl"]
     assert message == (
-        "The image is HEIC, which browsers do not show. Save it as JPEG; an iPhone takes JPEG "
-        "with Settings > Camera > Formats > Most Compatible."
+        "The image is HEIC, which browsers do not show. Save it as JPEG; on an iPhone, choose "
+        "Settings > Camera > Formats > Most Compatible."
     )
 
 
@@ -270,7 +270,7 @@ def test_invalid_data_url_returns_400(alice, files, url):
 
 
 def test_too_many_concurrent_images_return_503(app, alice, files, monkeypatch):
-    monkeypatch.setattr("movies_api.images.codec.PATIENCE", 0.01)
+    monkeypatch.setattr("movies_api.images.codec.SLOT_TIMEOUT", 0.01)
     with app.app_context(), decode_slot():
         busy = add(alice, data_url(make_image()))
 
@@ -328,7 +328,7 @@ def test_unknown_fields_are_reported_up_to_a_limit(alice):
     assert len(details) == 20
     assert details.pop("title") == ["Required."]
     assert [messages for messages in details.values() if len(messages) > 1] == [
-        ["Unknown field.", "The same applies to 81 more fields."]
+        ["Unknown field.", "81 more fields are unknown."]
     ]
 
 
