@@ -139,7 +139,7 @@ def _parse_origin(text: str) -> str:
         )
     if "*" in origin and _is_shared_domain((url.hostname or "").removeprefix("*.")):
         raise ValueError(
-            f"others can register names that match {text!r}: use `*` only below your own domain; "
+            f"others can register names that match {text!r}: `*` must be below your own domain; "
             "below a country-code domain, name three labels, as in https://*.example.co.uk"
         )
     return origin

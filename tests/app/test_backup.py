@@ -144,7 +144,7 @@ def test_a_deleted_embedded_service_is_restored_with_its_key(app, database, tmp_
 
     output = run(app_for(config_for("", folder, SECRET_KEY="")), "restore", tmp_path / "a.zip")
 
-    assert "restart" in output
+    assert "Restart the service" in output
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
     again = app_for(config_for("", folder, SECRET_KEY=""))
     assert content_of(again) == before

@@ -80,7 +80,7 @@ def file_error(response):
         (b'{"items" [{"title": "Alien"}]}', "The file is not JSON"),
         (b'{[{"title": "Alien"}]}', "The file is not JSON"),
         (b'{"a": [1], "b": ["x"]}', "'a', 'b': unknown format."),
-        (b'{"a": {' + b'"b": {},' * 10_000 + b"}}", "too much around its array"),
+        (b'{"a": {' + b'"b": {},' * 10_000 + b"}}", "too much data outside its array"),
         (b"[{}]", "No object"),
         (b"{}", "No object"),
         (b'{"title": "Alien"', "The file is not JSON"),

@@ -351,7 +351,7 @@ def test_an_unreadable_file_does_not_spoil_the_others(alice):
     assert response.json["counts"]["added"] == 1
     (ignored,) = response.json["ignoredFiles"]
     assert ignored["file"] == "ratings.csv"
-    assert "Is a quote not closed?" in ignored["reason"]
+    assert "Check for an unclosed quote" in ignored["reason"]
 
 
 def declared(data, **sizes):
