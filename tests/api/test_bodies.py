@@ -110,6 +110,7 @@ def test_aborted_connection_changes_nothing(app, alice, kind, is_chunked):
     assert titles(alice) == []
 
 
+@pytest.mark.slow
 def test_form_of_32_megabytes_is_imported(alice):
     movies = b"".join(b"Movie %06d,1979,%s\n" % (number, b" " * 308) for number in range(100_000))
     file = b"title,year,imageUrl\n" + movies

@@ -25,6 +25,7 @@ def test_openapi_document_is_valid(content):
     schemathesis.openapi.from_dict(content).validate()
 
 
+@pytest.mark.slow
 def test_openapi_file_is_current(tmp_path):
     written = tmp_path / "openapi.yml"
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "openapi", str(written)]

@@ -212,6 +212,7 @@ def test_a_login_under_way_does_not_survive_being_disabled(run, alice, client, m
     assert client.post("/auth/login", json=LOGIN).json["error"]["code"] == "INVALID_CREDENTIALS"
 
 
+@pytest.mark.slow
 def test_stdout_is_only_the_answer_of_a_command(alice, database, tmp_path):
     command = ["user", "delete", "alice@example.com", "--yes"]
     done = subprocess.run(

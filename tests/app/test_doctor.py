@@ -61,6 +61,7 @@ def public_server(headers):
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_good_setup_is_silent(find, database):
     with mail_server() as mailbox, redis() as redis_url:
         good = {**PUBLIC, "SMTP_URL": mailbox.url, "REDIS_URL": redis_url, "DB_POOL_SIZE": "5"}

@@ -92,6 +92,7 @@ def test_without_a_token_there_are_no_metrics(client):
     assert response.status_code == 404
 
 
+@pytest.mark.slow
 def test_nothing_optional_is_imported_without_its_setting(tmp_path):
     code = f"""
 import sys

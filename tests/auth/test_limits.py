@@ -439,6 +439,7 @@ def redis_url():
         yield url
 
 
+@pytest.mark.slow
 def test_processes_share_limits_through_redis(database, redis_url, migrated_app):
     database.clear()
     settings = {"RATELIMIT_ENABLED": "true", "REDIS_URL": redis_url}
@@ -458,6 +459,7 @@ def test_processes_share_limits_through_redis(database, redis_url, migrated_app)
         assert all(800 < seconds <= 900 for seconds in waits)
 
 
+@pytest.mark.slow
 def test_concurrent_correct_logins_do_not_count_with_redis(database, redis_url, migrated_app):
     database.clear()
     account = {"name": "Dora", "email": "dora@example.com", "password": PASSWORD}

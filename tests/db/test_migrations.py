@@ -189,6 +189,7 @@ def test_concurrent_upgrades_wait_for_each_other(empty_database, tmp_path):
     assert len(empty_database.execute("SELECT version_num FROM alembic_version")) == 1
 
 
+@pytest.mark.slow
 def test_upgrade_of_newer_database_succeeds(empty_database, empty_app, tmp_path):
     migrate(empty_app)
     empty_database.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -252,6 +253,7 @@ def test_upgrade_does_not_deadlock_with_writes(empty_database, empty_app, later_
     assert empty_database.execute(deadlocks) == [(0,)]
 
 
+@pytest.mark.slow
 def test_upgrade_accepts_the_postgres_url_scheme(empty_database, tmp_path):
     url = empty_database.url.replace("postgresql://", "postgres://")
 
@@ -261,6 +263,7 @@ def test_upgrade_accepts_the_postgres_url_scheme(empty_database, tmp_path):
     assert tables(empty_database) == TABLES
 
 
+@pytest.mark.slow
 def test_package_without_a_checkout_asks_for_one(tmp_path):
     copytree(CHECKOUT / "movies_api", tmp_path / "movies_api")
     copy(CHECKOUT / "wsgi.py", tmp_path)

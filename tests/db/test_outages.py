@@ -134,6 +134,7 @@ def test_import_timeout_returns_503(short_app, caller, lines, request):
     assert caller.get("/movies").json["items"] == []
 
 
+@pytest.mark.slow
 def test_import_timeouts_do_not_outlive_the_import(caller, slow_statement):
     assert caller.post("/movies/import", **FILE).status_code == 200
 
@@ -256,6 +257,7 @@ def test_missing_table_privilege_is_reported(strict_server, tmp_path, log_lines)
     assert line["cause"] == "permission_denied"
 
 
+@pytest.mark.slow
 def test_outage_at_startup_is_logged_once():
     url = f"postgresql://ann:s3cr3t-pw@127.0.0.1:{free_port()}/movies"
     with gunicorn(url, workers=1) as service:
@@ -271,6 +273,7 @@ def test_outage_at_startup_is_logged_once():
         assert "Traceback" not in service.log
 
 
+@pytest.mark.slow
 def test_startup_with_available_database_logs_no_outage(app, database):
     with gunicorn(database.url, workers=1) as service:
         assert "cause" not in service.log

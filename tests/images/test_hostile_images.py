@@ -258,6 +258,7 @@ def test_memory_of_many_frames_is_released(name, tmp_path):
     assert float(run.stdout) < 1.2
 
 
+@pytest.mark.slow
 def test_script_detection_takes_linear_time():
     def seconds(data):
         started = process_time()

@@ -54,6 +54,7 @@ def test_response_size_is_limited_when_rejected_rows_are_large(alice):
     assert len(response.data) < 17 << 20
 
 
+@pytest.mark.slow
 def test_response_size_is_limited_when_reasons_are_long(alice):
     names = [f"{letter * 60}" for letter in "abcdef"]
     row = json.dumps(dict.fromkeys(names, 1) | {"title": "x", "year": "x"})

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ MOVIES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.lists(MOVIES, min_size=1, max_size=8), st.sampled_from(FORMATS))
 def test_an_export_imported_elsewhere_is_the_same_export(make_client, movies, file_format):
@@ -83,6 +85,7 @@ def files(draw):
     return bytes(data)
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=300)
 @given(files(), st.booleans(), st.sampled_from(["skip", "allow", "error", "update"]))
 def test_any_bytes_are_read_or_rejected(alice, data, is_zipped, on_duplicate):

@@ -135,6 +135,7 @@ def test_import_into_a_full_account_rejects_all_rows(alice, make_app, database):
     }
 
 
+@pytest.mark.slow
 def test_concurrent_movies_exceed_the_limit_at_most_by_their_number(app, database):
     with ann_with_limits(database, MAX_MOVIES_PER_USER="5") as ann:
         for _ in range(4):
@@ -148,6 +149,7 @@ def test_concurrent_movies_exceed_the_limit_at_most_by_their_number(app, databas
         assert ann("GET", "/me").json["usage"]["movies"] == 4 + found[201]
 
 
+@pytest.mark.slow
 def test_concurrent_imports_stop_exactly_at_the_limit(app, database):
     file = ("title\n" + "".join(f"Movie {number}\n" for number in range(400))).encode()
     with ann_with_limits(database, MAX_MOVIES_PER_USER="1000") as ann:
@@ -239,6 +241,7 @@ def test_import_rejects_rows_with_images_over_the_limit(full_alice):
     assert response.json["rejected"] == rows[:1]
 
 
+@pytest.mark.slow
 def test_concurrent_images_exceed_the_limit_at_most_by_their_number(app, database):
     with ann_with_limits(database, MAX_IMAGE_BYTES_PER_USER="1024") as ann:
         calls = [
@@ -327,6 +330,7 @@ def test_expired_api_token_does_not_count(make_alice, clock):
     assert alice.post("/auth/tokens", json={"name": "Backup"}).status_code == 201
 
 
+@pytest.mark.slow
 def test_concurrent_tokens_exceed_the_limit_at_most_by_their_number(app, database):
     with ann_with_limits(database, MAX_TOKENS_PER_USER="5") as ann:
         make = partial(ann, "POST", "/auth/tokens", {"name": "Backup"})
@@ -369,6 +373,7 @@ def test_session_limit_does_not_affect_other_users(make_app):
     assert found == [200, 401, 200]
 
 
+@pytest.mark.slow
 def test_concurrent_logins_succeed_and_the_next_enforces_the_limit(app, database):
     login = {"email": ANN["email"], "password": PASSWORD}
     with ann_with_limits(database, MAX_SESSIONS_PER_USER="5", ARGON2_CONCURRENCY="4") as ann:
