@@ -1,7 +1,6 @@
 """The README's client and the page /docs in a real Chromium."""
 
 import json
-import socket
 from dataclasses import replace
 
 import pytest
@@ -38,14 +37,8 @@ def clear_browser(browser):
 
 @pytest.fixture(scope="module")
 def port():
-    """Port 3000, whose origin is allowed by default, or a free port if 3000 is in use."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", 3000))
-        except OSError:
-            return free_port()
-    return 3000
+    """The port of the frontend."""
+    return free_port()
 
 
 def on_localhost(service):
@@ -56,7 +49,7 @@ def on_localhost(service):
 @pytest.fixture(scope="module")
 def running_api(migrated_app, database, port):
     """The real service, which allows the frontend's origin."""
-    allowed = {} if port == 3000 else {"CORS_ORIGIN": f"http://localhost:{port}"}
+    allowed = {"CORS_ORIGIN": f"http://localhost:{port}"}
     with gunicorn(database.url, **allowed) as service:
         yield on_localhost(service)
 

@@ -1,7 +1,6 @@
 """A page in Chromium sends an image as a data URL or to an upload URL, and displays it."""
 
 import json
-import socket
 from io import BytesIO
 
 import boto3
@@ -55,14 +54,8 @@ def browser():
 
 @pytest.fixture
 def port():
-    """Port 3000, which CORS allows by default, or another one if it is in use."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", 3000))
-        except OSError:
-            return free_port()
-    return 3000
+    """The port of the frontend."""
+    return free_port()
 
 
 @pytest.fixture
