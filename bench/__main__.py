@@ -29,12 +29,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--scenario", action="append", help="only scenarios with this prefix; may be repeated")
     add("--rounds", type=int, default=3, help="per scenario; crowd scenarios have one (default: 3)")
-    add(
-        "--seconds",
-        type=float,
-        default=5,
-        help="per round; crowd scenarios take four times as long",
-    )
+    add("--seconds", type=float, default=5, help="per round; four times as long for a crowd")
     add("--people", type=int, default=50, help="accounts with 200 movies each (default: 50)")
     add("--beside", type=Path, help="another checkout to compare with this one")
     options = parser.parse_args()

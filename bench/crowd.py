@@ -133,9 +133,7 @@ NEIGHBOURS: dict[str, Neighbours] = {
     "none": Slow(lambda url, accounts: b"", count=0),
     "logins": busy(32, SCENARIOS["login"][1]),
     "exports": busy(8, lambda accounts, index: repeat(export("", accounts))),
-    "images": busy(
-        8, lambda accounts, index: map(add_image, repeat(accounts.neighbours[index]), count())
-    ),
+    "images": busy(8, lambda each, index: map(add_image, repeat(each.neighbours[index]), count())),
     "slow-headers": Slow(lambda url, accounts: HEADER, sends=1),
     "slow-bodies": Slow(lambda url, accounts: body("/movies", accounts), sends=1),
     "slow-uploads": Slow(upload, sends=1),

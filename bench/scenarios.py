@@ -118,6 +118,5 @@ SCENARIOS: dict[str, tuple[int, Script]] = {  # the expected status, the request
 def run_scenario(url: str, name: str, accounts: Accounts, seconds: float) -> load.Result:
     """Run a scenario on all connections."""
     _, script = SCENARIOS[name]
-    return asyncio.run(
-        load.run_scripts(url, [script(accounts, index) for index in range(CLIENTS)], seconds)
-    )
+    scripts = [script(accounts, index) for index in range(CLIENTS)]
+    return asyncio.run(load.run_scripts(url, scripts, seconds))

@@ -80,10 +80,7 @@ def serve(
 ) -> Iterator[Service]:
     """Serve a checkout with its gunicorn.conf.py: users with `each` movies, one with `heavy`."""
     bind = f"127.0.0.1:{free_port()}"
-    with (
-        own_postgres() as server,
-        tempfile.TemporaryDirectory(prefix="movies-api-bench-") as folder,
-    ):
+    with own_postgres() as server, tempfile.TemporaryDirectory(prefix="bench-") as folder:
         environment = {
             "WEB_CONCURRENCY": "2",
             **os.environ,
