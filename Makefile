@@ -53,7 +53,7 @@ clients: .venv/dev ## lint the OpenAPI document, and try generated clients (need
 	@tests/clients/run.sh
 
 .PHONY: coverage
-coverage: .venv/dev ## measure the branch coverage of the fast tests; lists what they miss
+coverage: .venv/dev ## measure the branch coverage of the fast tests; fails below the limit in setup.cfg
 	@$(RUN) $(PYTEST) --database sqlite -m "not slow" --cov $(ARGS)
 
 .PHONY: check
