@@ -159,21 +159,21 @@ def change_password(fields: dict[str, Any]) -> None:
 @public
 @bp.arguments(schemas.ResetRequestSchema)
 @bp.response(202, schemas.ResetAcceptedSchema)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
 @bp.alt_response(501, response="NOT_IMPLEMENTED")
 def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
     """Email a password reset link; the response is the same for every address.
 
-    The link works once, for 30 minutes.
+    The link works once, for 30 minutes. Beyond the rate limit, no email is sent.
     """
     if current_config().smtp_url is None and not current_config().is_embedded:
         abort_with(
             501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
         )
     email = fields["email"]
-    hit("reset")
     audit("reset_requested", None)
-    run_in_background(email, lambda: mail_reset_link(email))
+    if not is_limit_reached("reset"):
+        count_attempt("reset")
+        run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
 
