@@ -40,24 +40,26 @@ NO_BODY = RequestSchema()
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def runs_in(pool: str) -> Callable[[View], View]:
-    """Run the view in the given thread pool; see thread_pools.py."""
-
+def _annotate(**values: Any) -> Callable[[View], View]:
     def decorate(view: View) -> View:
-        view._apidoc = {**getattr(view, "_apidoc", {}), "pool": pool}  # type: ignore[attr-defined]
+        view._apidoc = {**getattr(view, "_apidoc", {}), **values}  # type: ignore[attr-defined]
         return view
 
     return decorate
+
+
+def runs_in(pool: str) -> Callable[[View], View]:
+    """Run the view in the given thread pool; see thread_pools.py."""
+    return _annotate(pool=pool)
 
 
 def scopes(*names: str) -> Callable[[View], View]:
     """Allow API tokens with one of these scopes to call the view; by default none may."""
+    return _annotate(scopes=names)
 
-    def decorate(view: View) -> View:
-        view._apidoc = {**getattr(view, "_apidoc", {}), "scopes": names}  # type: ignore[attr-defined]
-        return view
 
-    return decorate
+# Marks a view as public; all other views require authentication
+public = _annotate(public=True)
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -229,10 +231,8 @@ def reject_unknown_query_params() -> None:
         abort_validation({"query": ["The query string must be UTF-8."]})
     if not request.args:
         return
-    apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", None)
-    if apidoc is not None and not any(
-        each["in"] == "query" for each in apidoc.get("arguments", {}).get("parameters", [])
-    ):
+    apidoc = _apidoc_of(request.endpoint)
+    if apidoc and not _has_arguments(apidoc, "query"):
         abort_validation({name: [UNKNOWN_PARAMETER] for name in request.args})
 
 
@@ -240,10 +240,8 @@ def reject_unexpected_body() -> None:
     """Reject a non-empty body on a route that accepts none; ignoring it would lose data."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
-    apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
-    if "requestBody" in apidoc.get("manual_doc", {}) or any(
-        each["in"] == "json" for each in apidoc.get("arguments", {}).get("parameters", [])
-    ):
+    apidoc = _apidoc_of(request.endpoint)
+    if "requestBody" in apidoc.get("manual_doc", {}) or _has_arguments(apidoc, "json"):
         return
     if request.content_length or request.get_data():  # a chunked body has no Content-Length
         Blueprint.ARGUMENTS_PARSER.parse(NO_BODY, request, location="json")
@@ -292,18 +290,20 @@ def _in_order(part: dict[str, Any]) -> dict[str, Any]:
     return {**{key: part[key] for key in KEY_ORDER if key in part}, **part}
 
 
-def public(view: View) -> View:
-    """Mark a view as public; all other views require authentication."""
-    view._apidoc = {**getattr(view, "_apidoc", {}), "public": True}  # type: ignore[attr-defined]
-    return view
-
-
 def is_public(endpoint: str) -> bool:
     """Return whether the endpoint's view is public."""
-    return "public" in getattr(current_app.view_functions[endpoint], "_apidoc", {})
+    return "public" in _apidoc_of(endpoint)
 
 
 def scopes_of(endpoint: str) -> tuple[str, ...]:
     """Return the scopes of API tokens that may call the endpoint's view."""
-    apidoc: dict[str, Any] = getattr(current_app.view_functions[endpoint], "_apidoc", {})
-    return tuple(apidoc.get("scopes", ()))
+    return tuple(_apidoc_of(endpoint).get("scopes", ()))
+
+
+def _apidoc_of(endpoint: str) -> dict[str, Any]:
+    return getattr(current_app.view_functions[endpoint], "_apidoc", {})
+
+
+def _has_arguments(apidoc: dict[str, Any], location: str) -> bool:
+    parameters = apidoc.get("arguments", {}).get("parameters", [])
+    return any(each["in"] == location for each in parameters)
