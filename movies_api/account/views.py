@@ -42,7 +42,6 @@ from .deletion import delete_account_data
 
 INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
-EMAIL_TAKEN = "An account with this email address already exists."
 EMAIL_CHANGED = """Hello,
 
 The email address of your account was changed. If this was you, ignore this email.
@@ -86,7 +85,7 @@ def get_account() -> dict[str, Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountUpdateSchema)
 @bp.response(200, UserSchema)
-@bp.alt_response(409, response="EMAIL_TAKEN")
+@bp.alt_response(409, response="CONFLICT")
 @bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     """Update your name, email or preferences; absent fields keep their value."""
@@ -106,11 +105,11 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
 def _update_email(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
     """Update the email and other columns; send the old address a link to revert the change."""
     if is_email_taken(columns["email"], me.id):
-        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+        abort_with(409)
     try:
         changed = change_email(me, columns)
     except IntegrityError:
-        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+        abort_with(409)
     if changed is None:
         abort_stale("currentPassword")
     db.session.commit()
@@ -166,9 +165,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
     The link works once, for 30 minutes. Beyond the rate limit, no email is sent.
     """
     if current_config().smtp_url is None and not current_config().is_embedded:
-        abort_with(
-            501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
-        )
+        abort_with(501)
     email = fields["email"]
     audit("reset_requested", None)
     if not is_limit_reached("reset"):

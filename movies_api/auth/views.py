@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from ..api.blueprint import Blueprint, public, runs_in
-from ..api.errors import abort_with
+from ..api.errors import MISSING_TOKEN, WRONG_CREDENTIALS, abort_with
 from ..config import current_config
 from ..db import db, now
 from ..logs import audit
@@ -36,7 +36,6 @@ from .users import (
 )
 
 COOKIE = "refreshToken"
-WRONG_CREDENTIALS = "Wrong email or password."
 SETS_COOKIE = {
     "Set-Cookie": {
         "schema": {"type": "string"},
@@ -63,16 +62,12 @@ def sign_up(fields: dict[str, Any]) -> Response:
     check_origin()
     hit("signup")
     if is_email_taken(fields["email"]):
-        abort_with(
-            409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
-        )
+        abort_with(409)
     password_hash = hash_password(fields["password"])
     try:
         user = add_user(fields["name"], fields["email"], password_hash)
     except IntegrityError:
-        abort_with(
-            409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
-        )
+        abort_with(409)
     grant = add_session(user.id, device_name(), remember=False)
     db.session.commit()
     audit("signup", user.id)
@@ -102,7 +97,7 @@ def log_in(fields: dict[str, Any]) -> Response:
     if user is None or not is_correct or not recheck_password(user, fields["password"]):
         count_attempt("login", account)
         audit("login_failed", user and user.id)
-        abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
+        abort_with(401, *WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
     db.session.commit()
     audit("login", user.id)
@@ -125,7 +120,7 @@ def refresh_session() -> Response:
     """Exchange the refresh cookie for a new access token and the next cookie."""
     check_origin()
     if COOKIE not in request.cookies:
-        abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
+        abort_with(401, *MISSING_TOKEN)
     values = _read_cookies()
     hit("refresh", values[0].session.hex if values else None)
     rotated = next(filter(None, map(rotate_session, values)), None)
