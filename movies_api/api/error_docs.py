@@ -126,6 +126,12 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "INTERNAL_SERVER_ERROR": ("An unexpected error; the service logs it with the request ID.", {}),
     "SERVICE_UNAVAILABLE": ("The database is unavailable, or the service is busy.", {}),
 }
+# The status of the first code of a response
+STATUSES = {code: status for status, (code, _) in CODES.items()} | {
+    "MISSING_TOKEN": 401,
+    "INVALID_CREDENTIALS": 401,
+    "QUOTA_EXCEEDED": 403,
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "VALIDATION_ERROR": {
         "details": {"colour": ["Unknown parameter."]},
@@ -189,6 +195,11 @@ def error_response(*names: str) -> dict[str, Any]:
         "content": {"application/json": content},
         "headers": {key: header for name in names for key, header in HEADERS.get(name, {}).items()},
     }
+
+
+def status_of(name: str) -> int:
+    """Return the status of a response."""
+    return STATUSES[next(iter(_messages_of(name)))]
 
 
 def _messages_of(name: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from flask.wrappers import Response
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, runs_in
+from ..api.blueprint import Blueprint, public, raises, runs_in
 from ..api.errors import MISSING_TOKEN, WRONG_CREDENTIALS, abort_with
 from ..config import current_config
 from ..db import db, now
@@ -51,9 +51,7 @@ bp = Blueprint("auth", __name__, description="Accounts and sessions")
 @public
 @bp.arguments(schemas.SignupSchema)
 @bp.response(201, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
-@bp.alt_response(409, response="CONFLICT")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("ORIGIN_NOT_ALLOWED", "CONFLICT", "TOO_MANY_REQUESTS")
 def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in.
 
@@ -79,9 +77,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
 @public
 @bp.arguments(schemas.LoginSchema)
 @bp.response(200, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(401, response="INVALID_LOGIN")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("INVALID_LOGIN", "ORIGIN_NOT_ALLOWED", "TOO_MANY_REQUESTS")
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session.
 
@@ -107,15 +103,13 @@ def log_in(fields: dict[str, Any]) -> Response:
 @bp.post("/auth/refresh")
 @public
 @bp.response(200, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(401, response="INVALID_REFRESH_COOKIE")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
+@raises("INVALID_REFRESH_COOKIE", "ORIGIN_NOT_ALLOWED", "TOO_MANY_REQUESTS")
 @bp.doc(
     security=[{"refreshCookie": []}],
     description="The request has no body. A cookie stays valid until its replacement is used, and "
     "for 30 seconds after that: two tabs can refresh simultaneously, and a request can be retried "
     "if its response was lost. An older cookie ends the session.",
 )
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
     """Exchange the refresh cookie for a new access token and the next cookie."""
     check_origin()
@@ -135,8 +129,7 @@ def refresh_session() -> Response:
 @public
 @bp.arguments(schemas.LogoutQuerySchema, location="query")
 @bp.response(204, headers=SETS_COOKIE)
-@bp.alt_response(401, response="UNAUTHORIZED")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
+@raises("UNAUTHORIZED", "ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"accessToken": []}, {"refreshCookie": []}],
     description="Send the access token, which may have expired, or the refresh cookie.",
