@@ -75,7 +75,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
     """Upload an image to an upload URL."""
     if not UPLOAD_PATTERN.fullmatch(name):
         abort_with(404, message=IMAGE_NOT_FOUND)
-    claim = read_upload_claim(query["permission"])
+    claim = read_upload_claim(query["signature"])
     if claim is None or claim.upload.hex != name:
         abort_with(403, message="The upload URL is invalid or has expired. Request a new one.")
     if request.mimetype and request.mimetype != claim.media_type:
