@@ -18,7 +18,5 @@ class ServiceStatsSchema(ResponseSchema):
 
     users = fields.Integer(required=True, metadata={"example": 210})
     movies = fields.Integer(required=True, metadata={"example": 5400})
-    active_sessions = fields.Integer(
-        required=True, data_key="activeSessions", metadata={"example": 160}
-    )
+    active_sessions = fields.Integer(required=True, metadata={"example": 160})
     days = fields.List(fields.Nested(DailyStatsSchema), required=True)

@@ -165,7 +165,7 @@ class ApiTokenSchema(ResponseSchema):
         metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"},
     )
     scope = Scope(required=True)
-    expires_at = fields.DateTime(required=True, data_key="expiresAt")
+    expires_at = fields.DateTime(required=True)
 
 
 class SessionSchema(ResponseSchema):
@@ -175,9 +175,9 @@ class SessionSchema(ResponseSchema):
     kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
     name = fields.String(required=True, allow_none=True, metadata={"example": "Firefox on Linux"})
     scope = Scope(required=True, allow_none=True)
-    created_at = fields.DateTime(required=True, data_key="createdAt")
-    last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
-    expires_at = fields.DateTime(required=True, data_key="expiresAt")
+    created_at = fields.DateTime(required=True)
+    last_used_at = fields.DateTime(required=True)
+    expires_at = fields.DateTime(required=True)
     current = fields.Boolean(
         required=True, metadata={"description": "The session of this request."}
     )
@@ -204,9 +204,7 @@ class UserSchema(ResponseSchema):
     email = fields.String(required=True, metadata={"format": "idn-email", "example": ANN["email"]})
     role = fields.String(required=True, validate=validate.OneOf(["user", "admin"]))
     preferences = fields.Nested(PreferencesSchema, required=True)
-    created_at = fields.DateTime(
-        required=True, data_key="createdAt", metadata={"example": "2026-01-31T12:00:00.000000Z"}
-    )
+    created_at = fields.DateTime(required=True, metadata={"example": "2026-01-31T12:00:00.000000Z"})
 
 
 class TokenResponseSchema(ResponseSchema):
@@ -215,7 +213,6 @@ class TokenResponseSchema(ResponseSchema):
     user = fields.Nested(UserSchema, required=True)
     access_token = fields.String(
         required=True,
-        data_key="accessToken",
         metadata={
             "description": "Send it as `Authorization: Bearer <token>`; valid for 15 minutes.",
             "example": "7f1d0c9e52b84b61.aXqF9w.Jm4uQ2sT8oXbZ1",

@@ -20,10 +20,7 @@ class UploadCreateSchema(RequestSchema):
     """Type and size of the file to upload."""
 
     content_type = fields.String(
-        required=True,
-        data_key="contentType",
-        validate=one_of(*FORMATS),
-        metadata={"example": "image/jpeg"},
+        required=True, validate=one_of(*FORMATS), metadata={"example": "image/jpeg"}
     )
     size = BoundedInteger(
         min=1,
@@ -41,9 +38,7 @@ class UploadUrlSchema(ResponseSchema):
     """How to upload: a PUT with these headers, or a POST of a form with these fields."""
 
     upload_url = fields.Url(
-        required=True,
-        data_key="uploadUrl",
-        metadata={"example": f"{UPLOADED}?signature={SIGNATURE}"},
+        required=True, metadata={"example": f"{UPLOADED}?signature={SIGNATURE}"}
     )
     method = fields.String(
         required=True, validate=validate.OneOf(["PUT", "POST"]), metadata={"example": "PUT"}
@@ -56,7 +51,6 @@ class UploadUrlSchema(ResponseSchema):
     fields_ = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        data_key="fields",
         metadata={
             "description": "Form fields to send before the field `file` with the file.",
             "example": {},
@@ -64,24 +58,19 @@ class UploadUrlSchema(ResponseSchema):
     )
     image_url = fields.Url(
         required=True,
-        data_key="imageUrl",
         metadata={
             "description": "The imageUrl for a movie after the upload.",
             "example": UPLOADED,
         },
     )
-    expires_at = fields.DateTime(
-        required=True, data_key="expiresAt", metadata={"example": "2026-01-31T12:10:00.000000Z"}
-    )
+    expires_at = fields.DateTime(required=True, metadata={"example": "2026-01-31T12:10:00.000000Z"})
 
 
 class UploadedImageSchema(ResponseSchema):
     """URL of the uploaded image."""
 
     image_url = fields.Url(
-        required=True,
-        data_key="imageUrl",
-        metadata={"example": f"https://api.example.com/images/{'5c0a4f17' * 8}"},
+        required=True, metadata={"example": f"https://api.example.com/images/{'5c0a4f17' * 8}"}
     )
 
 

@@ -22,13 +22,10 @@ class ImportQuerySchema(QuerySchema):
     """How to import the rows."""
 
     dry_run = Flag(
-        load_default=False,
-        data_key="dryRun",
-        metadata={"description": "Only report what an import would do."},
+        load_default=False, metadata={"description": "Only report what an import would do."}
     )
     on_duplicate = fields.String(
         load_default="skip",
-        data_key="onDuplicate",
         validate=one_of("skip", "allow", "error", "update"),
         metadata={
             "description": "What to do with a row whose title (ignoring case and accents) and year "
@@ -112,15 +109,13 @@ class ImportReportSchema(ResponseSchema):
     ignored_columns = fields.List(
         fields.String(),
         required=True,
-        data_key="ignoredColumns",
         metadata={"description": "Columns or keys that were not imported.", "example": ["Tags"]},
     )
     ignored_files = fields.List(
         fields.Nested(IgnoredFileSchema),
-        data_key="ignoredFiles",
         metadata={"description": "Only for a ZIP: the files that were not imported."},
     )
-    dry_run = fields.Boolean(required=True, data_key="dryRun", metadata={"example": False})
+    dry_run = fields.Boolean(required=True, metadata={"example": False})
     counts = fields.Nested(ImportCountsSchema, required=True)
     rows = fields.List(fields.Nested(ImportedRowSchema), required=True)
     rejected = fields.Raw(
@@ -140,7 +135,6 @@ class ImportReportSchema(ResponseSchema):
     )
     rejected_omitted = fields.Integer(
         required=True,
-        data_key="rejectedOmitted",
         metadata={
             "description": "The number of rejected rows that `rejected` omits.",
             "example": 0,

@@ -104,27 +104,22 @@ class MovieQuerySchema(QuerySchema):
     )
     year = Year(load_default=none_default, metadata={**YEAR, "description": "Movies of this year."})
     year_from = Year(
-        load_default=none_default,
-        data_key="yearFrom",
-        metadata={**YEAR, "description": "Movies of this year or later."},
+        load_default=none_default, metadata={**YEAR, "description": "Movies of this year or later."}
     )
     year_to = Year(
         load_default=none_default,
-        data_key="yearTo",
         metadata={**YEAR, "description": "Movies of this year or earlier."},
     )
     rating_from = BoundedInteger(
         min=1,
         max=10,
         load_default=none_default,
-        data_key="ratingFrom",
         metadata={"description": "Movies with this rating or a higher one."},
     )
     rating_to = BoundedInteger(
         min=1,
         max=10,
         load_default=none_default,
-        data_key="ratingTo",
         metadata={"example": 10, "description": "Movies with this rating or a lower one."},
     )
     watched = Flag(
@@ -171,7 +166,6 @@ def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
     response: fields.Field[Any] = plain(
         required=name not in PRIVATE,
         allow_none=field.allow_none,
-        data_key=field.data_key,
         metadata={"example": field.metadata["example"]},
     )
     return response
@@ -186,11 +180,10 @@ MovieSchema = ResponseSchema.from_dict(
         },
         "owner_id": fields.UUID(
             required=True,
-            data_key="ownerId",
             metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
         ),
-        "created_at": fields.DateTime(required=True, data_key="createdAt", metadata=TIME),
-        "updated_at": fields.DateTime(required=True, data_key="updatedAt", metadata=TIME),
+        "created_at": fields.DateTime(required=True, metadata=TIME),
+        "updated_at": fields.DateTime(required=True, metadata=TIME),
     },
     name="MovieSchema",
 )
@@ -222,7 +215,6 @@ class MovieStatsSchema(ResponseSchema):
     average_rating = fields.Float(
         required=True,
         allow_none=True,
-        data_key="averageRating",
         metadata={"example": 9.0, "description": "Rounded to one decimal; null without ratings."},
     )
     watched = fields.Integer(
@@ -231,13 +223,11 @@ class MovieStatsSchema(ResponseSchema):
     by_decade = fields.List(
         fields.Nested(DecadeSchema),
         required=True,
-        data_key="byDecade",
         metadata={"description": "Ascending; movies without a year are not counted."},
     )
     watched_by_month = fields.List(
         fields.Nested(MonthSchema),
         required=True,
-        data_key="watchedByMonth",
         metadata={"description": "The 12 months up to the current one in UTC, ascending."},
     )
 
@@ -249,7 +239,6 @@ class CursorMetaSchema(ResponseSchema):
     next_cursor = fields.String(
         required=True,
         allow_none=True,
-        data_key="nextCursor",
         metadata={"description": "null on the last page.", "example": None},
     )
 
@@ -259,7 +248,7 @@ class PageMetaSchema(CursorMetaSchema):
 
     page = fields.Integer(required=True, metadata={"example": 1})
     total = fields.Integer(required=True, metadata={"example": 1})
-    total_pages = fields.Integer(required=True, data_key="totalPages", metadata={"example": 1})
+    total_pages = fields.Integer(required=True, metadata={"example": 1})
 
 
 class MoviePageSchema(ResponseSchema):
