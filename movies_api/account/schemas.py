@@ -100,26 +100,25 @@ class ResetAcceptedSchema(ResponseSchema):
 class LimitsSchema(ResponseSchema):
     """The quotas of an account."""
 
-    movies = fields.Integer(required=True, metadata={"example": 100_000})
-    image_bytes = fields.Integer(required=True, metadata={"example": 1_000_000_000})
+    movies = fields.Integer(metadata={"example": 100_000})
+    image_bytes = fields.Integer(metadata={"example": 1_000_000_000})
 
 
 class UsageSchema(ResponseSchema):
     """The account's usage and its quotas."""
 
-    movies = fields.Integer(required=True, metadata={"example": 312})
+    movies = fields.Integer(metadata={"example": 312})
     image_bytes = fields.Integer(
-        required=True,
         metadata={
             "example": 48_120_334,
             "description": "Stored size of all images that the account uploaded, including "
             "those that others uploaded, too. Unused images are included for about a day.",
-        },
+        }
     )
-    limits = fields.Nested(LimitsSchema, required=True)
+    limits = fields.Nested(LimitsSchema)
 
 
 class AccountSchema(UserSchema):
     """The caller's account and its usage."""
 
-    usage = fields.Nested(UsageSchema, required=True)
+    usage = fields.Nested(UsageSchema)
