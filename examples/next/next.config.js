@@ -7,5 +7,9 @@ export default {
   rewrites: async () => paths.map((path) => ({ source: path, destination: API + path })),
   // Next.js forwards only the first 10 MB of a body otherwise, and files to import may be larger
   experimental: { proxyClientMaxBodySize: "50mb" },
-  images: { loader: "custom", loaderFile: "./lib/image-loader.js" }, // see below
+  images: {
+    loader: "custom", // the thumbnails of the API: see below
+    loaderFile: "./lib/image-loader.js",
+    imageSizes: [160, 320], // their widths
+  },
 };
