@@ -186,6 +186,11 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.fill(Title="Aliens")
     page.press("Add")
     page.titles("Aliens", "Alien")
+    page.image()
+
+    for name, width in (("desktop", 1200), ("phone", 400)):
+        page.driver.set_window_size(width, 1000)
+        (tmp_path / f"{name}.png").write_bytes(page.browser.screenshot())
 
     # Importing a file that is larger than what Next.js forwards by default, and downloading
     rows = [f"Film {number},1999,{'x' * 120_000}\n" for number in range(100)]
@@ -199,10 +204,6 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.press("Download")
     page.wait((tmp_path / "movies.csv").exists)
     assert len((tmp_path / "movies.csv").read_text().splitlines()) == 103
-
-    for name, width in (("desktop", 1200), ("phone", 400)):
-        page.driver.set_window_size(width, 1000)
-        (tmp_path / f"{name}.png").write_bytes(page.browser.screenshot())
 
     # The page that everyone may see
     if page.driver.find_elements("link text", "Public page"):

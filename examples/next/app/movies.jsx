@@ -57,6 +57,15 @@ export function Movies({ attempt }) {
         </label>
         <button type="submit">Add</button>
       </form>
+      <form>
+        <label>
+          Import a file <input type="file" onChange={importFile} />
+        </label>
+        <button type="button" onClick={() => attempt(() => downloadMovies("csv"))}>
+          Download
+        </button>
+        {report && <p role="status">{report}</p>}
+      </form>
       {progress !== null && <progress value={progress} aria-label="Upload" />}
       <MovieList
         movies={movies}
@@ -67,15 +76,6 @@ export function Movies({ attempt }) {
           Show more
         </button>
       )}
-      <form>
-        <label>
-          Import a file <input type="file" onChange={importFile} />
-        </label>
-        <button type="button" onClick={() => attempt(() => downloadMovies("csv"))}>
-          Download
-        </button>
-        {report && <p role="status">{report}</p>}
-      </form>
     </>
   );
 }
