@@ -75,10 +75,9 @@ def sites(folder, port, service, base):
     make_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
     files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     subprocess.run([*make_key, *files], check=True, capture_output=True)
-    code = file_example("lib/api.js").replace("http://localhost:3001", base)
     (folder / "site" / "lib").mkdir(parents=True)
     (folder / "site" / "index.html").write_text(PAGE)
-    (folder / "site" / "lib" / "api.js").write_text(code)
+    (folder / "site" / "lib" / "api.js").write_text(file_example("lib/api.js", base))
     text = CONFIGURATION.format(port=port, app=APP, api=API, folder=folder, service=service.url)
     (folder / "nginx.conf").write_text(text)
     log = folder / "log"
