@@ -196,7 +196,7 @@ def test_client_error_has_readable_message(page):
     assert error == {
         "status": 409,
         "code": "USER_EXISTS",
-        "message": "An account with this email address already exists. Log in instead.",
+        "message": "An account with this email address already exists. Log in, or use another address.",
     }
 
 
