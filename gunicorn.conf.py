@@ -57,8 +57,8 @@ if os.environ.get("METRICS_TOKEN") or os.environ.get("METRICS_TOKEN_FILE"):
 
 
 def when_ready(server: Any) -> None:
-    """Check the database, and freeze imported objects so that workers share their memory."""
-    from movies_api.health import check_at_boot  # noqa: PLC0415  gunicorn sets sys.path late
+    """Check the setup, and freeze imported objects so that workers share their memory."""
+    from movies_api.doctor import check_at_boot  # noqa: PLC0415  gunicorn sets sys.path late
 
     check_at_boot(server.app.wsgi())
     gc.collect()

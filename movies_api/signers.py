@@ -35,6 +35,12 @@ def revert_signer(keys: tuple[str, ...]) -> Signer:
 
 
 @lru_cache(maxsize=8)
+def probe_signer(keys: tuple[str, ...]) -> TimestampSigner:
+    """Return the signer of the requests of `flask doctor`."""
+    return TimestampSigner(list(reversed(keys)), "probe", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=8)
 def cursor_signer(keys: tuple[str, ...]) -> Signer:
     """Return the signer of cursors."""
     return Signer(list(reversed(keys)), "cursor")
