@@ -1,7 +1,7 @@
 # `make` lists the targets. `run` and `dev` use PORT, HOST and DATABASE_URL.
 .DEFAULT_GOAL := help
 
-PORT ?= 3001
+PORT ?= $(or $(shell sed -n 's/^PORT=//p' .env 2>/dev/null),3001)
 # Loopback, because the password of the demo account is public
 HOST ?= 127.0.0.1
 # The first Python that is new enough; `make run PYTHON=...` overrides it
@@ -11,8 +11,6 @@ RUN := .venv/bin/python -m
 # One worker more than there are cores, because many tests wait for servers
 PYTEST := pytest --dist worksteal --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 URL := http://localhost:$(PORT)
-# .env is for Compose; this silences flask's hint about it
-export FLASK_SKIP_DOTENV := 1
 
 define GREETING
 
