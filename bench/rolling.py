@@ -35,7 +35,10 @@ from .scenarios import PASSWORD, User, http
 USERS = 4
 PARTS = ("movies_api", "migrations", "wsgi.py", "gunicorn.conf.py")
 FILES = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf"}
-NGINX = "daemon off; pid nginx.pid; events {{}} http {{ access_log off; {paths} {text} }}"
+NGINX = """
+daemon off; pid nginx.pid; events {{ worker_connections 4000; }}
+http {{ access_log off; {paths} {text} }}
+"""
 PATHS = " ".join(
     f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 )
@@ -229,18 +232,10 @@ def start_proxy(
 ) -> Iterator[tuple[str, ssl.SSLContext]]:
     """Start a proxy with its file of deploy/ and other ports; yield its URL and certificate."""
     pem, port = folder / "pem", free_port()
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-    ]
-    make += ["subjectAltName=IP:127.0.0.1", "-out", str(pem), "-keyout", str(folder / "key")]
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    make = ["openssl", "req", "-x509", *kind, "-subj", "/CN=127.0.0.1"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(pem)]
+    make += ["-keyout", str(folder / "key")]
     subprocess.run(make, check=True, capture_output=True)
     pem.write_bytes(pem.read_bytes() + (folder / "key").read_bytes())
     text, file = (CHECKOUT / "deploy" / FILES[name]).read_text(), folder / FILES[name]
