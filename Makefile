@@ -90,6 +90,10 @@ lock: .venv/dev ## regenerate the requirements; ARGS=--upgrade updates them
 bench: .venv/dev ## measure throughput, latency, CPU and memory on PostgreSQL
 	@$(RUN) bench $(ARGS)
 
+.PHONY: rolling
+rolling: .venv/dev ## count the requests that fail during releases and crashes, behind haproxy and nginx
+	@$(RUN) bench.rolling $(ARGS)
+
 define PORT_CHECK
 import socket, sys
 host, port = sys.argv[1:]
