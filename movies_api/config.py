@@ -167,31 +167,25 @@ def origin_pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?:{'|'.join(escaped)})\Z")
 
 
-def _is_url(text: str, *schemes: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:  # its message may contain part of the password
-        return False
+def url_with(start: str, example: str) -> Callable[[str], str]:
+    """Return a parser for URLs whose start matches the pattern."""
+
+    def read(text: str) -> str:
+        try:
+            url = urlsplit(text)
+            is_valid = re.match(start, text, re.IGNORECASE) and url.hostname and url.port != 0
+        except ValueError:  # its message may contain part of the password
+            is_valid = False
+        if not is_valid:
+            raise ValueError(f"must be a URL such as {example}")
+        return text
+
+    return read
 
 
 def parse_switch(text: str) -> bool:
     """Return True for `true` and False for `false`."""
     return choice("true", "false")(text) == "true"
-
-
-def parse_redis_url(text: str) -> str:
-    """Return the URL of a Redis server."""
-    if not _is_url(text, "redis", "rediss"):
-        raise ValueError("must be a URL such as redis://:password@host:6379/0")
-    return text
-
-
-def parse_smtp_url(text: str) -> str:
-    """Return the URL of a mail server, including credentials."""
-    if not _is_url(text, "smtp", "smtps"):
-        raise ValueError("must be a URL such as smtps://user:password@host:465")
-    return text
 
 
 def parse_mailbox(text: str) -> str:
@@ -219,13 +213,6 @@ def parse_token(text: str) -> str:
     """Return a token that cannot be guessed."""
     if len(text) < 16:
         raise ValueError("must have at least 16 characters")
-    return text
-
-
-def parse_dsn(text: str) -> str:
-    """Return a DSN of Sentry."""
-    if not _is_url(text, "http", "https") or "@" not in text:
-        raise ValueError("must be a URL such as https://key@sentry.example.com/1")
     return text
 
 
@@ -298,7 +285,9 @@ class Config:
     argon2_concurrency: int = setting("ARGON2_CONCURRENCY", integer_between(1, 64), "2")
     """Password hashes computed at the same time in one process; others wait. Each uses
     `ARGON2_MEMORY_KIB`."""
-    redis_url: str | None = setting("REDIS_URL", parse_redis_url, None)
+    redis_url: str | None = setting(
+        "REDIS_URL", url_with("rediss?://", "redis://:password@host:6379/0"), None
+    )
     """Redis server that all processes share for rate limits:
     `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts
     separately."""
@@ -307,7 +296,9 @@ class Config:
     frontend_url: str = setting("FRONTEND_URL", parse_base_url, "http://localhost:3000")
     """Address of the frontend that emails link to, with its path if there is one. Required with
     `SMTP_URL`."""
-    smtp_url: str | None = setting("SMTP_URL", parse_smtp_url, None)
+    smtp_url: str | None = setting(
+        "SMTP_URL", url_with("smtps?://", "smtps://user:password@host:465"), None
+    )
     """Mail server: `smtps://user:password@host:465`, or `smtp://user:password@host:587` for
     STARTTLS. Unset: with SQLite, emails are written to the log; with PostgreSQL, password reset
     by email responds 501."""
@@ -344,8 +335,7 @@ class Config:
     s3_bucket: str | None = setting("S3_BUCKET", with_extra("s3", "boto3", str), None)
     """Bucket for images, on S3 or a compatible store. Required where the disk does not persist,
     as on Heroku. boto3 finds the credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or
-    the role of the machine. Unset: images are files in
-    `IMAGE_DIR`."""
+    the role of the machine. Unset: images are files in `IMAGE_DIR`."""
     s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", parse_base_url, None)
     """Endpoint of an S3-compatible store; browsers must be able to reach it. Unset: AWS."""
     s3_region: str | None = setting("S3_REGION", str, None)
@@ -375,7 +365,11 @@ class Config:
     """Bearer token that Prometheus needs to read /metrics: at least 16 characters. Unset: metrics
     are disabled."""
     sentry_dsn: str | None = setting(
-        "SENTRY_DSN", with_extra("sentry", "sentry_sdk", parse_dsn), None
+        "SENTRY_DSN",
+        with_extra(
+            "sentry", "sentry_sdk", url_with("https?://[^/]*@", "https://key@sentry.example.com/1")
+        ),
+        None,
     )
     """DSN of Sentry. Every exception is sent to it, with the request ID and without personal
     data. Unset: exceptions are only logged."""
