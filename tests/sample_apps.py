@@ -90,6 +90,12 @@ class Page:
         """Wait until there is a button."""
         self.find(f"//button[normalize-space()='{text}']")
 
+    def shoot(self, folder, name):
+        """Save screenshots as a desktop and a phone show the page."""
+        for device, width in (("phone", 400), ("desktop", 1200)):
+            self.driver.set_window_size(width, 1000)
+            (folder / f"{name}-{device}.png").write_bytes(self.browser.screenshot())
+
     def send_expired_token(self, token):
         """Let the next request carry an expired access token."""
         self.driver.execute_script(
@@ -160,6 +166,7 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.fill(Email=ANN["email"], Password="wrong")
     page.press("Log in")
     page.shows("Wrong email or password.")
+    page.shoot(tmp_path, "login")
     page.sign_up(ANN)
 
     # Adding a movie with a picked file
@@ -188,9 +195,7 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.titles("Aliens", "Alien")
     page.image()
 
-    for name, width in (("desktop", 1200), ("phone", 400)):
-        page.driver.set_window_size(width, 1000)
-        (tmp_path / f"{name}.png").write_bytes(page.browser.screenshot())
+    page.shoot(tmp_path, "movies")
 
     # Importing a file that is larger than what Next.js forwards by default, and downloading
     rows = [f"Film {number},1999,{'x' * 120_000}\n" for number in range(100)]
@@ -210,6 +215,7 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
         page.find("//a[text()='Public page']").click()
         page.titles("Solaris")
         assert "private" not in page.driver.page_source
+        page.shoot(tmp_path, "public")
         page.browser.open(page.url)
 
     # Another user logs in in a second tab
