@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from itertools import chain
 from logging import getLevelName
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from uuid import uuid4
@@ -45,12 +45,12 @@ FACTS = sa.text("""
         current_setting('max_connections')::int
             - current_setting('superuser_reserved_connections')::int AS slots,
         current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
-        EXISTS (SELECT FROM pg_indexes WHERE indexname = 'ix_movies_search') AS has_index
-""")
-LACKING = sa.text("""
-    SELECT privilege || ' ON ' || name FROM unnest(:tables) AS name,
-        unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-    WHERE NOT has_table_privilege(name, privilege)
+        EXISTS (SELECT FROM pg_indexes WHERE indexname = 'ix_movies_search') AS has_index,
+        ARRAY(
+            SELECT privilege || ' ON ' || name FROM unnest(:tables) AS name,
+                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+            WHERE NOT has_table_privilege(name, privilege) ORDER BY name, privilege
+        ) AS lacking
 """)
 PROBE_IP = "192.0.2.1"  # a documentation address, which no proxy adds
 
@@ -160,10 +160,15 @@ def check_cookie(env: Environment) -> Iterator[Finding]:
 
 
 def check_platform(env: Environment) -> Iterator[Finding]:
-    """Find too few proxies for the platform."""
+    """Find too few proxies, and data on a disk that does not persist."""
     for marker, hops in ((HEROKU, 1), ("FLY_APP_NAME", 2)):
         if marker in env.variables and env.config.proxy_hops < hops:
             yield error("PROXY_HOPS", f"all clients share one rate limit: set it to {hops}.")
+    if HEROKU in env.variables and not env.config.s3_bucket:
+        yield error("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
+    if HEROKU in env.variables and env.config.is_embedded:
+        fix = "add PostgreSQL, or all data is lost"
+        yield error("DATABASE_URL", f"the disk of a dyno does not persist: {fix}.")
 
 
 def check_request(env: Environment) -> Iterator[Finding]:
@@ -184,7 +189,7 @@ def check_request(env: Environment) -> Iterator[Finding]:
         yield warning("PUBLIC_URL", f"another service responds at {env.url}: {fix}.")
     elif int(proxies) != hops:
         risk = "clients can forge their IP" if int(proxies) < hops else "clients share an IP"
-        yield error("PROXY_HOPS", f"{risk}, as {proxies} proxies add theirs: set it to {proxies}.")
+        yield error("PROXY_HOPS", f"{risk}: set it to {proxies}, the number of proxies.")
     elif env.url.startswith("https:") and "Strict-Transport-Security" not in headers:
         yield error("PROXY_HOPS", "https appears as http: set X-Forwarded-Proto in the proxy.")
 
@@ -227,8 +232,6 @@ def check_servers(env: Environment) -> Iterator[Finding]:
 
 def check_storage(env: Environment) -> Iterator[Finding]:
     """Write, read, list and delete a file; look at the CORS rules of a bucket."""
-    if HEROKU in env.variables and not env.config.s3_bucket:
-        yield error("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
     storage, name = current_storage(), f"images/.draft-{uuid4().hex}"
     try:
         storage.put(name, b"", "text/plain")
@@ -276,22 +279,18 @@ def check_disk(env: Environment) -> Iterator[Finding]:
                 yield warning(variable, f"{free >> 20} MiB are free in {folder}: free up space.")
 
 
-def check_tables(env: Environment) -> Iterable[Finding]:
+def check_database_server(env: Environment) -> Iterator[Finding]:
     """Check the connection, the privileges and the server of the database."""
     if cause := check_database():
-        return [error("DATABASE_URL", f"{cause.name}: {cause.text}")]
+        yield error("DATABASE_URL", f"{cause.name}: {cause.text}")
+        return
     if env.config.is_embedded:
-        lost = "the disk of a dyno does not persist: add PostgreSQL, or all data is lost."
-        return [error("DATABASE_URL", lost)] if HEROKU in env.variables else []
+        return
     with db.engine.connect() as connection:
-        facts = connection.execute(FACTS).one()
-        lacking = sorted(connection.scalars(LACKING, {"tables": [*db.metadata.tables]}))
-    return _check_server(env, facts, lacking)
-
-
-def _check_server(env: Environment, facts: Any, lacking: list[str]) -> Iterator[Finding]:
-    if lacking:
-        yield error("DATABASE_URL", f"the user lacks privileges: GRANT {'; GRANT '.join(lacking)}.")
+        facts = connection.execute(FACTS, {"tables": [*db.metadata.tables]}).one()
+    if facts.lacking:
+        fix = f"GRANT {'; GRANT '.join(facts.lacking)}"
+        yield error("DATABASE_URL", f"the user lacks privileges: {fix}.")
     if facts.version < 130000:
         yield warning("DATABASE_URL", "the server is older than PostgreSQL 13: upgrade it.")
     if facts.encoding != "UTF8":
@@ -328,4 +327,4 @@ QUICK: tuple[Callable[[Environment], Iterable[Finding]], ...] = (
     *(check_variables, check_keys, check_origins, check_cookie, check_platform, check_protection),
     check_disk,
 )
-SLOW = (check_request, check_servers, check_storage, check_tables)
+SLOW = (check_request, check_servers, check_storage, check_database_server)

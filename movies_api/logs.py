@@ -94,16 +94,14 @@ def audit(event: str, user: UUID | None, **fields: Any) -> None:
     log.info("audit", extra={"fields": {"event": event, "userId": user, **fields, **address}})
 
 
-def log_outage(
-    name: str, message: str, *values: object, exc_info: Any = False, **fields: Any
-) -> None:
+def log_outage(name: str, text: str, *values: object, exc_info: Any = False, **fields: Any) -> None:
     """Log an error, at most once per OUTAGE_INTERVAL for each name."""
     logged: dict[str, float] = current_app.extensions.setdefault("outages", {})
     with _outages_lock:
         if perf_counter() - logged.get(name, -OUTAGE_INTERVAL) < OUTAGE_INTERVAL:
             return
         logged[name] = perf_counter()
-    log.error(message, *values, exc_info=exc_info, extra={"fields": fields})
+    log.error(text, *values, exc_info=exc_info, extra={"fields": fields})
 
 
 def client_ip() -> str:

@@ -123,11 +123,6 @@ class Outbox:
             log.error("mail dropped: %s were queued at exit", count)
 
 
-def init_mail(app: Flask) -> None:
-    """Add an outbox to the app."""
-    app.extensions["outbox"] = Outbox(app)
-
-
 def run_in_background(to: str, job: Job) -> None:
     """Queue a job that sends an email to the address after the response."""
     # A random delay: a busy thread slows the response down, which would reveal that the address
@@ -167,16 +162,21 @@ def _attempt(mail: Mail, number: int) -> None:
     message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
     message.set_content(text)
     try:
-        recipient = message["To"] = _address(mail.to)
+        found = validate_email(mail.to, check_deliverability=False, allow_smtputf8=False)
+        # In plain header text, parts could be decoded as encoded words
+        recipient = message["To"] = Address(addr_spec=found.ascii_email)
     except (MessageError, ValueError) as error:
         log.warning("mail not sent: %s", type(error).__name__, extra=about)
         mail_finished.send("failed")
         return
     try:
-        _deliver(message, recipient.addr_spec)
+        with mail_server() as server:
+            server.send_message(message, to_addrs=[recipient.addr_spec])
     except OSError as error:  # includes the errors of smtplib, whose text may contain the address
-        code, name = _code_of(error), type(error).__name__
-        if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, name = getattr(error, "smtp_code", 0), type(error).__name__
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            [(code, _)] = error.recipients.values()
+        else:
             log_outage(
                 "mail", "mail unavailable: %s: check SMTP_URL and MAIL_FROM", name, code=code
             )
@@ -191,25 +191,6 @@ def _attempt(mail: Mail, number: int) -> None:
     else:
         mail.on_sent()
         mail_finished.send("sent")
-
-
-def _code_of(error: OSError) -> int:
-    """Return the mail server's reply code, or 0 if there is none."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        [(code, _)] = error.recipients.values()
-        return code
-    return getattr(error, "smtp_code", 0)
-
-
-def _address(to: str) -> Address:
-    """Return an Address; in plain header text, parts could be decoded as encoded words."""
-    found = validate_email(to, check_deliverability=False, allow_smtputf8=False)
-    return Address(addr_spec=found.ascii_email)
-
-
-def _deliver(message: EmailMessage, recipient: str) -> None:
-    with mail_server() as server:
-        server.send_message(message, to_addrs=[recipient])
 
 
 @contextmanager

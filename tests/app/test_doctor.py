@@ -61,19 +61,49 @@ def public_server(app, proxies, *, keeps_forged=True):
         server.server_close()
 
 
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """Settings of an S3 server, and its client; the credentials are in a file, as in Docker."""
+    (tmp_path / "keys").write_text("[default]\naws_access_key_id=x\naws_secret_access_key=x\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    with s3() as endpoint:
+        settings = {"S3_BUCKET": "doctor", "S3_ENDPOINT_URL": endpoint, "S3_REGION": "us-east-1"}
+        yield settings, boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+
+
+def allow_uploads(client, origin):
+    """Add a CORS rule."""
+    rule = {"AllowedMethods": ["POST"], "AllowedOrigins": [origin]}
+    client.put_bucket_cors(Bucket="doctor", CORSConfiguration={"CORSRules": [rule]})
+
+
 @pytest.mark.slow
-def test_a_good_setup_is_silent(find, database, make_app):
+@pytest.mark.only_on("sqlite")
+def test_a_good_embedded_setup_is_silent(find, make_app):
+    with public_server(make_app(**LOCAL), 0) as url:
+        assert find(LOCAL, url=url) == []
+
+
+@pytest.mark.slow
+@pytest.mark.only_on("postgresql")
+def test_a_good_setup_of_compose_or_a_platform_is_silent(find, make_app, bucket):
     with mail_server() as mailbox, redis() as redis_url:
         good = {**PUBLIC, "SMTP_URL": mailbox.url, "REDIS_URL": redis_url, "DB_POOL_SIZE": "5"}
-        compose = {"POSTGRES_PASSWORD": "x", "PATH": "/bin", "HOME": "/", "HOSTNAME": "api"}
-        heroku = {"PORT": "5000", "STACK": "heroku-24", "LANG": "C", "PYTHONPATH": "/app"}
+        good |= {"PROXY_HOPS": "1", "WEB_CONCURRENCY": "2"}
+        compose = {"POSTGRES_PASSWORD": "x", "DOMAIN": "api.example.com", "HOSTNAME": "api"}
+        heroku = {"DYNO": "web.1", "PORT": "5000", "STACK": "heroku-24", "PYTHONPATH": "/app"}
+        settings, client = bucket
+        client.create_bucket(Bucket="doctor")
+        allow_uploads(client, "https://app.example.com")
 
-        assert find(LOCAL if not database.is_postgresql else good) == []
-        assert find(good, {**compose, "WEB_CONCURRENCY": "2"}) == []
-        assert find(good, heroku, url="") == []
-        local = {**LOCAL, **({} if not database.is_postgresql else good)}
-        with public_server(make_app(**local), 0) as url:
-            assert find(local, url=url) == []
+        # The bucket of the test has no https
+        platform = {**good, **settings, "COOKIE_SAMESITE": "Lax"}
+        with public_server(make_app(**good), 1) as url:
+            assert find(good, compose, url) == []
+            found = find(platform, heroku, url)
+        assert [each.variable for each in found] == ["S3_ENDPOINT_URL"]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +142,7 @@ def test_a_good_setup_is_silent(find, database, make_app):
         ({}, {"DYNO": "web.1"}, "PROXY_HOPS", "set it to 1"),
         ({}, {"FLY_APP_NAME": "movies"}, "PROXY_HOPS", "set it to 2"),
         ({}, {"DYNO": "web.1"}, "S3_BUCKET", "does not persist"),
+        ({}, {"DYNO": "web.1"}, "DATABASE_URL", "does not persist"),
         ({"RATELIMIT_ENABLED": "false"}, {}, "RATELIMIT_ENABLED", "without limit"),
         ({"ARGON2_MEMORY_KIB": "1024"}, {}, "ARGON2_MEMORY_KIB", "OWASP"),
         ({"LOG_LEVEL": "ERROR"}, {}, "LOG_LEVEL", "audit events"),
@@ -258,7 +289,7 @@ def test_a_server_that_loses_data_or_time_is_found(find, monkeypatch):
     facts = (
         "SELECT 120000 AS version, clock_timestamp() - interval '1 hour' AS clock, 100 AS slots,"
     )
-    facts += " 'LATIN1' AS encoding, 'off' AS fsync, true AS has_index"
+    facts += " 'LATIN1' AS encoding, 'off' AS fsync, true AS has_index, '{}'::text[] AS lacking"
     monkeypatch.setattr(doctor, "FACTS", text(facts))
 
     found = "\n".join(each.message for each in find(PUBLIC))
@@ -284,24 +315,17 @@ def test_an_unwritable_folder_and_a_full_disk_are_found(find, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.only_on("sqlite")
-def test_buckets_are_tried(find, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with s3() as endpoint, mail_server() as mailbox:
-        bucket = {"S3_BUCKET": "doctor", "S3_ENDPOINT_URL": endpoint, "S3_REGION": "us-east-1"}
-        settings = {**LOCAL, **bucket}
-        missing = find(settings)
-        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-        client.create_bucket(Bucket="doctor")
-        no_rule = find(settings)
-        rule = {"AllowedMethods": ["POST"], "AllowedOrigins": ["http://localhost:3000"]}
-        client.put_bucket_cors(Bucket="doctor", CORSConfiguration={"CORSRules": [rule]})
+def test_buckets_are_tried(find, bucket):
+    settings, client = {**LOCAL, **bucket[0]}, bucket[1]
+    missing = find(settings)
+    client.create_bucket(Bucket="doctor")
+    no_rule = find(settings)
+    allow_uploads(client, "http://localhost:3000")
 
-        assert ["rejects a test file" in each.message for each in missing] == [True]
-        assert ["CORS rule" in each.message for each in no_rule] == [True]
-        assert find(settings) == []
-        assert client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0
-        assert mailbox
+    assert ["rejects a test file" in each.message for each in missing] == [True]
+    assert ["CORS rule" in each.message for each in no_rule] == [True]
+    assert find(settings) == []
+    assert client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0
 
 
 @pytest.mark.parametrize(
