@@ -13,7 +13,9 @@ from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values, find_dotenv, load_dotenv
 from flask import current_app
+from flask.helpers import get_load_dotenv
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -493,6 +495,15 @@ def _load_or_create_secret(folder: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def load_env_file() -> str | None:
+    """Add the variables of .env that are not set, as Flask does; return what was read, if any."""
+    if not get_load_dotenv() or not (path := find_dotenv(usecwd=True)):
+        return None
+    load_dotenv(path)
+    read = [name for name, text in dotenv_values(path).items() if text == os.environ.get(name)]
+    return f"{len(read)} variables from {path}"
 
 
 def environment() -> dict[str, str]:

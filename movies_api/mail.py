@@ -22,7 +22,7 @@ from email_validator import validate_email
 from flask import Flask, current_app
 
 from .config import current_config
-from .logs import log
+from .logs import log, log_outage
 
 TIMEOUT = 10
 PAUSES = (10, 60, 300, 900)  # seconds before further attempts: greylisting takes minutes
@@ -69,7 +69,7 @@ class Outbox:
         """Queue a job to run in an app context; if the queue is full, log an error and drop it."""
         with self.changed:
             if len(self.waiting) >= MAX_QUEUED:
-                log.error("mail dropped: %s are queued", MAX_QUEUED)
+                log_outage("mail queue", "mail dropped: %s are queued", MAX_QUEUED)
                 return
             if not any(thread.is_alive() for thread in self.threads):
                 self.threads = [
@@ -85,11 +85,11 @@ class Outbox:
         """Run jobs when they are due; log the error of one and continue with the next."""
         while True:
             task = self._next_task()
-            try:
-                with self.app.app_context():
+            with self.app.app_context():
+                try:
                     task.job()
-            except Exception:  # noqa: BLE001  the thread must survive any error
-                log.exception("mail not sent")
+                except Exception as error:  # noqa: BLE001  the thread must survive any error
+                    log_outage(f"mail {type(error).__name__}", "mail not sent", exc_info=True)
             with self.changed:
                 self.running.remove(task)
                 self.changed.notify_all()
@@ -169,20 +169,21 @@ def _attempt(mail: Mail, number: int) -> None:
     try:
         recipient = message["To"] = _address(mail.to)
     except (MessageError, ValueError) as error:
-        log.error("mail not sent: invalid address: %s", type(error).__name__)
+        log.warning("mail not sent: %s", type(error).__name__, extra=about)
         mail_finished.send("failed")
         return
     try:
         _deliver(message, recipient.addr_spec)
-    except OSError as error:  # includes the errors of smtplib
-        if (code := _code_of(error)) >= 500:
-            log.error("mail rejected: %s", code, extra=about)  # the text may contain the address
-            mail_finished.send("failed")
-            return
-        name, count = type(error).__name__, len(PAUSES) + 1
-        log.warning("mail server: %s, attempt %s of %s", name, number, count, extra=about)
-        if number == count or _outbox().is_draining:
-            log.error("mail given up after %s attempts", number, extra=about)
+    except OSError as error:  # includes the errors of smtplib, whose text may contain the address
+        code, name = _code_of(error), type(error).__name__
+        if not isinstance(error, smtplib.SMTPRecipientsRefused):
+            log_outage(
+                "mail", "mail unavailable: %s: check SMTP_URL and MAIL_FROM", name, code=code
+            )
+        log.warning("mail server: %s, attempt %s", name, number, extra=about)
+        if code >= 500 or number > len(PAUSES) or _outbox().is_draining:
+            reason = f"rejected: {code}" if code >= 500 else f"given up after {number} attempts"
+            log.warning("mail %s", reason, extra=about)
             mail_finished.send("failed")
             return
         retry = partial(_attempt, mail, number + 1)

@@ -1,7 +1,8 @@
-"""flask doctor: each fault, planted alone, is found; a good setup is silent."""
+"""flask doctor: each error, planted alone, is found; a good setup is silent."""
 
-import http.server
 import json
+import re
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,14 @@ import boto3
 import pytest
 from flask.cli import FlaskGroup
 from sqlalchemy import text
+from werkzeug.serving import make_server
 
 from movies_api import doctor
+from movies_api.health import PROBE
+from movies_api.signers import probe_signer
 
 from ..conftest import app_for, config_for
-from ..servers import SECRET_KEY, mail_server, redis, s3
+from ..servers import SECRET_KEY, gunicorn, mail_server, redis, s3
 
 KEY = "Zk3-q9VbT_x7LmN4pRc8WfHs2JyUdGe6"
 FACTS = doctor.FACTS
@@ -39,20 +43,16 @@ def find(make_app, monkeypatch, tmp_path):
 
 
 @contextmanager
-def public_server(headers):
-    """Serve /health, with the headers that a function of the request's headers returns."""
+def public_server(app, proxies, *, keeps_forged=True):
+    """Serve an app behind proxies that append to X-Forwarded-For; the first may replace it."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            for name, value in headers(self.headers).items():
-                self.send_header(name, value)
-            self.end_headers()
+    def application(environ, start_response):
+        sent = environ.get("HTTP_X_FORWARDED_FOR") if keeps_forged else None
+        entries = [sent, *(f"10.0.0.{number}" for number in range(proxies))]
+        environ["HTTP_X_FORWARDED_FOR"] = ", ".join(filter(None, entries))
+        return app(environ, start_response)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -62,7 +62,7 @@ def public_server(headers):
 
 
 @pytest.mark.slow
-def test_a_good_setup_is_silent(find, database):
+def test_a_good_setup_is_silent(find, database, make_app):
     with mail_server() as mailbox, redis() as redis_url:
         good = {**PUBLIC, "SMTP_URL": mailbox.url, "REDIS_URL": redis_url, "DB_POOL_SIZE": "5"}
         compose = {"POSTGRES_PASSWORD": "x", "PATH": "/bin", "HOME": "/", "HOSTNAME": "api"}
@@ -71,8 +71,9 @@ def test_a_good_setup_is_silent(find, database):
         assert find(LOCAL if not database.is_postgresql else good) == []
         assert find(good, {**compose, "WEB_CONCURRENCY": "2"}) == []
         assert find(good, heroku, url="") == []
-        with public_server(lambda _: {}) as url:
-            assert find({**LOCAL, **({} if not database.is_postgresql else good)}, url=url) == []
+        local = {**LOCAL, **({} if not database.is_postgresql else good)}
+        with public_server(make_app(**local), 0) as url:
+            assert find(local, url=url) == []
 
 
 @pytest.mark.parametrize(
@@ -120,37 +121,84 @@ def test_a_good_setup_is_silent(find, database):
     ],
 )  # fmt: skip
 @pytest.mark.only_on("sqlite")
-def test_a_fault_in_the_settings_is_found(find, settings, others, variable, message):
+def test_an_error_in_the_settings_is_found(find, settings, others, variable, message):
     found = find({**PUBLIC, **settings}, others)
 
-    assert [each for each in found if each.variable == variable and message in each.message], found
+    [each] = [each for each in found if each.variable == variable and message in each.message]
+    assert re.search(": .|did you mean", each.message)  # then what to do
 
 
 def test_mail_servers_that_reject_the_password_are_found(find):
     with mail_server() as mailbox:
         found = find({**PUBLIC, "SMTP_URL": mailbox.url.replace("//", "//ann:wrong@")})
 
-    assert "SMTP_URL" in [each.variable for each in found if each.level == "fault"]
+    assert "SMTP_URL" in [each.variable for each in found if each.level == "error"]
 
 
-@pytest.mark.parametrize("is_forged", [True, False])
-def test_forgeable_headers_are_found(find, is_forged):
-    def headers(sent):
-        is_secure = is_forged and sent.get("X-Forwarded-Proto") == "https"
-        return {"Strict-Transport-Security": "max-age=1"} if is_secure else {}
+@pytest.mark.parametrize("keeps_forged", [True, False])
+@pytest.mark.parametrize("proxies", [0, 1, 2, 3])
+@pytest.mark.parametrize("hops", [0, 1, 2])
+@pytest.mark.only_on("sqlite")
+def test_another_number_of_proxies_is_found(find, make_app, hops, proxies, keeps_forged):
+    settings = {**LOCAL, "PROXY_HOPS": str(hops)}
+    with public_server(make_app(**settings), proxies, keeps_forged=keeps_forged) as url:
+        found = [each.message for each in find(settings, url=url)]
 
-    with public_server(headers) as url:
-        found = [each for each in find(LOCAL, url=url) if each.variable == "PROXY_HOPS"]
+    risk = "clients can forge their IP" if proxies < hops else "clients share an IP"
+    fix = f"set it to {proxies}"
+    assert [(risk in each, fix in each) for each in found] == [(True, True)] * (proxies != hops)
 
-    assert bool(found) is is_forged
+
+@pytest.mark.only_on("sqlite")
+def test_a_proxy_that_hides_https_is_found(find, make_app, monkeypatch):
+    settings, real = {**LOCAL, "PROXY_HOPS": "1"}, doctor.Request
+    plain = lambda url, **values: real(url.replace("https", "http"), **values)  # noqa: E731
+    monkeypatch.setattr(doctor, "Request", plain)
+    with public_server(make_app(**settings), 1) as url:
+        [found] = find(settings, url=url.replace("http", "https"))
+
+    assert (found.variable, "X-Forwarded-Proto" in found.message) == ("PROXY_HOPS", True)
 
 
-def test_a_dotenv_file_that_is_not_read_is_found(find, tmp_path):
-    (tmp_path / ".env").write_text("# x\nPROXY_HOPS=1\nexport SMTP_URL=smtp://x\nOTHER=1\nPORT=\n")
+@pytest.mark.only_on("sqlite")
+def test_a_service_with_another_key_is_found(find, make_app):
+    with public_server(make_app(SECRET_KEY=SECRET_KEY), 0) as url:
+        [found] = find(LOCAL, url=url)
 
-    found = find(LOCAL)
+    assert (found.level, found.variable) == ("warning", "PUBLIC_URL")
 
-    assert [each.variable for each in found if ".env" in each.message] == ["PROXY_HOPS", "SMTP_URL"]
+
+@pytest.mark.only_on("sqlite")
+def test_probes_of_others_get_no_number(make_app, clock):
+    app = make_app()
+    probe = probe_signer((SECRET_KEY,)).sign("192.0.2.1").decode()
+    get = lambda probe: app.test_client().get("/health", headers={PROBE: probe}).headers  # noqa: E731
+    assert get(probe)[PROBE] == "0"
+    assert PROBE not in get(f"{probe}x")
+
+    clock.advance(seconds=61)
+    assert PROBE not in get(probe)
+
+
+@pytest.mark.slow
+@pytest.mark.only_on("sqlite")
+def test_findings_are_logged_once_at_boot(database, migrated_app):
+    settings = {**PUBLIC, "COOKIE_SAMSITE": "Lax", "REDIS_URL": ""}
+    with gunicorn(database.url, workers=2, **settings) as service:
+        lines = [json.loads(line) for line in service.log.splitlines() if line[:1] == "{"]
+
+    found = [line for line in lines if line["message"].startswith("COOKIE_SAMSITE: ")]
+    assert [line["level"] for line in found] == ["WARNING"]
+
+
+@pytest.mark.only_on("sqlite")
+def test_boot_needs_neither_network_nor_the_suffix_list(make_app, monkeypatch):
+    settings = {**PUBLIC, "PUBLIC_URL": "https://127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9"}
+    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
+    monkeypatch.setattr("socket.create_connection", None)
+
+    with make_app(**settings).app_context():
+        assert doctor.examine(settings, at_boot=True) == []
 
 
 def test_a_secret_file_that_all_can_write_is_found(find, tmp_path):
@@ -169,7 +217,7 @@ def test_a_database_without_tables_is_found(empty_database, tmp_path):
     with app.app_context():
         [found] = [each for each in doctor.examine({}) if each.variable == "DATABASE_URL"]
 
-    assert (found.level, "db upgrade" in found.message) == ("fault", True)
+    assert (found.level, "db upgrade" in found.message) == ("error", True)
 
 
 def test_an_unavailable_database_is_found(tmp_path):
