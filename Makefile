@@ -1,7 +1,7 @@
 # `make` lists the targets. `run` and `dev` use PORT, HOST and DATABASE_URL.
 .DEFAULT_GOAL := help
 
-PORT ?= 3001
+PORT ?= $(or $(shell sed -n 's/^PORT=//p' .env 2>/dev/null),3001)
 # Loopback, because the password of the demo account is public
 HOST ?= 127.0.0.1
 # The first Python that is new enough; `make run PYTHON=...` overrides it
@@ -11,8 +11,6 @@ RUN := .venv/bin/python -m
 # One worker more than there are cores, because many tests wait for servers
 PYTEST := pytest --dist worksteal --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 URL := http://localhost:$(PORT)
-# .env is for Compose; this silences flask's hint about it
-export FLASK_SKIP_DOTENV := 1
 
 define GREETING
 
@@ -52,6 +50,10 @@ quick: .venv/dev ## run the fast tests on SQLite
 clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20)
 	@tests/clients/run.sh
 
+.PHONY: examples
+examples: .venv/dev ## build the sample frontends and drive them in a browser (needs Node 20.9 and Chromium)
+	@examples/run.sh $(ARGS)
+
 .PHONY: coverage
 coverage: .venv/dev ## measure the branch coverage of the fast tests; fails below the limit in setup.cfg
 	@$(RUN) $(PYTEST) --database sqlite -m "not slow" --cov $(ARGS)
@@ -84,9 +86,20 @@ lock: .venv/dev ## regenerate the requirements; ARGS=--upgrade updates them
 		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 --extra sentry --extra test --extra dev --constraint requirements.txt setup.cfg -o requirements-dev.txt
 	@rm -rf movies_api.egg-info
 
+.PHONY: sbom
+sbom: .venv/dev ## write dist/sbom.json: the installed packages and their licences, in CycloneDX
+	@$(RUN) uv venv --quiet --clear --python .venv dist/venv
+	@$(RUN) uv pip install --quiet --python dist/venv --no-deps --require-hashes --requirement requirements.txt
+	@$(RUN) uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment dist/venv --output-file dist/sbom.json
+	@rm -rf dist/venv
+
 .PHONY: bench
 bench: .venv/dev ## measure throughput, latency, CPU and memory on PostgreSQL
 	@$(RUN) bench $(ARGS)
+
+.PHONY: rolling
+rolling: .venv/dev ## count the requests that fail during releases and crashes, behind haproxy and nginx
+	@$(RUN) bench.rolling $(ARGS)
 
 define PORT_CHECK
 import socket, sys

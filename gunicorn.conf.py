@@ -10,6 +10,9 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
+from flask.cli import load_dotenv
+from flask.helpers import get_load_dotenv
+
 
 def parse_integer(variable: str, value: str | int, maximum: int) -> int:
     """Return the value of a variable as an integer, or exit with an error."""
@@ -19,6 +22,8 @@ def parse_integer(variable: str, value: str | int, maximum: int) -> int:
     return int(text)
 
 
+if get_load_dotenv():
+    load_dotenv()  # wsgi.py does so too, but too late for the settings below
 bind = f"0.0.0.0:{parse_integer('PORT', os.environ.get('PORT') or 3001, 65535)}"
 workers = parse_integer("WEB_CONCURRENCY", os.environ.get("WEB_CONCURRENCY") or 2, 1000)
 # For short requests; slow ones have separate threads (movies_api/thread_pools.py)
@@ -52,8 +57,8 @@ if os.environ.get("METRICS_TOKEN") or os.environ.get("METRICS_TOKEN_FILE"):
 
 
 def when_ready(server: Any) -> None:
-    """Check the database, and freeze imported objects so that workers share their memory."""
-    from movies_api.health import check_at_boot  # noqa: PLC0415  gunicorn sets sys.path late
+    """Check the setup, and freeze imported objects so that workers share their memory."""
+    from movies_api.doctor import check_at_boot  # noqa: PLC0415  gunicorn sets sys.path late
 
     check_at_boot(server.app.wsgi())
     gc.collect()

@@ -84,6 +84,7 @@ def serve(
         environment = {
             "WEB_CONCURRENCY": "2",
             **os.environ,
+            "FLASK_SKIP_DOTENV": "1",
             "DATABASE_URL": server.create_database("bench"),
             "PGOPTIONS": "-c synchronous_commit=on",  # commits wait for the log, as by default
             "SECRET_KEY": "bench-only-5d1f0a7c9e3b4826a4c8e6f2b0d79135",

@@ -25,7 +25,7 @@ from .images import init_images
 from .images.views import bp as images_bp
 from .import_export.views import bp as import_export_bp
 from .logs import init_logs
-from .mail import init_mail
+from .mail import Outbox
 from .movies.views import bp as movies_bp
 
 __version__ = "0.1.0"
@@ -68,7 +68,7 @@ def create_app(config: Config | None = None) -> Flask:
 
         init_metrics(app)
     init_rate_limits(app, config)
-    init_mail(app)
+    app.extensions["outbox"] = Outbox(app)
     warm_up_passwords(config)
     warm_up_devices()
     init_images(app, config)

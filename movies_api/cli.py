@@ -99,7 +99,7 @@ def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(context: click.Context, url: str | None, *, as_json: bool) -> None:
-    """Check settings, database and servers: exit with 1 for warnings, 2 for faults."""
+    """Check settings, database and servers: exit with 1 for warnings, 2 for errors."""
     from .doctor import examine  # noqa: PLC0415  needed here only
 
     findings = examine(environment(), url)
@@ -107,7 +107,7 @@ def doctor(context: click.Context, url: str | None, *, as_json: bool) -> None:
         click.echo(dumps([each._asdict() for each in findings]))
     for each in () if as_json else findings:
         click.echo(f"{each.level}: {each.variable}: {each.message}")
-    context.exit(max([{"warning": 1, "fault": 2}[each.level] for each in findings], default=0))
+    context.exit(max([{"warning": 1, "error": 2}[each.level] for each in findings], default=0))
 
 
 @click.command("openapi")

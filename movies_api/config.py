@@ -4,16 +4,19 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from email.policy import default
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values, find_dotenv, load_dotenv
 from flask import current_app
+from flask.helpers import get_load_dotenv
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -46,6 +49,9 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+parse_timeout = integer_between(10, 3_600_000)
 
 
 def choice(*choices: str) -> Callable[[str], str]:
@@ -233,15 +239,10 @@ def setting(variable: str, read: Callable[[str], Any], default: str | None) -> A
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of a deployment.
-
-    `flask --app wsgi config-docs` writes the text below each setting to docs/configuration.md and
-    .env.example.
-    """
+    """The settings; `config-docs` writes the texts to docs/configuration.md and .env.example."""
 
     instance_dir: Path = setting("INSTANCE_DIR", parse_folder, "instance")
-    """Directory for files kept on disk: the SQLite database, the generated secret key and
-    images."""
+    """Directory of the SQLite database, the generated secret key and images."""
     database_url: str = setting("DATABASE_URL", parse_database_url, None)
     """PostgreSQL: `postgresql://user:password@host:5432/name` (`postgres://` works too);
     percent-encode special characters of the password. SQLite: `sqlite:///path`. Unset: the
@@ -256,14 +257,12 @@ class Config:
     too: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://<id>`. A `*` stands for
     one whole label below a domain of your own: `https://*.preview.example.com`."""
     proxy_hops: int = setting("PROXY_HOPS", integer_between(0, 10), "0")
-    """Number of trusted proxies in front of the service. With 1 or more, the client IP
-    and the scheme (https) are taken from X-Forwarded-For and X-Forwarded-Proto, and host and path
-    prefix from X-Forwarded-Host and X-Forwarded-Prefix. Heroku: 1; behind the rewrites of
-    Next.js, one more. If the number is too high, clients can forge these headers."""
+    """Number of trusted proxies in front of the service; `flask doctor` measures it. Client IP,
+    scheme, host and path prefix are taken from their X-Forwarded-For, -Proto, -Host and -Prefix,
+    which clients can forge if the number is too high. Heroku: 1; rewrites of Next.js: one more."""
     public_url: str | None = setting("PUBLIC_URL", parse_base_url, None)
-    """Public address of the service, with the path prefix if there is one:
-    `https://api.example.com`. All URLs in responses start with it. Unset: the address of the
-    request; with `PROXY_HOPS`, as the proxies report it."""
+    """Public address of the service, with its path prefix: `https://api.example.com`. URLs in
+    responses start with it. Unset: the request's address; with `PROXY_HOPS`, that of the proxy."""
     former_urls: tuple[str, ...] = setting("FORMER_URLS", parse_base_urls, "")
     """Earlier values of `PUBLIC_URL` and `IMAGE_BASE_URL`, separated by commas: image URLs in
     requests and imports that start with one are recognized as images of this service."""
@@ -281,19 +280,16 @@ class Config:
     argon2_parallelism: int = setting("ARGON2_PARALLELISM", integer_between(1, 16), "1")
     """Lanes of one password hash."""
     argon2_concurrency: int = setting("ARGON2_CONCURRENCY", integer_between(1, 64), "2")
-    """Password hashes computed at the same time in one process; others wait. Each uses
-    `ARGON2_MEMORY_KIB`."""
+    """Password hashes at the same time in a process, each with `ARGON2_MEMORY_KIB`; others wait."""
     redis_url: str | None = setting(
         "REDIS_URL", url_with("rediss?://", "redis://:password@host:6379/0"), None
     )
-    """Redis server that all processes share for rate limits:
-    `redis://:password@host:6379/0`, or `rediss://` for TLS. Unset: each process counts
-    separately."""
+    """Redis server that all processes share for rate limits: `redis://:password@host:6379/0`, or
+    `rediss://` for TLS. Unset: each process counts separately."""
     ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", parse_switch, "true")
     """`false` disables all rate limits, for tests and load tests."""
     frontend_url: str = setting("FRONTEND_URL", parse_base_url, "http://localhost:3000")
-    """Address of the frontend that emails link to, with its path if there is one. Required with
-    `SMTP_URL`."""
+    """Address of the frontend, with its path, which emails link to. Required with `SMTP_URL`."""
     smtp_url: str | None = setting(
         "SMTP_URL", url_with("smtps?://", "smtps://user:password@host:465"), None
     )
@@ -305,24 +301,17 @@ class Config:
     db_pool_size: int = setting("DB_POOL_SIZE", integer_between(1, 200), "10")
     """Maximum number of PostgreSQL connections per process. All processes together must stay below
     the server's max_connections. A process never uses more connections than threads."""
-    db_statement_timeout_ms: int = setting(
-        "DB_STATEMENT_TIMEOUT_MS", integer_between(10, 3_600_000), "10000"
-    )
-    """Timeout of one SQL statement in milliseconds; the response is then a 503. Behind PgBouncer
-    in transaction mode, set this and the next for the role in PostgreSQL
-    (docs/operations.md)."""
-    db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", integer_between(10, 3_600_000), "2000")
+    db_statement_timeout_ms: int = setting("DB_STATEMENT_TIMEOUT_MS", parse_timeout, "10000")
+    """Timeout of one SQL statement in milliseconds; the response is then a 503. Behind PgBouncer,
+    set this and the next for the role in PostgreSQL (docs/operations.md)."""
+    db_lock_timeout_ms: int = setting("DB_LOCK_TIMEOUT_MS", parse_timeout, "2000")
     """Timeout in milliseconds for waiting for a lock, or on SQLite for another writer."""
-    db_import_timeout_ms: int = setting(
-        "DB_IMPORT_TIMEOUT_MS", integer_between(10, 3_600_000), "30000"
-    )
+    db_import_timeout_ms: int = setting("DB_IMPORT_TIMEOUT_MS", parse_timeout, "30000")
     """Timeout of one statement of an import in milliseconds, including waiting for locks."""
     image_dir: Path = setting("IMAGE_DIR", lambda text: Path(text).absolute(), None)
-    """Directory for images if there is no bucket; it must persist. Unset: `images` in
-    `INSTANCE_DIR`."""
+    """Directory of images without a bucket; must persist. Unset: `images` in `INSTANCE_DIR`."""
     image_base_url: str | None = setting("IMAGE_BASE_URL", parse_base_url, None)
-    """Base URL of /images/, for example of a CDN: `https://cdn.example.com`. Unset:
-    `PUBLIC_URL`, or else the address of the request."""
+    """Base URL of /images/, such as that of a CDN. Unset: `PUBLIC_URL`, or that of the request."""
     image_max_bytes: int = setting("IMAGE_MAX_BYTES", integer_between(1024, 1 << 28), "10485760")
     """Largest image in bytes."""
     image_max_pixels: int = setting("IMAGE_MAX_PIXELS", integer_between(1, 80_000_000), "30000000")
@@ -331,24 +320,21 @@ class Config:
     image_concurrency: int = setting("IMAGE_CONCURRENCY", integer_between(1, 64), "1")
     """Images decoded at the same time in one process; others wait."""
     s3_bucket: str | None = setting("S3_BUCKET", with_extra("s3", "boto3", str), None)
-    """Bucket for images, on S3 or a compatible store. Required where the disk does not persist,
-    as on Heroku. boto3 finds the credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or
-    the role of the machine. Unset: images are files in `IMAGE_DIR`."""
+    """Bucket for images, on S3 or a compatible store, if the disk does not persist, as on Heroku.
+    boto3 finds the credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, the file
+    `AWS_SHARED_CREDENTIALS_FILE`, or the machine's role. Unset: images are files in `IMAGE_DIR`."""
     s3_endpoint_url: str | None = setting("S3_ENDPOINT_URL", parse_base_url, None)
     """Endpoint of an S3-compatible store; browsers must be able to reach it. Unset: AWS."""
     s3_region: str | None = setting("S3_REGION", str, None)
     """Region of the bucket. Unset: the one that boto3 finds."""
     s3_upload: str = setting("S3_UPLOAD", choice("post", "put"), "post")
-    """How browsers upload to the bucket: `post` (a form), or `put` for stores that do not
-    accept forms."""
+    """How browsers upload to the bucket: `post` (a form), or `put` for stores without forms."""
     import_max_bytes: int = setting("IMPORT_MAX_BYTES", integer_between(1024, 1 << 30), "33554432")
     """Largest import file in bytes."""
     import_max_rows: int = setting("IMPORT_MAX_ROWS", integer_between(1, 10_000_000), "150000")
-    """Largest number of rows of an import file. Each row needs up to 700 bytes of memory and
-    0.1 ms."""
+    """Largest number of rows of an import file; each needs up to 700 bytes of memory and 0.1 ms."""
     max_movies_per_user: int = setting("MAX_MOVIES_PER_USER", integer_between(1, 10**9), "100000")
-    """Quota of movies per account. Requests that exceed a quota are rejected with 403; see
-    docs/api.md."""
+    """Quota of movies per account; requests that exceed a quota (docs/api.md) respond 403."""
     max_image_bytes_per_user: int = setting(
         "MAX_IMAGE_BYTES_PER_USER", integer_between(1024, 10**12 - 1), "1000000000"
     )
@@ -360,8 +346,7 @@ class Config:
     metrics_token: str | None = setting(
         "METRICS_TOKEN", with_extra("metrics", "prometheus_client", parse_token), None
     )
-    """Bearer token that Prometheus needs to read /metrics: at least 16 characters. Unset: metrics
-    are disabled."""
+    """Bearer token of Prometheus for /metrics, at least 16 characters. Unset: no metrics."""
     sentry_dsn: str | None = setting(
         "SENTRY_DSN",
         with_extra(
@@ -369,15 +354,11 @@ class Config:
         ),
         None,
     )
-    """DSN of Sentry. Every exception is sent to it, with the request ID and without personal
-    data. Unset: exceptions are only logged."""
+    """DSN of Sentry: exceptions are sent to it without personal data. Unset: only to the log."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")
-    """Format of the log on stdout: `json`, `text`, or `auto` (text on a terminal, JSON
-    otherwise)."""
+    """Format of the log: `json`, `text`, or `auto` (text on a terminal, JSON otherwise)."""
     log_level: str = setting("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
-    """Lowest level that is logged: `DEBUG`, `INFO` (one line per request), `WARNING` or
-    `ERROR`."""
-
+    """Lowest level that is logged: `DEBUG`, `INFO` (requests), `WARNING` or `ERROR`."""
     log_probes: bool = setting("LOG_PROBES", parse_switch, "true")
     """`false` omits successful requests for /health, /ready and /metrics from the log."""
 
@@ -474,19 +455,23 @@ def _prepare_instance_dir(values: dict[str, Any], folder: Path) -> list[str]:
 def _load_or_create_secret(folder: Path) -> str:
     """Return the secret key in the directory; the first of several processes creates it."""
     path = folder / "secret_key"
-    draft = folder / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
     if not path.exists():
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)  # atomic; fails if another process was first
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        with NamedTemporaryFile("w", dir=folder, prefix=".secret_key.") as draft:  # mode 0600
+            draft.write(secrets.token_urlsafe(48))
+            draft.flush()
+            os.fsync(draft.fileno())
+            with suppress(FileExistsError):  # another process was first
+                os.link(draft.name, path)  # atomic
     return path.read_text().strip()
+
+
+def load_env_file() -> str | None:
+    """Add the variables of .env that are not set, as Flask does; return what was read, if any."""
+    if not get_load_dotenv() or not (path := find_dotenv(usecwd=True)):
+        return None
+    load_dotenv(path)
+    read = [name for name, text in dotenv_values(path).items() if text == os.environ.get(name)]
+    return f"{len(read)} variables from {path}"
 
 
 def environment() -> dict[str, str]:

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,15 +55,9 @@ COMPOSE = (
 def documented_settings() -> Iterator[Setting]:
     """Yield the settings of Config, each with the text below it in the class."""
     body = ast.parse(inspect.getsource(Config)).body[0].body  # type: ignore[attr-defined]
-    texts = {
-        statement.target.id: ast.literal_eval(below.value)
-        for statement, below in pairwise(body)
-        if isinstance(statement, ast.AnnAssign)
-        and isinstance(statement.target, ast.Name)
-        and isinstance(below, ast.Expr)
-    }
-    for each in fields(Config):
-        text = " ".join(texts.get(each.name, "").split())
+    texts = [ast.literal_eval(each.value) for each in body[1:] if isinstance(each, ast.Expr)]
+    for each, lines in zip(fields(Config), texts, strict=True):
+        text = " ".join(lines.split())
         if each.metadata["variable"] in SECRETS:
             text += f" Can be read from a file: `{each.metadata['variable']}_FILE`."
         yield Setting(each.metadata["variable"], each.metadata["default"], text)

@@ -1,5 +1,6 @@
 """Doctor: checks of a deployment; each finding names a variable and a fix."""
 
+import http.client
 import re
 import shutil
 import tempfile
@@ -10,21 +11,25 @@ from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
+from logging import getLevelName
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import sqlalchemy as sa
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from .config import HOSTING_DOMAINS, MAKE_KEY, SECRETS, Config, current_config
+from .config import HOSTING_DOMAINS, MAKE_KEY, SECRETS, Config, current_config, environment
 from .config_docs import SERVER
 from .db import db
-from .health import check_database
+from .health import PROBE, check_database
 from .images.storage import Bucket, current_storage
+from .logs import log
 from .mail import mail_server
+from .signers import probe_signer
 
 EXAMPLE = re.compile(
     r"change.?me|example|secret|password|your.?key|insecure|tests.only|default|0123|abcd|(.)\1{3}",
@@ -40,21 +45,25 @@ FACTS = sa.text("""
         current_setting('max_connections')::int
             - current_setting('superuser_reserved_connections')::int AS slots,
         current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
-        EXISTS (SELECT FROM pg_indexes WHERE indexname = 'ix_movies_search') AS has_index
+        EXISTS (SELECT FROM pg_indexes WHERE indexname = 'ix_movies_search') AS has_index,
+        ARRAY(
+            SELECT privilege || ' ON ' || name FROM unnest(:tables) AS name,
+                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+            WHERE NOT has_table_privilege(name, privilege) ORDER BY name, privilege
+        ) AS lacking
 """)
-RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-HAS_RIGHT = sa.text("SELECT has_table_privilege(:table, :right)")
+PROBE_IP = "192.0.2.1"  # a documentation address, which no proxy adds
 
 
 class Finding(NamedTuple):
-    """A problem: a fault breaks something, a warning may be intended."""
+    """A problem: an error breaks something, a warning may be intended."""
 
     level: str
     variable: str
     message: str
 
 
-fault, warning = partial(Finding, "fault"), partial(Finding, "warning")
+error, warning = partial(Finding, "error"), partial(Finding, "warning")
 
 
 class Environment(NamedTuple):
@@ -63,6 +72,7 @@ class Environment(NamedTuple):
     config: Config
     variables: dict[str, str]
     url: str | None
+    at_boot: bool
 
     @property
     def is_public(self) -> bool:
@@ -77,36 +87,43 @@ class Environment(NamedTuple):
         return int(text) if text.isdecimal() else 2
 
 
-def examine(variables: dict[str, str], url: str | None = None) -> list[Finding]:
-    """Return all findings, faults first."""
+def examine(
+    variables: dict[str, str], url: str | None = None, *, at_boot: bool = False
+) -> list[Finding]:
+    """Return all findings, errors first; at boot only those that take a few milliseconds."""
     config = current_config()
-    env = Environment(config, variables, (url or config.public_url or "").rstrip("/") or None)
-    found = chain.from_iterable(check(env) for check in CHECKS)
-    return sorted(found, key=lambda each: each.level != "fault")
+    url = (url or config.public_url or "").rstrip("/") or None
+    env = Environment(config, variables, url, at_boot)
+    found = chain.from_iterable(check(env) for check in (QUICK if at_boot else QUICK + SLOW))
+    return sorted(found, key=lambda each: each.level)
+
+
+def check_at_boot(app: Flask) -> None:
+    """Log the findings, and why the database cannot serve; the service starts anyway."""
+    with app.app_context():
+        check_database()
+        db.engine.dispose()  # forked workers must not share a connection
+        for each in examine(environment(), at_boot=True):
+            log.log(getLevelName(each.level.upper()), "%s: %s", each.variable, each.message)
 
 
 def check_variables(env: Environment) -> Iterator[Finding]:
-    """Find misspelt variables, and a .env file that is not read."""
+    """Find misspelt variables."""
     known = {each.metadata["variable"] for each in fields(Config)} | {each[0] for each in SERVER}
     known |= {f"{each}_FILE" for each in SECRETS} | OTHERS
     for name in sorted(env.variables.keys() - known):
         if close := get_close_matches(name, known, 1, 0.86):
             yield warning(name, f"is not a setting: did you mean {close[0]}?")
-    if (dotenv := Path(".env")).is_file():
-        text = dotenv.read_text("utf-8", "replace")
-        names = set(re.findall(r"^(?:export )?([A-Z0-9_]+)=.", text, re.MULTILINE))
-        for name in sorted((names & known) - env.variables.keys() - OTHERS):
-            yield warning(name, "is set in .env, which is not read: run `set -a; . ./.env`.")
 
 
 def check_keys(env: Environment) -> Iterator[Finding]:
     """Find secrets that others may know."""
     if any(map(EXAMPLE.search, env.config.secret_keys)):
-        yield fault("SECRET_KEY", f"looks like an example, which others know: {MAKE_KEY}")
+        yield error("SECRET_KEY", f"looks like an example, which others know: {MAKE_KEY}")
     paths = {f"{each}_FILE": env.variables.get(f"{each}_FILE") for each in sorted(SECRETS)}
     for variable, path in {"SECRET_KEY": env.config.instance_dir / "secret_key", **paths}.items():
         if path and Path(path).exists() and Path(path).stat().st_mode & 0o002:
-            yield fault(variable, f"all users can write {path}: chmod 600 {path}")
+            yield error(variable, f"all users can write {path}: chmod 600 {path}")
 
 
 def check_origins(env: Environment) -> Iterator[Finding]:
@@ -114,17 +131,17 @@ def check_origins(env: Environment) -> Iterator[Finding]:
     config = env.config
     for origin in config.cors_origins:
         if origin.startswith("http:") and not _is_local(origin):
-            yield fault("CORS_ORIGIN", f"{origin} is not encrypted: serve the frontend over https.")
+            yield error("CORS_ORIGIN", f"{origin} is not encrypted: serve the frontend over https.")
     if env.is_public and all(map(_is_local, config.cors_origins)):
         yield warning("CORS_ORIGIN", "allows only local origins: add the origin of your frontend.")
     is_https = any(each.startswith("https:") for each in config.cors_origins)
     for variable in ("IMAGE_BASE_URL", "S3_ENDPOINT_URL", "PUBLIC_URL"):
         if is_https and (getattr(config, variable.lower()) or "").startswith("http:"):
-            yield fault(variable, "is http, which browsers block on https pages: use https.")
+            yield error(variable, "is http, which browsers block on https pages: use https.")
     if config.smtp_url and env.is_public and _is_local(config.frontend_url):
-        yield fault("FRONTEND_URL", "emails link to a local address: set it to the frontend's.")
+        yield error("FRONTEND_URL", "emails link to a local address: set it to the frontend's.")
     if config.smtp_url and config.mail_from.endswith(("@localhost", "@localhost>")):
-        yield fault("MAIL_FROM", "is not your address, so mail may be rejected: set it to one.")
+        yield error("MAIL_FROM", "is not your address, so mail may be rejected: set it to one.")
 
 
 def check_cookie(env: Environment) -> Iterator[Finding]:
@@ -133,36 +150,48 @@ def check_cookie(env: Environment) -> Iterator[Finding]:
     urls = [each for each in (*env.config.cors_origins, env.url or "") if each.startswith("http")]
     if samesite == "None":
         if any(each.startswith("http:") and not _is_local(each) for each in urls):
-            yield fault("COOKIE_SAMESITE", "None requires https: use https, or Strict.")
+            yield error("COOKIE_SAMESITE", "None requires https: use https, or Strict.")
         return
-    sites = set(map(_site_of, filter(lambda each: not _is_local(each), urls)))
+    sites = {_site_of(each, env.at_boot) for each in urls if not _is_local(each)}
     if len(sites) > 1:
         between = " and ".join(sorted(sites))
         fix = "use one domain, forward calls through the frontend, or set it to None"
-        yield fault("COOKIE_SAMESITE", f"{samesite} cookies are not sent between {between}: {fix}.")
+        yield error("COOKIE_SAMESITE", f"{samesite} cookies are not sent between {between}: {fix}.")
 
 
-def check_proxy(env: Environment) -> Iterator[Finding]:
-    """Find a number of proxies that differs from what the platform or a request shows."""
+def check_platform(env: Environment) -> Iterator[Finding]:
+    """Find too few proxies, and data on a disk that does not persist."""
     for marker, hops in ((HEROKU, 1), ("FLY_APP_NAME", 2)):
         if marker in env.variables and env.config.proxy_hops < hops:
-            yield fault("PROXY_HOPS", f"all clients share one rate limit: set it to {hops}.")
+            yield error("PROXY_HOPS", f"all clients share one rate limit: set it to {hops}.")
+    if HEROKU in env.variables and not env.config.s3_bucket:
+        yield error("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
+    if HEROKU in env.variables and env.config.is_embedded:
+        fix = "add PostgreSQL, or all data is lost"
+        yield error("DATABASE_URL", f"the disk of a dyno does not persist: {fix}.")
+
+
+def check_request(env: Environment) -> Iterator[Finding]:
+    """Send a request to the public address, and find what the proxies change about it."""
     if env.url is None:
         return
-    is_https = env.url.startswith("https:")
-    headers = {} if is_https else {"X-Forwarded-Proto": "https"}
+    probe = probe_signer(env.config.secret_keys).sign(PROBE_IP).decode()
+    request = Request(f"{env.url}/health", headers={PROBE: probe, "X-Forwarded-For": PROBE_IP})  # noqa: S310
     try:
-        with urlopen(Request(f"{env.url}/health", headers=headers), timeout=5) as response:  # noqa: S310
-            looks_secure = "Strict-Transport-Security" in response.headers
-    except OSError as error:
-        yield fault("PUBLIC_URL", f"{env.url}/health: {error}: check the address and the proxy.")
+        with urlopen(request, timeout=5) as response:  # noqa: S310
+            proxies, headers = response.headers.get(PROBE), response.headers
+    except (OSError, ValueError, http.client.HTTPException) as reason:
+        yield error("PUBLIC_URL", f"{env.url}/health: {reason}: check the address and the proxy.")
         return
-    if is_https and not looks_secure:
-        yield fault(
-            "PROXY_HOPS", "https appears as http: set it, and X-Forwarded-Proto in the proxy."
-        )
-    if looks_secure and not is_https:
-        yield fault("PROXY_HOPS", "clients can forge X-Forwarded headers: set it to 0.")
+    hops = env.config.proxy_hops
+    if proxies is None:
+        fix = "check the address, and run doctor with the service's SECRET_KEY"
+        yield warning("PUBLIC_URL", f"another service responds at {env.url}: {fix}.")
+    elif int(proxies) != hops:
+        risk = "clients can forge their IP" if int(proxies) < hops else "clients share an IP"
+        yield error("PROXY_HOPS", f"{risk}: set it to {proxies}, the number of proxies.")
+    elif env.url.startswith("https:") and "Strict-Transport-Security" not in headers:
+        yield error("PROXY_HOPS", "https appears as http: set X-Forwarded-Proto in the proxy.")
 
 
 def check_protection(env: Environment) -> Iterator[Finding]:
@@ -173,7 +202,7 @@ def check_protection(env: Environment) -> Iterator[Finding]:
     if config.redis_url is None and env.processes > 1 and not config.is_embedded:
         yield warning("REDIS_URL", f"{env.processes} processes do not share rate limits: set it.")
     if not config.ratelimit_enabled:
-        yield fault("RATELIMIT_ENABLED", "passwords can be guessed without limit: set it to true.")
+        yield error("RATELIMIT_ENABLED", "passwords can be guessed without limit: set it to true.")
     if config.argon2_memory_kib * config.argon2_time_cost < 2 * 19456:
         yield warning("ARGON2_MEMORY_KIB", "hashes are below OWASP's minimum: use the defaults.")
     if config.log_level in {"WARNING", "ERROR"}:
@@ -189,22 +218,20 @@ def check_servers(env: Environment) -> Iterator[Finding]:
 
         try:
             from_url(env.config.redis_url, socket_timeout=3, socket_connect_timeout=3).ping()
-        except RedisError as error:
-            name = type(error).__name__
-            yield fault("REDIS_URL", f"Redis does not respond ({name}): check host and password.")
+        except RedisError as reason:
+            name = type(reason).__name__
+            yield error("REDIS_URL", f"Redis does not respond ({name}): check host and password.")
     if env.config.smtp_url:
         try:
             with mail_server():
                 pass
-        except OSError as error:
+        except OSError as reason:
             fix = "check scheme, host, port, user and password"
-            yield fault("SMTP_URL", f"mail login failed ({type(error).__name__}): {fix}.")
+            yield error("SMTP_URL", f"mail login failed ({type(reason).__name__}): {fix}.")
 
 
 def check_storage(env: Environment) -> Iterator[Finding]:
     """Write, read, list and delete a file; look at the CORS rules of a bucket."""
-    if HEROKU in env.variables and not env.config.s3_bucket:
-        yield fault("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
     storage, name = current_storage(), f"images/.draft-{uuid4().hex}"
     try:
         storage.put(name, b"", "text/plain")
@@ -215,9 +242,9 @@ def check_storage(env: Environment) -> Iterator[Finding]:
     except (HTTPException, OSError):
         if env.config.s3_bucket:
             fix = "check name, region, endpoint, keys and permissions: put, get, list and delete"
-            yield fault("S3_BUCKET", f"rejects a test file (see the error in the log): {fix}.")
+            yield error("S3_BUCKET", f"rejects a test file (see the error in the log): {fix}.")
         else:
-            yield fault("IMAGE_DIR", "images cannot be stored: make it writable for the service.")
+            yield error("IMAGE_DIR", "images cannot be stored: make it writable for the service.")
         return
     if isinstance(storage, Bucket) and (missing := _origins_without_cors(env, storage)):
         yield warning("S3_BUCKET", f"does not allow uploads from {missing}: add a CORS rule.")
@@ -227,8 +254,8 @@ def _origins_without_cors(env: Environment, bucket: Bucket) -> str:
     error_type = bucket.client.exceptions.ClientError
     try:
         rules = bucket.client.get_bucket_cors(Bucket=bucket.bucket)["CORSRules"]
-    except error_type as error:
-        if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
+    except error_type as reason:
+        if reason.response["Error"]["Code"] != "NoSuchCORSConfiguration":
             return ""  # the credentials may not read the rules
         rules = []
     allowed = {origin for rule in rules for origin in rule["AllowedOrigins"]}
@@ -241,7 +268,7 @@ def check_disk(env: Environment) -> Iterator[Finding]:
         with tempfile.TemporaryFile():
             pass
     except OSError:
-        yield fault("TMPDIR", "no temporary file can be written: mount a tmpfs on /tmp, or set it.")
+        yield error("TMPDIR", "no temporary file can be written: mount a tmpfs on /tmp, or set it.")
     config = env.config
     folders = {"INSTANCE_DIR": config.is_embedded and config.instance_dir}
     folders["IMAGE_DIR"] = not config.s3_bucket and config.image_dir
@@ -252,60 +279,52 @@ def check_disk(env: Environment) -> Iterator[Finding]:
                 yield warning(variable, f"{free >> 20} MiB are free in {folder}: free up space.")
 
 
-def check_tables(env: Environment) -> Iterable[Finding]:
+def check_database_server(env: Environment) -> Iterator[Finding]:
     """Check the connection, the privileges and the server of the database."""
     if cause := check_database():
-        return [fault("DATABASE_URL", f"{cause.name}: {cause.text}")]
+        yield error("DATABASE_URL", f"{cause.name}: {cause.text}")
+        return
     if env.config.is_embedded:
-        lost = "the disk of a dyno does not persist: add PostgreSQL, or all data is lost."
-        return [fault("DATABASE_URL", lost)] if HEROKU in env.variables else []
+        return
     with db.engine.connect() as connection:
-        facts = connection.execute(FACTS).one()
-        lacking = sorted(
-            f"{right} on {table}"
-            for table in db.metadata.tables
-            for right in RIGHTS
-            if not connection.scalar(HAS_RIGHT, {"table": table, "right": right})
-        )
-    return _check_server(env, facts, lacking)
-
-
-def _check_server(env: Environment, facts: Any, lacking: list[str]) -> Iterator[Finding]:
-    if lacking:
-        yield fault("DATABASE_URL", f"the user lacks privileges: GRANT {'; GRANT '.join(lacking)}.")
+        facts = connection.execute(FACTS, {"tables": [*db.metadata.tables]}).one()
+    if facts.lacking:
+        fix = f"GRANT {'; GRANT '.join(facts.lacking)}"
+        yield error("DATABASE_URL", f"the user lacks privileges: {fix}.")
     if facts.version < 130000:
         yield warning("DATABASE_URL", "the server is older than PostgreSQL 13: upgrade it.")
     if facts.encoding != "UTF8":
-        yield fault("DATABASE_URL", f"encoding {facts.encoding}: recreate it with ENCODING 'UTF8'.")
+        yield error("DATABASE_URL", f"encoding {facts.encoding}: recreate it with ENCODING 'UTF8'.")
     if facts.fsync == "off":
-        yield fault("DATABASE_URL", "a crash of the server can destroy all data: set fsync = on.")
+        yield error("DATABASE_URL", "a crash of the server can destroy all data: set fsync = on.")
     if not facts.has_index:
         yield warning("DATABASE_URL", "searches are slow: create pg_trgm and ix_movies_search.")
     if (needed := env.config.db_pool_size * env.processes) > facts.slots:
         fix = "lower it or WEB_CONCURRENCY, or use PgBouncer"
         yield warning("DB_POOL_SIZE", f"{needed} connections of {facts.slots} may be used: {fix}.")
     if abs(seconds := (facts.clock - datetime.now(UTC)).total_seconds()) > MAX_CLOCK_SECONDS:
-        yield fault("DATABASE_URL", f"its clock is {seconds:.0f} s off: synchronize both by NTP.")
+        yield error("DATABASE_URL", f"its clock is {seconds:.0f} s off: synchronize both by NTP.")
 
 
 def _is_local(url: str) -> bool:
     return LOCAL.fullmatch(urlsplit(url).hostname or "") is not None
 
 
-def _site_of(url: str) -> str:
-    """Return scheme and registrable domain, a guess unless publicsuffixlist is installed."""
+def _site_of(url: str, at_boot: bool) -> str:
+    """Return scheme and registrable domain, without publicsuffixlist only a guess."""
     parts = urlsplit(url.replace("*.", ""))
     host = parts.hostname or ""
     is_hosting = any(host.endswith(f".{each}") for each in HOSTING_DOMAINS)
     site: str | None = ".".join(host.split(".")[-3 if is_hosting else -2 :])
-    if find_spec("publicsuffixlist"):
+    if not at_boot and find_spec("publicsuffixlist"):
         from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  optional dependency
 
         site = PublicSuffixList().privatesuffix(host)
     return f"{parts.scheme}://{site or host}"
 
 
-CHECKS: tuple[Callable[[Environment], Iterable[Finding]], ...] = (
-    *(check_variables, check_keys, check_origins, check_cookie, check_proxy, check_protection),
-    *(check_servers, check_storage, check_disk, check_tables),
+QUICK: tuple[Callable[[Environment], Iterable[Finding]], ...] = (
+    *(check_variables, check_keys, check_origins, check_cookie, check_platform, check_protection),
+    check_disk,
 )
+SLOW = (check_request, check_servers, check_storage, check_database_server)

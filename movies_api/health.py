@@ -6,7 +6,8 @@ from shutil import disk_usage
 from typing import Any
 
 from alembic.script import ScriptDirectory
-from flask import Flask, current_app
+from flask import current_app, request
+from itsdangerous import BadSignature
 from marshmallow import fields, validate
 from sqlalchemy import Select, column, func, select, table
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -15,12 +16,14 @@ from .api.blueprint import Blueprint, public, runs_in
 from .api.errors import abort_with
 from .api.fields import ResponseSchema
 from .config import current_config
-from .db import autocommit_one, db
+from .db import autocommit_one, db, now
 from .db.outages import CAUSES, Cause, cause_of, log_cause
+from .signers import CLOCK_SKEW, probe_signer
 
 VERSION: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
 VERSION_ON_SERVER = VERSION.add_columns(func.current_setting("transaction_read_only"))
 MIN_FREE_BYTES = 1 << 20  # with less, SQLite's next write may fail
+PROBE = "X-Proxy-Probe"  # in requests of `flask doctor`, and in the responses to them
 
 bp = Blueprint("service", __name__, description="Health checks")
 
@@ -35,12 +38,26 @@ class HealthSchema(ResponseSchema):
 @runs_in("health")
 @public
 @bp.response(200, HealthSchema)
-def get_health() -> dict[str, str]:
+def get_health() -> tuple[dict[str, str], dict[str, str]]:
     """Check that the process is alive.
 
     It does not use the database.
     """
-    return {"status": "ok"}
+    return {"status": "ok"}, _count_proxies(request.headers.get(PROBE, ""))
+
+
+def _count_proxies(probe: str) -> dict[str, str]:
+    """Return the number of entries that proxies added to X-Forwarded-For, if the probe is ours."""
+    try:
+        signer = probe_signer(current_config().secret_keys)
+        sent, signed_at = signer.unsign(probe, return_timestamp=True)
+    except BadSignature:
+        return {}
+    if abs(now() - signed_at) > CLOCK_SKEW:
+        return {}
+    # Some proxies append to the entry of the probe, others replace it
+    added = request.headers.get("X-Forwarded-For", "").rpartition(sent.decode())[2]
+    return {PROBE: str(len([entry for entry in added.split(",") if entry.strip()]))}
 
 
 @bp.get("/ready")
@@ -103,10 +120,3 @@ def _older_revisions(directory: str) -> set[str]:
     """Return the revisions of this release except the newest."""
     script = ScriptDirectory(directory)
     return {each.revision for each in script.walk_revisions()} - set(script.get_heads())
-
-
-def check_at_boot(app: Flask) -> None:
-    """Check the database and log the cause if it cannot serve; the service starts anyway."""
-    with app.app_context():
-        check_database()
-        db.engine.dispose()  # forked workers must not share a connection

@@ -6,6 +6,7 @@ import secrets
 import sys
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from threading import Lock
 from time import perf_counter
 from typing import Any, TextIO
 from uuid import UUID
@@ -25,6 +26,7 @@ TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9
 PROBES = {"/health", "/ready", "/metrics"}
 OUTAGE_INTERVAL = 60  # seconds, per outage and process
 log = logging.getLogger("movies_api")
+_outages_lock = Lock()
 
 
 class JsonFormatter(logging.Formatter):
@@ -92,12 +94,14 @@ def audit(event: str, user: UUID | None, **fields: Any) -> None:
     log.info("audit", extra={"fields": {"event": event, "userId": user, **fields, **address}})
 
 
-def log_outage(name: str, message: str, *values: object, **fields: Any) -> None:
+def log_outage(name: str, text: str, *values: object, exc_info: Any = False, **fields: Any) -> None:
     """Log an error, at most once per OUTAGE_INTERVAL for each name."""
     logged: dict[str, float] = current_app.extensions.setdefault("outages", {})
-    if perf_counter() - logged.get(name, -OUTAGE_INTERVAL) >= OUTAGE_INTERVAL:
+    with _outages_lock:
+        if perf_counter() - logged.get(name, -OUTAGE_INTERVAL) < OUTAGE_INTERVAL:
+            return
         logged[name] = perf_counter()
-        log.error(message, *values, extra={"fields": fields})
+    log.error(text, *values, exc_info=exc_info, extra={"fields": fields})
 
 
 def client_ip() -> str:
@@ -141,6 +145,7 @@ def log_request(response: Response) -> Response:
         "status": status,
         "ms": round((perf_counter() - g.started) * 1000, 2),
         "userId": caller.id if caller else None,
+        "clientIp": client_ip(),
     }
     log.log(level, "request", extra={"fields": fields})
     return response

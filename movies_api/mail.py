@@ -22,7 +22,7 @@ from email_validator import validate_email
 from flask import Flask, current_app
 
 from .config import current_config
-from .logs import log
+from .logs import log, log_outage
 
 TIMEOUT = 10
 PAUSES = (10, 60, 300, 900)  # seconds before further attempts: greylisting takes minutes
@@ -69,7 +69,7 @@ class Outbox:
         """Queue a job to run in an app context; if the queue is full, log an error and drop it."""
         with self.changed:
             if len(self.waiting) >= MAX_QUEUED:
-                log.error("mail dropped: %s are queued", MAX_QUEUED)
+                log_outage("mail queue", "mail dropped: %s are queued", MAX_QUEUED)
                 return
             if not any(thread.is_alive() for thread in self.threads):
                 self.threads = [
@@ -85,11 +85,11 @@ class Outbox:
         """Run jobs when they are due; log the error of one and continue with the next."""
         while True:
             task = self._next_task()
-            try:
-                with self.app.app_context():
+            with self.app.app_context():
+                try:
                     task.job()
-            except Exception:  # noqa: BLE001  the thread must survive any error
-                log.exception("mail not sent")
+                except Exception as error:  # noqa: BLE001  the thread must survive any error
+                    log_outage(f"mail {type(error).__name__}", "mail not sent", exc_info=True)
             with self.changed:
                 self.running.remove(task)
                 self.changed.notify_all()
@@ -121,11 +121,6 @@ class Outbox:
         if not self.join(DRAIN_SECONDS):
             count = len(self.waiting) + len(self.running)
             log.error("mail dropped: %s were queued at exit", count)
-
-
-def init_mail(app: Flask) -> None:
-    """Add an outbox to the app."""
-    app.extensions["outbox"] = Outbox(app)
 
 
 def run_in_background(to: str, job: Job) -> None:
@@ -167,22 +162,28 @@ def _attempt(mail: Mail, number: int) -> None:
     message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
     message.set_content(text)
     try:
-        recipient = message["To"] = _address(mail.to)
+        found = validate_email(mail.to, check_deliverability=False, allow_smtputf8=False)
+        # In plain header text, parts could be decoded as encoded words
+        recipient = message["To"] = Address(addr_spec=found.ascii_email)
     except (MessageError, ValueError) as error:
-        log.error("mail not sent: invalid address: %s", type(error).__name__)
+        log.warning("mail not sent: %s", type(error).__name__, extra=about)
         mail_finished.send("failed")
         return
     try:
-        _deliver(message, recipient.addr_spec)
-    except OSError as error:  # includes the errors of smtplib
-        if (code := _code_of(error)) >= 500:
-            log.error("mail rejected: %s", code, extra=about)  # the text may contain the address
-            mail_finished.send("failed")
-            return
-        name, count = type(error).__name__, len(PAUSES) + 1
-        log.warning("mail server: %s, attempt %s of %s", name, number, count, extra=about)
-        if number == count or _outbox().is_draining:
-            log.error("mail given up after %s attempts", number, extra=about)
+        with mail_server() as server:
+            server.send_message(message, to_addrs=[recipient.addr_spec])
+    except OSError as error:  # includes the errors of smtplib, whose text may contain the address
+        code, name = getattr(error, "smtp_code", 0), type(error).__name__
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            [(code, _)] = error.recipients.values()
+        else:
+            log_outage(
+                "mail", "mail unavailable: %s: check SMTP_URL and MAIL_FROM", name, code=code
+            )
+        log.warning("mail server: %s, attempt %s", name, number, extra=about)
+        if code >= 500 or number > len(PAUSES) or _outbox().is_draining:
+            reason = f"rejected: {code}" if code >= 500 else f"given up after {number} attempts"
+            log.warning("mail %s", reason, extra=about)
             mail_finished.send("failed")
             return
         retry = partial(_attempt, mail, number + 1)
@@ -190,25 +191,6 @@ def _attempt(mail: Mail, number: int) -> None:
     else:
         mail.on_sent()
         mail_finished.send("sent")
-
-
-def _code_of(error: OSError) -> int:
-    """Return the mail server's reply code, or 0 if there is none."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        [(code, _)] = error.recipients.values()
-        return code
-    return getattr(error, "smtp_code", 0)
-
-
-def _address(to: str) -> Address:
-    """Return an Address; in plain header text, parts could be decoded as encoded words."""
-    found = validate_email(to, check_deliverability=False, allow_smtputf8=False)
-    return Address(addr_spec=found.ascii_email)
-
-
-def _deliver(message: EmailMessage, recipient: str) -> None:
-    with mail_server() as server:
-        server.send_message(message, to_addrs=[recipient])
 
 
 @contextmanager

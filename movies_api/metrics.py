@@ -67,7 +67,7 @@ def start_counting() -> None:
     g.is_counted = True
     IN_FLIGHT.inc()
     if waited := request.environ.get("movies_api.waited"):
-        _wait_of(waited[0]).observe(waited[1])
+        WAIT.labels(waited[0]).observe(waited[1])
 
 
 def count_response(response: Response) -> Response:
@@ -95,8 +95,3 @@ def _metrics_of(method: str, rule: str, status: int) -> tuple[Any, Any]:
     method = method if rule != "none" else "any"  # clients send any method to unknown paths
     route = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule)  # as in the OpenAPI document
     return REQUESTS.labels(method, route, status), DURATION.labels(method, route)
-
-
-@lru_cache(maxsize=32)
-def _wait_of(pool: str) -> Any:
-    return WAIT.labels(pool)

@@ -27,6 +27,7 @@ access_signer = _signer(TimestampSigner, "access")
 refresh_signer = _signer(Signer, "refresh")
 reset_signer = _signer(TimestampSigner, "reset")
 revert_signer = _signer(Signer, "email-revert")
+probe_signer = _signer(TimestampSigner, "probe")  # the requests of `flask doctor`
 upload_signer = _signer(TimestampSigner, "upload")
 cursor_signer = _signer(Signer, "cursor", Signer.default_digest_method)
 

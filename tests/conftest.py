@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import pkgutil
 import signal
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ from .servers import (
 
 MAIL = {"FRONTEND_URL": "https://app.example.com", "MAIL_FROM": "Movies <movies@example.com>"}
 KINDS = ("sqlite", "postgresql")
+os.environ["FLASK_SKIP_DOTENV"] = "1"  # a .env of the checkout must not change the tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

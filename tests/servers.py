@@ -376,6 +376,7 @@ def gunicorn(database_url: str, workers: int = 2, **environment: str) -> Iterato
     variables = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
+        "FLASK_SKIP_DOTENV": "1",
         "INSTANCE_DIR": str(folder),
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET_KEY,

@@ -13,6 +13,7 @@ from ..auth.tokens import reset_link
 from ..auth.users import account_from_email, change_user, iter_accounts, set_disabled
 from ..db import begin_long_transaction, db, now
 from ..images.queries import charged_bytes
+from ..logs import audit
 from .deletion import delete_account_data
 
 user = AppGroup("user", help="Manage accounts.")
@@ -67,6 +68,7 @@ def disable(email: str) -> None:
     set_disabled(found.id, now())
     end_sessions(found.id, None, "all")
     db.session.commit()
+    audit("account_disabled", found.id)
     click.echo(f"{found.email} is disabled.")
 
 
@@ -77,6 +79,7 @@ def enable(email: str) -> None:
     found = load_user(email)
     set_disabled(found.id, None)
     db.session.commit()
+    audit("account_enabled", found.id)
     click.echo(f"{found.email} is enabled.")
 
 
@@ -97,6 +100,7 @@ def delete(email: str) -> None:
 def promote(email: str) -> None:
     """Make EMAIL an admin."""
     change_user(found := load_user(email), {"role": "admin"})
+    audit("account_promoted", found.id)
     click.echo(f"{found.email} is an admin.")
 
 
@@ -105,6 +109,7 @@ def promote(email: str) -> None:
 def demote(email: str) -> None:
     """Remove the admin role from EMAIL."""
     change_user(found := load_user(email), {"role": "user"})
+    audit("account_demoted", found.id)
     click.echo(f"{found.email} is no longer an admin.")
 
 
@@ -112,8 +117,9 @@ def demote(email: str) -> None:
 @email_argument
 def end_all_sessions(email: str) -> None:
     """End all sessions and API tokens of EMAIL."""
-    count = end_sessions(load_user(email).id, None, "all")
+    count = end_sessions((found := load_user(email)).id, None, "all")
     db.session.commit()
+    audit("sessions_ended", found.id)
     click.echo(f"Ended {count} sessions and API tokens.")
 
 
@@ -124,4 +130,5 @@ def reset_password(email: str) -> None:
     found = load_user(email)
     if found.disabled_at:
         raise click.ClickException(f"{found.email} is disabled. Enable it first.")
+    audit("reset_link_created", found.id)
     click.echo(reset_link(found))

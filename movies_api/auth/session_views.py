@@ -55,5 +55,5 @@ def create_token(fields: dict[str, Any]) -> dict[str, Any]:
         abort_quota(f"{limit} API tokens. End one to create another.")
     token = create_api_token(g.caller.id, **fields)
     db.session.commit()
-    audit("token_made", g.caller.id, sessionId=token["id"])
+    audit("token_created", g.caller.id, sessionId=token["id"])
     return token

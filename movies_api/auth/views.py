@@ -174,12 +174,11 @@ def _token_response(status: int, user: Row[Any], value: RefreshValue, until: dat
     body = {"user": user_to_dict(user), "accessToken": access_token(value.session)}
     response = current_app.make_response(body)
     response.status_code = status
-    response.set_cookie(
-        COOKIE,
-        refresh_token(value),
-        max_age=round((until - now()).total_seconds()),
-        **_cookie_attributes(),
-    )
+    attributes = _cookie_attributes()
+    if attributes["partitioned"]:  # first, because some browsers do not tell the two apart
+        response.delete_cookie(COOKIE, **{**attributes, "partitioned": False})
+    max_age = round((until - now()).total_seconds())
+    response.set_cookie(COOKIE, refresh_token(value), max_age=max_age, **attributes)
     return response
 
 

@@ -62,12 +62,8 @@ def api(app, running_api):
 
 def frontend(port, api_url, **more):
     """Return a frontend with the README's client for the API at `api_url`."""
-    default, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
-    assert default in code
-    code = code.replace(default, f"const API = {json.dumps(api_url)};")
-    return Frontend(
-        port, {"/": ("text/html", PAGE), "/lib/api.js": ("text/javascript", code)}, **more
-    )
+    client = ("text/javascript", file_example("lib/api.js", api_url))
+    return Frontend(port, {"/": ("text/html", PAGE), "/lib/api.js": client}, **more)
 
 
 @pytest.fixture

@@ -218,7 +218,12 @@ def test_stdout_is_only_the_answer_of_a_command(alice, database, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "wsgi", *command],
         cwd=CHECKOUT,
-        env={"DATABASE_URL": database.url, "SECRET_KEY": SECRET_KEY, "INSTANCE_DIR": str(tmp_path)},
+        env={
+            "DATABASE_URL": database.url,
+            "FLASK_SKIP_DOTENV": "1",
+            "INSTANCE_DIR": str(tmp_path),
+            "SECRET_KEY": SECRET_KEY,
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -226,6 +231,17 @@ def test_stdout_is_only_the_answer_of_a_command(alice, database, tmp_path):
 
     assert done.stdout == "Deleted alice@example.com.\n"
     assert '"event":"account_deleted"' in done.stderr
+
+
+def test_commands_are_audited(run, alice, lines):
+    for command in ("disable", "enable", "promote", "demote", "end-sessions", "reset-password"):
+        run("user", command, "alice@example.com")
+
+    logged = [line for line in lines() if line["message"] == "audit"]
+    events = ["account_disabled", "account_enabled", "account_promoted", "account_demoted"]
+    events += ["sessions_ended", "reset_link_created"]
+    assert [line["event"] for line in logged[-6:]] == events
+    assert {line["userId"] for line in logged} == {alice.user["id"]}
 
 
 COMMANDS = ["show", "disable", "enable", "promote", "demote", "end-sessions", "reset-password"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from movies_api.config import Config, ConfigError
+from movies_api.config import SECRETS, Config, ConfigError
 
 from ..servers import CHECKOUT, SECRET_KEY
 
@@ -331,7 +331,7 @@ def test_invalid_gunicorn_setting_is_rejected(variable, tmp_path):
     started = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"],
         cwd=CHECKOUT,
-        env={"INSTANCE_DIR": str(tmp_path), variable: "abc"},
+        env={"INSTANCE_DIR": str(tmp_path), "FLASK_SKIP_DOTENV": "1", variable: "abc"},
         capture_output=True,
         text=True,
         check=False,
@@ -370,6 +370,8 @@ def test_concurrent_processes_share_the_generated_secret(tmp_path):
         ("DATABASE_URL", SERVER, "database_url"),
         ("REDIS_URL", "redis://:s3cr3t-pw@host/0", "redis_url"),
         ("SMTP_URL", "smtp://ann:s3cr3t-pw@host", "smtp_url"),
+        ("METRICS_TOKEN", "s3cr3t-pw-of-metrics", "metrics_token"),
+        ("SENTRY_DSN", "https://s3cr3t-pw@sentry.example.com/1", "sentry_dsn"),
     ],
 )
 def test_a_secret_can_be_in_a_file(read, tmp_path, variable, value, field):
@@ -383,17 +385,29 @@ def test_a_secret_can_be_in_a_file(read, tmp_path, variable, value, field):
     assert "s3cr3t-pw" not in repr(config)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff", SECRET_KEY.encode()])
-def test_a_secret_of_an_unusable_file_is_rejected(errors, tmp_path, content):
+@pytest.mark.parametrize("variable", sorted(SECRETS))
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("folder", "cannot be read (Is a directory)"),
+        (b" \n", "the file is empty"),
+        (b"\xff", "cannot be read (must contain text in UTF-8)"),
+        (b"s3cr3t-pw", "are both set: remove one"),
+    ],
+)
+def test_a_secret_of_an_unusable_file_is_rejected(errors, tmp_path, variable, content, message):
     path = tmp_path / "secret"
-    if content is not None:
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
         path.write_bytes(content)
-    also = {"SECRET_KEY": SECRET_KEY} if content == SECRET_KEY.encode() else {}
+    also = {variable: "s3cr3t-pw"} if content == b"s3cr3t-pw" else {}
 
-    lines = errors(DATABASE_URL=SERVER, SECRET_KEY_FILE=str(path), **also)
+    lines = errors(**{f"{variable}_FILE": str(path)}, **also)
 
-    assert any("SECRET_KEY_FILE" in line for line in lines)
-    assert SECRET_KEY not in "\n".join(lines)
+    assert [line for line in lines if f"{variable}_FILE" in line and message in line]
+    assert "s3cr3t-pw" not in "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -422,3 +436,29 @@ def test_optional_packages_are_required(
 
 def test_a_file_without_a_name_is_not_set(read):
     assert read(SECRET_KEY_FILE=" ").is_embedded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_skipped", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [f"gunicorn -c {CHECKOUT}/gunicorn.conf.py --print-config wsgi:app", "flask --app wsgi routes"],
+)
+def test_a_dotenv_file_is_read_by_every_start(tmp_path, command, is_skipped):
+    text = "# Comment\nPORT=4321\nLOG_FORMAT='json'\nINSTANCE_DIR=data\nPROXY_HOPS=x\nTHREADS=\n"
+    (tmp_path / ".env").write_text(text)
+    environment = {"PROXY_HOPS": "1", "PYTHONPATH": ":".join([str(CHECKOUT), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=tmp_path,
+        env={**environment, "FLASK_SKIP_DOTENV": str(int(is_skipped))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    line = f"settings: 4 variables from {tmp_path}/.env"
+    assert (f'"message":"{line}"' in done.stdout + done.stderr) is not is_skipped
+    assert (tmp_path / "data").is_dir() is not is_skipped
+    if command.startswith("gunicorn"):
+        assert ("0.0.0.0:4321" in done.stdout) is not is_skipped

@@ -1,7 +1,8 @@
-"""flask doctor: each fault, planted alone, is found; a good setup is silent."""
+"""flask doctor: each error, planted alone, is found; a good setup is silent."""
 
-import http.server
 import json
+import re
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,14 @@ import boto3
 import pytest
 from flask.cli import FlaskGroup
 from sqlalchemy import text
+from werkzeug.serving import make_server
 
 from movies_api import doctor
+from movies_api.health import PROBE
+from movies_api.signers import probe_signer
 
 from ..conftest import app_for, config_for
-from ..servers import SECRET_KEY, mail_server, redis, s3
+from ..servers import SECRET_KEY, gunicorn, mail_server, redis, s3
 
 KEY = "Zk3-q9VbT_x7LmN4pRc8WfHs2JyUdGe6"
 FACTS = doctor.FACTS
@@ -39,20 +43,16 @@ def find(make_app, monkeypatch, tmp_path):
 
 
 @contextmanager
-def public_server(headers):
-    """Serve /health, with the headers that a function of the request's headers returns."""
+def public_server(app, proxies, *, keeps_forged=True):
+    """Serve an app behind proxies that append to X-Forwarded-For; the first may replace it."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            for name, value in headers(self.headers).items():
-                self.send_header(name, value)
-            self.end_headers()
+    def application(environ, start_response):
+        sent = environ.get("HTTP_X_FORWARDED_FOR") if keeps_forged else None
+        entries = [sent, *(f"10.0.0.{number}" for number in range(proxies))]
+        environ["HTTP_X_FORWARDED_FOR"] = ", ".join(filter(None, entries))
+        return app(environ, start_response)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -61,18 +61,49 @@ def public_server(headers):
         server.server_close()
 
 
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """Settings of an S3 server, and its client; the credentials are in a file, as in Docker."""
+    (tmp_path / "keys").write_text("[default]\naws_access_key_id=x\naws_secret_access_key=x\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    with s3() as endpoint:
+        settings = {"S3_BUCKET": "doctor", "S3_ENDPOINT_URL": endpoint, "S3_REGION": "us-east-1"}
+        yield settings, boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+
+
+def allow_uploads(client, origin):
+    """Add a CORS rule."""
+    rule = {"AllowedMethods": ["POST"], "AllowedOrigins": [origin]}
+    client.put_bucket_cors(Bucket="doctor", CORSConfiguration={"CORSRules": [rule]})
+
+
 @pytest.mark.slow
-def test_a_good_setup_is_silent(find, database):
+@pytest.mark.only_on("sqlite")
+def test_a_good_embedded_setup_is_silent(find, make_app):
+    with public_server(make_app(**LOCAL), 0) as url:
+        assert find(LOCAL, url=url) == []
+
+
+@pytest.mark.slow
+@pytest.mark.only_on("postgresql")
+def test_a_good_setup_of_compose_or_a_platform_is_silent(find, make_app, bucket):
     with mail_server() as mailbox, redis() as redis_url:
         good = {**PUBLIC, "SMTP_URL": mailbox.url, "REDIS_URL": redis_url, "DB_POOL_SIZE": "5"}
-        compose = {"POSTGRES_PASSWORD": "x", "PATH": "/bin", "HOME": "/", "HOSTNAME": "api"}
-        heroku = {"PORT": "5000", "STACK": "heroku-24", "LANG": "C", "PYTHONPATH": "/app"}
+        good |= {"PROXY_HOPS": "1", "WEB_CONCURRENCY": "2"}
+        compose = {"POSTGRES_PASSWORD": "x", "DOMAIN": "api.example.com", "HOSTNAME": "api"}
+        heroku = {"DYNO": "web.1", "PORT": "5000", "STACK": "heroku-24", "PYTHONPATH": "/app"}
+        settings, client = bucket
+        client.create_bucket(Bucket="doctor")
+        allow_uploads(client, "https://app.example.com")
 
-        assert find(LOCAL if not database.is_postgresql else good) == []
-        assert find(good, {**compose, "WEB_CONCURRENCY": "2"}) == []
-        assert find(good, heroku, url="") == []
-        with public_server(lambda _: {}) as url:
-            assert find({**LOCAL, **({} if not database.is_postgresql else good)}, url=url) == []
+        # The bucket of the test has no https
+        platform = {**good, **settings, "COOKIE_SAMESITE": "Lax"}
+        with public_server(make_app(**good), 1) as url:
+            assert find(good, compose, url) == []
+            found = find(platform, heroku, url)
+        assert [each.variable for each in found] == ["S3_ENDPOINT_URL"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +142,7 @@ def test_a_good_setup_is_silent(find, database):
         ({}, {"DYNO": "web.1"}, "PROXY_HOPS", "set it to 1"),
         ({}, {"FLY_APP_NAME": "movies"}, "PROXY_HOPS", "set it to 2"),
         ({}, {"DYNO": "web.1"}, "S3_BUCKET", "does not persist"),
+        ({}, {"DYNO": "web.1"}, "DATABASE_URL", "does not persist"),
         ({"RATELIMIT_ENABLED": "false"}, {}, "RATELIMIT_ENABLED", "without limit"),
         ({"ARGON2_MEMORY_KIB": "1024"}, {}, "ARGON2_MEMORY_KIB", "OWASP"),
         ({"LOG_LEVEL": "ERROR"}, {}, "LOG_LEVEL", "audit events"),
@@ -120,37 +152,84 @@ def test_a_good_setup_is_silent(find, database):
     ],
 )  # fmt: skip
 @pytest.mark.only_on("sqlite")
-def test_a_fault_in_the_settings_is_found(find, settings, others, variable, message):
+def test_an_error_in_the_settings_is_found(find, settings, others, variable, message):
     found = find({**PUBLIC, **settings}, others)
 
-    assert [each for each in found if each.variable == variable and message in each.message], found
+    [each] = [each for each in found if each.variable == variable and message in each.message]
+    assert re.search(": .|did you mean", each.message)  # then what to do
 
 
 def test_mail_servers_that_reject_the_password_are_found(find):
     with mail_server() as mailbox:
         found = find({**PUBLIC, "SMTP_URL": mailbox.url.replace("//", "//ann:wrong@")})
 
-    assert "SMTP_URL" in [each.variable for each in found if each.level == "fault"]
+    assert "SMTP_URL" in [each.variable for each in found if each.level == "error"]
 
 
-@pytest.mark.parametrize("is_forged", [True, False])
-def test_forgeable_headers_are_found(find, is_forged):
-    def headers(sent):
-        is_secure = is_forged and sent.get("X-Forwarded-Proto") == "https"
-        return {"Strict-Transport-Security": "max-age=1"} if is_secure else {}
+@pytest.mark.parametrize("keeps_forged", [True, False])
+@pytest.mark.parametrize("proxies", [0, 1, 2, 3])
+@pytest.mark.parametrize("hops", [0, 1, 2])
+@pytest.mark.only_on("sqlite")
+def test_another_number_of_proxies_is_found(find, make_app, hops, proxies, keeps_forged):
+    settings = {**LOCAL, "PROXY_HOPS": str(hops)}
+    with public_server(make_app(**settings), proxies, keeps_forged=keeps_forged) as url:
+        found = [each.message for each in find(settings, url=url)]
 
-    with public_server(headers) as url:
-        found = [each for each in find(LOCAL, url=url) if each.variable == "PROXY_HOPS"]
+    risk = "clients can forge their IP" if proxies < hops else "clients share an IP"
+    fix = f"set it to {proxies}"
+    assert [(risk in each, fix in each) for each in found] == [(True, True)] * (proxies != hops)
 
-    assert bool(found) is is_forged
+
+@pytest.mark.only_on("sqlite")
+def test_a_proxy_that_hides_https_is_found(find, make_app, monkeypatch):
+    settings, real = {**LOCAL, "PROXY_HOPS": "1"}, doctor.Request
+    plain = lambda url, **values: real(url.replace("https", "http"), **values)  # noqa: E731
+    monkeypatch.setattr(doctor, "Request", plain)
+    with public_server(make_app(**settings), 1) as url:
+        [found] = find(settings, url=url.replace("http", "https"))
+
+    assert (found.variable, "X-Forwarded-Proto" in found.message) == ("PROXY_HOPS", True)
 
 
-def test_a_dotenv_file_that_is_not_read_is_found(find, tmp_path):
-    (tmp_path / ".env").write_text("# x\nPROXY_HOPS=1\nexport SMTP_URL=smtp://x\nOTHER=1\nPORT=\n")
+@pytest.mark.only_on("sqlite")
+def test_a_service_with_another_key_is_found(find, make_app):
+    with public_server(make_app(SECRET_KEY=SECRET_KEY), 0) as url:
+        [found] = find(LOCAL, url=url)
 
-    found = find(LOCAL)
+    assert (found.level, found.variable) == ("warning", "PUBLIC_URL")
 
-    assert [each.variable for each in found if ".env" in each.message] == ["PROXY_HOPS", "SMTP_URL"]
+
+@pytest.mark.only_on("sqlite")
+def test_probes_of_others_get_no_number(make_app, clock):
+    app = make_app()
+    probe = probe_signer((SECRET_KEY,)).sign("192.0.2.1").decode()
+    get = lambda probe: app.test_client().get("/health", headers={PROBE: probe}).headers  # noqa: E731
+    assert get(probe)[PROBE] == "0"
+    assert PROBE not in get(f"{probe}x")
+
+    clock.advance(seconds=61)
+    assert PROBE not in get(probe)
+
+
+@pytest.mark.slow
+@pytest.mark.only_on("sqlite")
+def test_findings_are_logged_once_at_boot(database, migrated_app):
+    settings = {**PUBLIC, "COOKIE_SAMSITE": "Lax", "REDIS_URL": ""}
+    with gunicorn(database.url, workers=2, **settings) as service:
+        lines = [json.loads(line) for line in service.log.splitlines() if line[:1] == "{"]
+
+    found = [line for line in lines if line["message"].startswith("COOKIE_SAMSITE: ")]
+    assert [line["level"] for line in found] == ["WARNING"]
+
+
+@pytest.mark.only_on("sqlite")
+def test_boot_needs_neither_network_nor_the_suffix_list(make_app, monkeypatch):
+    settings = {**PUBLIC, "PUBLIC_URL": "https://127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9"}
+    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
+    monkeypatch.setattr("socket.create_connection", None)
+
+    with make_app(**settings).app_context():
+        assert doctor.examine(settings, at_boot=True) == []
 
 
 def test_a_secret_file_that_all_can_write_is_found(find, tmp_path):
@@ -169,7 +248,7 @@ def test_a_database_without_tables_is_found(empty_database, tmp_path):
     with app.app_context():
         [found] = [each for each in doctor.examine({}) if each.variable == "DATABASE_URL"]
 
-    assert (found.level, "db upgrade" in found.message) == ("fault", True)
+    assert (found.level, "db upgrade" in found.message) == ("error", True)
 
 
 def test_an_unavailable_database_is_found(tmp_path):
@@ -210,7 +289,7 @@ def test_a_server_that_loses_data_or_time_is_found(find, monkeypatch):
     facts = (
         "SELECT 120000 AS version, clock_timestamp() - interval '1 hour' AS clock, 100 AS slots,"
     )
-    facts += " 'LATIN1' AS encoding, 'off' AS fsync, true AS has_index"
+    facts += " 'LATIN1' AS encoding, 'off' AS fsync, true AS has_index, '{}'::text[] AS lacking"
     monkeypatch.setattr(doctor, "FACTS", text(facts))
 
     found = "\n".join(each.message for each in find(PUBLIC))
@@ -236,24 +315,17 @@ def test_an_unwritable_folder_and_a_full_disk_are_found(find, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.only_on("sqlite")
-def test_buckets_are_tried(find, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with s3() as endpoint, mail_server() as mailbox:
-        bucket = {"S3_BUCKET": "doctor", "S3_ENDPOINT_URL": endpoint, "S3_REGION": "us-east-1"}
-        settings = {**LOCAL, **bucket}
-        missing = find(settings)
-        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-        client.create_bucket(Bucket="doctor")
-        no_rule = find(settings)
-        rule = {"AllowedMethods": ["POST"], "AllowedOrigins": ["http://localhost:3000"]}
-        client.put_bucket_cors(Bucket="doctor", CORSConfiguration={"CORSRules": [rule]})
+def test_buckets_are_tried(find, bucket):
+    settings, client = {**LOCAL, **bucket[0]}, bucket[1]
+    missing = find(settings)
+    client.create_bucket(Bucket="doctor")
+    no_rule = find(settings)
+    allow_uploads(client, "http://localhost:3000")
 
-        assert ["rejects a test file" in each.message for each in missing] == [True]
-        assert ["CORS rule" in each.message for each in no_rule] == [True]
-        assert find(settings) == []
-        assert client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0
-        assert mailbox
+    assert ["rejects a test file" in each.message for each in missing] == [True]
+    assert ["CORS rule" in each.message for each in no_rule] == [True]
+    assert find(settings) == []
+    assert client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0
 
 
 @pytest.mark.parametrize(

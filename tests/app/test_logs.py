@@ -15,6 +15,7 @@ from ..client import PASSWORD
 from ..image_helpers import data_url, make_image
 
 KEYS = {"time", "level", "message", "requestId", "method", "path", "status", "ms", "userId"}
+KEYS |= {"clientIp"}
 
 
 def test_request_logs_one_line(alice, lines):
@@ -27,7 +28,7 @@ def test_request_logs_one_line(alice, lines):
     assert line["level"] == "INFO"
     assert line["requestId"] == response.headers["X-Request-ID"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/movies", 200)
-    assert line["userId"] == alice.user["id"]
+    assert (line["userId"], line["clientIp"]) == (alice.user["id"], "127.0.0.1")
     assert 0 < line["ms"] < 10_000
     assert line["time"].endswith("Z")
 
@@ -50,6 +51,15 @@ def test_rejected_request_logs_one_line(client, lines, method, path, status):
     [line] = [each for each in lines() if each["path"] != "/openapi.json"]
     assert (line["path"], line["status"], line["userId"]) == (path, status, None)
     assert line["requestId"] == response.headers["X-Request-ID"]
+
+
+def test_requests_log_the_client_behind_proxies(make_app, lines):
+    client = make_app(PROXY_HOPS="2").test_client()
+
+    client.get("/health", headers={"X-Forwarded-For": "192.0.2.9, 198.51.100.7, 10.0.0.1"})
+
+    [line] = [line for line in lines() if line.get("path") == "/health"]
+    assert line["clientIp"] == "198.51.100.7"
 
 
 def test_login_logs_the_user_id(alice, lines):

@@ -144,7 +144,7 @@ def test_invalid_settings_are_reported_without_traceback(tmp_path):
         "SECRET_KEY": "short",
         "INSTANCE_DIR": str(tmp_path),
     }
-    environment = {"PATH": os.environ.get("PATH", os.defpath), **invalid}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "FLASK_SKIP_DOTENV": "1", **invalid}
     command = [
         sys.executable,
         "-m",

@@ -1,5 +1,6 @@
 """A frontend and an API on two sites, over https, in a real Chromium."""
 
+import json
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -74,11 +75,10 @@ def sites(folder, port, service, base):
     """Serve the frontend of docs/frontend.md, and the API, by nginx."""
     make_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
     files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([*make_key, *files], check=True, capture_output=True)
-    code = file_example("lib/api.js").replace("http://localhost:3001", base)
     (folder / "site" / "lib").mkdir(parents=True)
+    subprocess.run([*make_key, *files], check=True, capture_output=True)
     (folder / "site" / "index.html").write_text(PAGE)
-    (folder / "site" / "lib" / "api.js").write_text(code)
+    (folder / "site" / "lib" / "api.js").write_text(file_example("lib/api.js", base))
     text = CONFIGURATION.format(port=port, app=APP, api=API, folder=folder, service=service.url)
     (folder / "nginx.conf").write_text(text)
     log = folder / "log"
@@ -113,3 +113,20 @@ def test_a_page_of_another_site_stays_logged_in(browser, app, database, tmp_path
         browser.run("await client.logOut()")
         with pytest.raises(ScriptError, match="You are not logged in"):
             browser.run("await client.refresh()")
+
+
+def test_the_cookie_of_an_earlier_setting_is_not_used(browser, app, database, tmp_path, port):
+    site = f"https://{API}:{port}"
+    call = """return (await (await fetch(`/auth/${args[0]}`, {
+        method: "POST", headers: {"Content-Type": "application/json"}, body: args[1],
+    })).json()).user.email"""
+    for samesite, email in (("Strict", "ann@example.com"), ("None", "bob@example.com")):
+        settings = {"CORS_ORIGIN": site, "PROXY_HOPS": "1", "COOKIE_SAMESITE": samesite}
+        with (
+            gunicorn(database.url, workers=1, **settings) as service,
+            sites(tmp_path / samesite, port, service, site),
+        ):
+            browser.open(f"{site}/docs")
+            browser.run(call, "signup", json.dumps({**ANN, "email": email}))
+
+            assert browser.run(call, "refresh") == email

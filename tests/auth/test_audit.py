@@ -38,7 +38,7 @@ def test_account_events_are_audited(client, make_client, events, clock, lines, s
     token = alice.post("/auth/tokens", json={"name": "Secret name"}).json
     alice.delete(f"/auth/sessions/{token['id']}")
     assert events()[4:] == [
-        {"event": "token_made", **me, "sessionId": token["id"]},
+        {"event": "token_created", **me, "sessionId": token["id"]},
         {"event": "session_ended", **me, "sessionId": token["id"]},
     ]
 
