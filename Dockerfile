@@ -1,7 +1,7 @@
 # The image also runs commands, such as `flask --app wsgi db upgrade`.
-ARG PYTHON_IMAGE=python:3.13-slim
+FROM python:3.13-slim AS base
 
-FROM ${PYTHON_IMAGE} AS build
+FROM base AS build
 RUN python -m venv /venv
 COPY requirements.txt /app/
 RUN /venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
@@ -10,9 +10,10 @@ RUN /venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --n
 COPY . /app/
 RUN /venv/bin/python -m compileall -q /app
 
-FROM ${PYTHON_IMAGE}
+FROM base
 ENV PATH=/venv/bin:$PATH \
     INSTANCE_DIR=/data \
+    TMPDIR=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 RUN groupadd --system --gid 10001 app \
@@ -22,7 +23,7 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
-# SQLite database and images, unless DATABASE_URL and S3_BUCKET are set
+# SQLite database and images, unless DATABASE_URL and S3_BUCKET are set; large requests while they are received
 VOLUME /data
 EXPOSE 3001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \

@@ -86,6 +86,13 @@ lock: .venv/dev ## regenerate the requirements; ARGS=--upgrade updates them
 		--generate-hashes $(ARGS) --extra doctor --extra metrics --extra redis --extra s3 --extra sentry --extra test --extra dev --constraint requirements.txt setup.cfg -o requirements-dev.txt
 	@rm -rf movies_api.egg-info
 
+.PHONY: sbom
+sbom: .venv/dev ## write dist/sbom.json: the installed packages and their licences, in CycloneDX
+	@$(RUN) uv venv --quiet --clear --python .venv dist/venv
+	@$(RUN) uv pip install --quiet --python dist/venv --no-deps --require-hashes --requirement requirements.txt
+	@$(RUN) uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment dist/venv --output-file dist/sbom.json
+	@rm -rf dist/venv
+
 .PHONY: bench
 bench: .venv/dev ## measure throughput, latency, CPU and memory on PostgreSQL
 	@$(RUN) bench $(ARGS)

@@ -44,11 +44,11 @@ class AccountUpdateSchema(UpdateSchema):
 
     name = Text(min=2, max=100, metadata={"example": ANN["name"]})
     email = Email(metadata={"example": ANN["email"]})
-    current_password = Password(data_key="currentPassword")
+    current_password = Password()
     preferences = fields.Nested(PreferencesUpdateSchema)
     id = fields.UUID(dump_only=True, metadata=IGNORED)
     role = fields.String(dump_only=True, metadata=IGNORED)
-    created_at = fields.DateTime(dump_only=True, data_key="createdAt", metadata=IGNORED)
+    created_at = fields.DateTime(dump_only=True, metadata=IGNORED)
     usage = fields.Dict(dump_only=True, metadata=IGNORED)
 
 
@@ -67,8 +67,8 @@ class AccountDeleteSchema(RequestSchema):
 class PasswordChangeSchema(RequestSchema):
     """The current and the new password."""
 
-    current_password = Password(required=True, data_key="currentPassword")
-    new_password = NewPassword(required=True, data_key="newPassword")
+    current_password = Password(required=True)
+    new_password = NewPassword(required=True)
 
 
 class ResetRequestSchema(RequestSchema):
@@ -90,7 +90,7 @@ class EmailRevertSchema(RequestSchema):
 class ResetConfirmSchema(EmailRevertSchema):
     """The token from the email and the new password."""
 
-    new_password = NewPassword(required=True, data_key="newPassword")
+    new_password = NewPassword(required=True)
 
 
 class ResetAcceptedSchema(ResponseSchema):
@@ -100,29 +100,25 @@ class ResetAcceptedSchema(ResponseSchema):
 class LimitsSchema(ResponseSchema):
     """The quotas of an account."""
 
-    movies = fields.Integer(required=True, metadata={"example": 100_000})
-    image_bytes = fields.Integer(
-        required=True, data_key="imageBytes", metadata={"example": 1_000_000_000}
-    )
+    movies = fields.Integer(metadata={"example": 100_000})
+    image_bytes = fields.Integer(metadata={"example": 1_000_000_000})
 
 
 class UsageSchema(ResponseSchema):
     """The account's usage and its quotas."""
 
-    movies = fields.Integer(required=True, metadata={"example": 312})
+    movies = fields.Integer(metadata={"example": 312})
     image_bytes = fields.Integer(
-        required=True,
-        data_key="imageBytes",
         metadata={
             "example": 48_120_334,
             "description": "Stored size of all images that the account uploaded, including "
             "those that others uploaded, too. Unused images are included for about a day.",
-        },
+        }
     )
-    limits = fields.Nested(LimitsSchema, required=True)
+    limits = fields.Nested(LimitsSchema)
 
 
 class AccountSchema(UserSchema):
     """The caller's account and its usage."""
 
-    usage = fields.Nested(UsageSchema, required=True)
+    usage = fields.Nested(UsageSchema)

@@ -12,7 +12,7 @@ from flask.wrappers import Response
 
 from .error_docs import ERROR_RESPONSES, INFO, error_response, error_schemas, status_of
 from .errors import abort_validation, abort_with
-from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema
+from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema, camel_case
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
 ID = "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"
@@ -80,8 +80,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _store_endpoint_docs(self, endpoint: str, *args: Any, **options: Any) -> None:
         """Derive the operationId from the view's name, for generated clients."""
         super()._store_endpoint_docs(endpoint, *args, **options)
-        verb, *nouns = endpoint.split("_")
-        name, methods = verb + "".join(map(str.title, nouns)), options.get("methods", ["GET"])
+        name, methods = camel_case(endpoint), options.get("methods", ["GET"])
         for method in methods:
             suffix = f"By{method.title()}" if len(methods) > 1 else ""
             self._docs[endpoint][method.lower()]["name"] = name + suffix

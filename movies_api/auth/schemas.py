@@ -158,66 +158,59 @@ class ApiTokenCreateSchema(RequestSchema):
 class ApiTokenSchema(ResponseSchema):
     """The API token, shown only once."""
 
-    id = fields.UUID(required=True)
-    name = fields.String(required=True, metadata={"example": "Nightly backup"})
+    id = fields.UUID()
+    name = fields.String(metadata={"example": "Nightly backup"})
     token = fields.String(
-        required=True,
-        metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"},
+        metadata={"description": "Send it as a bearer token.", "example": "mov_7d0c9e523f8a4b61"}
     )
-    scope = Scope(required=True)
-    expires_at = fields.DateTime(required=True, data_key="expiresAt")
+    scope = Scope()
+    expires_at = fields.DateTime()
 
 
 class SessionSchema(ResponseSchema):
     """A login or an API token."""
 
-    id = fields.UUID(required=True)
-    kind = fields.String(required=True, validate=validate.OneOf(["login", "token"]))
-    name = fields.String(required=True, allow_none=True, metadata={"example": "Firefox on Linux"})
-    scope = Scope(required=True, allow_none=True)
-    created_at = fields.DateTime(required=True, data_key="createdAt")
-    last_used_at = fields.DateTime(required=True, data_key="lastUsedAt")
-    expires_at = fields.DateTime(required=True, data_key="expiresAt")
-    current = fields.Boolean(
-        required=True, metadata={"description": "The session of this request."}
-    )
+    id = fields.UUID()
+    kind = fields.String(validate=validate.OneOf(["login", "token"]))
+    name = fields.String(allow_none=True, metadata={"example": "Firefox on Linux"})
+    scope = Scope(allow_none=True)
+    created_at = fields.DateTime()
+    last_used_at = fields.DateTime()
+    expires_at = fields.DateTime()
+    current = fields.Boolean(metadata={"description": "The session of this request."})
 
 
 class SessionListSchema(ResponseSchema):
     """The sessions of a user."""
 
-    items = fields.List(fields.Nested(SessionSchema), required=True)
+    items = fields.List(fields.Nested(SessionSchema))
 
 
 class PreferencesSchema(ResponseSchema):
     """Preferences for the frontend."""
 
-    theme = Theme(required=True)
-    language = fields.String(required=True, metadata={"example": "en"})
+    theme = Theme()
+    language = fields.String(metadata={"example": "en"})
 
 
 class UserSchema(ResponseSchema):
     """A user."""
 
-    id = fields.UUID(required=True, metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
-    name = fields.String(required=True, metadata={"example": ANN["name"]})
-    email = fields.String(required=True, metadata={"format": "idn-email", "example": ANN["email"]})
-    role = fields.String(required=True, validate=validate.OneOf(["user", "admin"]))
-    preferences = fields.Nested(PreferencesSchema, required=True)
-    created_at = fields.DateTime(
-        required=True, data_key="createdAt", metadata={"example": "2026-01-31T12:00:00.000000Z"}
-    )
+    id = fields.UUID(metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"})
+    name = fields.String(metadata={"example": ANN["name"]})
+    email = fields.String(metadata={"format": "idn-email", "example": ANN["email"]})
+    role = fields.String(validate=validate.OneOf(["user", "admin"]))
+    preferences = fields.Nested(PreferencesSchema)
+    created_at = fields.DateTime(metadata={"example": "2026-01-31T12:00:00.000000Z"})
 
 
 class TokenResponseSchema(ResponseSchema):
     """The user and an access token."""
 
-    user = fields.Nested(UserSchema, required=True)
+    user = fields.Nested(UserSchema)
     access_token = fields.String(
-        required=True,
-        data_key="accessToken",
         metadata={
             "description": "Send it as `Authorization: Bearer <token>`; valid for 15 minutes.",
             "example": "7f1d0c9e52b84b61.aXqF9w.Jm4uQ2sT8oXbZ1",
-        },
+        }
     )

@@ -20,10 +20,7 @@ class UploadCreateSchema(RequestSchema):
     """Type and size of the file to upload."""
 
     content_type = fields.String(
-        required=True,
-        data_key="contentType",
-        validate=one_of(*FORMATS),
-        metadata={"example": "image/jpeg"},
+        required=True, validate=one_of(*FORMATS), metadata={"example": "image/jpeg"}
     )
     size = BoundedInteger(
         min=1,
@@ -40,49 +37,35 @@ class UploadCreateSchema(RequestSchema):
 class UploadUrlSchema(ResponseSchema):
     """How to upload: a PUT with these headers, or a POST of a form with these fields."""
 
-    upload_url = fields.Url(
-        required=True,
-        data_key="uploadUrl",
-        metadata={"example": f"{UPLOADED}?signature={SIGNATURE}"},
-    )
-    method = fields.String(
-        required=True, validate=validate.OneOf(["PUT", "POST"]), metadata={"example": "PUT"}
-    )
+    upload_url = fields.Url(metadata={"example": f"{UPLOADED}?signature={SIGNATURE}"})
+    method = fields.String(validate=validate.OneOf(["PUT", "POST"]), metadata={"example": "PUT"})
     headers = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        metadata={"example": {"Content-Type": "image/jpeg"}},
+        metadata={"optional": True, "example": {"Content-Type": "image/jpeg"}},
     )
     fields_ = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        data_key="fields",
         metadata={
+            "optional": True,
             "description": "Form fields to send before the field `file` with the file.",
             "example": {},
         },
     )
     image_url = fields.Url(
-        required=True,
-        data_key="imageUrl",
         metadata={
             "description": "The imageUrl for a movie after the upload.",
             "example": UPLOADED,
-        },
+        }
     )
-    expires_at = fields.DateTime(
-        required=True, data_key="expiresAt", metadata={"example": "2026-01-31T12:10:00.000000Z"}
-    )
+    expires_at = fields.DateTime(metadata={"example": "2026-01-31T12:10:00.000000Z"})
 
 
 class UploadedImageSchema(ResponseSchema):
     """URL of the uploaded image."""
 
-    image_url = fields.Url(
-        required=True,
-        data_key="imageUrl",
-        metadata={"example": f"https://api.example.com/images/{'5c0a4f17' * 8}"},
-    )
+    image_url = fields.Url(metadata={"example": f"https://api.example.com/images/{'5c0a4f17' * 8}"})
 
 
 class UploadQuerySchema(QuerySchema):

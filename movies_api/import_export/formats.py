@@ -20,8 +20,8 @@ from . import title_types
 from .csv_escape import unescape_cell
 
 SCHEMA = MovieCreateSchema()
-FIELDS = tuple(field.data_key or name for name, field in SCHEMA.load_fields.items())
-READ_ONLY = tuple(name.data_key or name.name for name in ReadOnlyFields().dump_fields.values())
+FIELDS = tuple(str(field.data_key) for field in SCHEMA.load_fields.values())
+READ_ONLY = tuple(str(field.data_key) for field in ReadOnlyFields().dump_fields.values())
 KNOWN_FORMATS = (
     "a table with a column such as title, name, movie or film, JSON with such a key, and the "
     "exports of Letterboxd, IMDb, Trakt and TMDB"

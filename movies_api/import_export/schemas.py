@@ -22,13 +22,10 @@ class ImportQuerySchema(QuerySchema):
     """How to import the rows."""
 
     dry_run = Flag(
-        load_default=False,
-        data_key="dryRun",
-        metadata={"description": "Only report what an import would do."},
+        load_default=False, metadata={"description": "Only report what an import would do."}
     )
     on_duplicate = fields.String(
         load_default="skip",
-        data_key="onDuplicate",
         validate=one_of("skip", "allow", "error", "update"),
         metadata={
             "description": "What to do with a row whose title (ignoring case and accents) and year "
@@ -49,11 +46,11 @@ class ImportFormSchema(RequestSchema):
 class ImportCountsSchema(ResponseSchema):
     """The number of rows by outcome."""
 
-    added = fields.Integer(required=True, metadata={"example": 1})
-    skipped = fields.Integer(required=True, metadata={"example": 0})
-    rejected = fields.Integer(required=True, metadata={"example": 0})
+    added = fields.Integer(metadata={"example": 1})
+    skipped = fields.Integer(metadata={"example": 0})
+    rejected = fields.Integer(metadata={"example": 0})
     updated = fields.Integer(
-        metadata={"example": 0, "description": "Only with onDuplicate=update."}
+        metadata={"optional": True, "example": 0, "description": "Only with onDuplicate=update."}
     )
 
 
@@ -62,23 +59,20 @@ class ImportedRowSchema(ResponseSchema):
 
     file = fields.String(
         metadata={
+            "optional": True,
             "description": "The file in a ZIP, or the array in a JSON object with several.",
             "example": "ratings.csv",
         }
     )
     line = fields.Integer(
-        required=True,
         metadata={
             "description": "Line of the file where the row begins, including the header row; in a "
             "JSON array, the number of the element. Both start at 1.",
             "example": 2,
-        },
+        }
     )
-    action = fields.String(
-        required=True, validate=validate.OneOf(["added", "skipped", "rejected", "updated"])
-    )
+    action = fields.String(validate=validate.OneOf(["added", "skipped", "rejected", "updated"]))
     reason = fields.String(
-        required=True,
         allow_none=True,
         metadata={
             "description": "Why the row, or a part of it, was not added; otherwise null.",
@@ -90,41 +84,38 @@ class ImportedRowSchema(ResponseSchema):
 class IgnoredFileSchema(ResponseSchema):
     """A file of a ZIP that was not imported."""
 
-    file = fields.String(required=True, metadata={"example": "profile.csv"})
-    reason = fields.String(required=True, metadata={"example": "Does not contain your movies."})
+    file = fields.String(metadata={"example": "profile.csv"})
+    reason = fields.String(metadata={"example": "Does not contain your movies."})
 
 
 class ImportReportSchema(ResponseSchema):
     """The outcome of an import."""
 
     format = fields.String(
-        required=True,
         validate=validate.OneOf(["json", "ndjson", *NAMES]),
         metadata={"description": "The recognized format."},
     )
     encoding = fields.String(
-        required=True,
         metadata={
             "description": "The text encoding that was recognized: utf-8, utf-16 or windows-1252.",
             "example": "utf-8",
-        },
+        }
     )
     ignored_columns = fields.List(
         fields.String(),
-        required=True,
-        data_key="ignoredColumns",
         metadata={"description": "Columns or keys that were not imported.", "example": ["Tags"]},
     )
     ignored_files = fields.List(
         fields.Nested(IgnoredFileSchema),
-        data_key="ignoredFiles",
-        metadata={"description": "Only for a ZIP: the files that were not imported."},
+        metadata={
+            "optional": True,
+            "description": "Only for a ZIP: the files that were not imported.",
+        },
     )
-    dry_run = fields.Boolean(required=True, data_key="dryRun", metadata={"example": False})
-    counts = fields.Nested(ImportCountsSchema, required=True)
-    rows = fields.List(fields.Nested(ImportedRowSchema), required=True)
+    dry_run = fields.Boolean(metadata={"example": False})
+    counts = fields.Nested(ImportCountsSchema)
+    rows = fields.List(fields.Nested(ImportedRowSchema))
     rejected = fields.Raw(
-        required=True,
         metadata={
             "anyOf": [
                 {"type": "string"},
@@ -136,13 +127,11 @@ class ImportReportSchema(ResponseSchema):
             "and import again: for CSV a string that starts with the header row, for JSON an "
             "array, for a ZIP an object with one of these per file; null if there are none.",
             "example": None,
-        },
+        }
     )
     rejected_omitted = fields.Integer(
-        required=True,
-        data_key="rejectedOmitted",
         metadata={
             "description": "The number of rejected rows that `rejected` omits.",
             "example": 0,
-        },
+        }
     )

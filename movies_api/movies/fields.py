@@ -30,7 +30,6 @@ class MovieCreateSchema(RequestSchema):
     image_url = ImageUrl(
         max=2048,
         allow_none=True,
-        data_key="imageUrl",
         metadata={
             "example": "https://example.com/alien.jpg",
             "description": "An http or https URL of at most 2048 characters; an empty string means "
@@ -46,7 +45,6 @@ class MovieCreateSchema(RequestSchema):
     )
     watched_on = PastDate(
         allow_none=True,
-        data_key="watchedOn",
         metadata={
             "example": "2024-05-31",
             "description": "A date without a time zone, not after tomorrow in UTC; an empty string "
@@ -67,6 +65,6 @@ class ReadOnlyFields(UpdateSchema):
     """Read-only fields that a client may send back unchanged."""
 
     id = fields.Integer(dump_only=True, metadata=IGNORED)
-    owner_id = fields.UUID(dump_only=True, data_key="ownerId", metadata=IGNORED)
-    created_at = fields.DateTime(dump_only=True, data_key="createdAt", metadata=IGNORED)
-    updated_at = fields.DateTime(dump_only=True, data_key="updatedAt", metadata=IGNORED)
+    owner_id = fields.UUID(dump_only=True, metadata=IGNORED)
+    created_at = fields.DateTime(dump_only=True, metadata=IGNORED)
+    updated_at = fields.DateTime(dump_only=True, metadata=IGNORED)

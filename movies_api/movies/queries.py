@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from ..api.fields import camel_case
 from ..db import autocommit_all, autocommit_one, db, execute_in_transaction, now
 from ..db.prepared import Prepared
 from ..models import movies
@@ -36,8 +37,7 @@ INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"
 
 def _wire_column(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the column labelled with its wire name; an unknown year becomes null."""
-    first, *rest = str(column.key).split("_")
-    name = first + "".join(map(str.title, rest))
+    name = camel_case(str(column.key))
     value = func.nullif(column, "", type_=String) if name == "year" else column
     return value if value.key == name else value.label(name)
 

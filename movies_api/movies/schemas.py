@@ -104,27 +104,22 @@ class MovieQuerySchema(QuerySchema):
     )
     year = Year(load_default=none_default, metadata={**YEAR, "description": "Movies of this year."})
     year_from = Year(
-        load_default=none_default,
-        data_key="yearFrom",
-        metadata={**YEAR, "description": "Movies of this year or later."},
+        load_default=none_default, metadata={**YEAR, "description": "Movies of this year or later."}
     )
     year_to = Year(
         load_default=none_default,
-        data_key="yearTo",
         metadata={**YEAR, "description": "Movies of this year or earlier."},
     )
     rating_from = BoundedInteger(
         min=1,
         max=10,
         load_default=none_default,
-        data_key="ratingFrom",
         metadata={"description": "Movies with this rating or a higher one."},
     )
     rating_to = BoundedInteger(
         min=1,
         max=10,
         load_default=none_default,
-        data_key="ratingTo",
         metadata={"example": 10, "description": "Movies with this rating or a lower one."},
     )
     watched = Flag(
@@ -169,28 +164,22 @@ def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
     """Return a request field as a response field, without its validation."""
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
-        required=name not in PRIVATE,
         allow_none=field.allow_none,
-        data_key=field.data_key,
-        metadata={"example": field.metadata["example"]},
+        metadata={"example": field.metadata["example"], "optional": name in PRIVATE},
     )
     return response
 
 
 MovieSchema = ResponseSchema.from_dict(
     {
-        "id": fields.Integer(required=True, metadata={"example": 17}),
+        "id": fields.Integer(metadata={"example": 17}),
         **{
             name: _response_field(name, field)
             for name, field in MovieCreateSchema().load_fields.items()
         },
-        "owner_id": fields.UUID(
-            required=True,
-            data_key="ownerId",
-            metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"},
-        ),
-        "created_at": fields.DateTime(required=True, data_key="createdAt", metadata=TIME),
-        "updated_at": fields.DateTime(required=True, data_key="updatedAt", metadata=TIME),
+        "owner_id": fields.UUID(metadata={"example": "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"}),
+        "created_at": fields.DateTime(metadata=TIME),
+        "updated_at": fields.DateTime(metadata=TIME),
     },
     name="MovieSchema",
 )
@@ -200,44 +189,34 @@ class DecadeSchema(ResponseSchema):
     """A decade with movies."""
 
     decade = fields.String(
-        required=True, metadata={"example": "1970", "description": "The first year of the decade."}
+        metadata={"example": "1970", "description": "The first year of the decade."}
     )
-    count = fields.Integer(required=True, metadata={"example": 1})
+    count = fields.Integer(metadata={"example": 1})
 
 
 class MonthSchema(ResponseSchema):
     """One of the last months."""
 
-    month = fields.String(required=True, metadata={"example": "2026-01"})
-    count = fields.Integer(required=True, metadata={"example": 1})
+    month = fields.String(metadata={"example": "2026-01"})
+    count = fields.Integer(metadata={"example": 1})
 
 
 class MovieStatsSchema(ResponseSchema):
     """Statistics of the caller's collection."""
 
-    total = fields.Integer(required=True, metadata={"example": 1})
-    rated = fields.Integer(
-        required=True, metadata={"example": 1, "description": "Movies with a rating."}
-    )
+    total = fields.Integer(metadata={"example": 1})
+    rated = fields.Integer(metadata={"example": 1, "description": "Movies with a rating."})
     average_rating = fields.Float(
-        required=True,
         allow_none=True,
-        data_key="averageRating",
         metadata={"example": 9.0, "description": "Rounded to one decimal; null without ratings."},
     )
-    watched = fields.Integer(
-        required=True, metadata={"example": 1, "description": "Movies with a watchedOn."}
-    )
+    watched = fields.Integer(metadata={"example": 1, "description": "Movies with a watchedOn."})
     by_decade = fields.List(
         fields.Nested(DecadeSchema),
-        required=True,
-        data_key="byDecade",
         metadata={"description": "Ascending; movies without a year are not counted."},
     )
     watched_by_month = fields.List(
         fields.Nested(MonthSchema),
-        required=True,
-        data_key="watchedByMonth",
         metadata={"description": "The 12 months up to the current one in UTC, ascending."},
     )
 
@@ -245,25 +224,22 @@ class MovieStatsSchema(ResponseSchema):
 class CursorMetaSchema(ResponseSchema):
     """Position of a page after a cursor."""
 
-    limit = fields.Integer(required=True, metadata={"example": 20})
+    limit = fields.Integer(metadata={"example": 20})
     next_cursor = fields.String(
-        required=True,
-        allow_none=True,
-        data_key="nextCursor",
-        metadata={"description": "null on the last page.", "example": None},
+        allow_none=True, metadata={"description": "null on the last page.", "example": None}
     )
 
 
 class PageMetaSchema(CursorMetaSchema):
     """Position of a page by its number."""
 
-    page = fields.Integer(required=True, metadata={"example": 1})
-    total = fields.Integer(required=True, metadata={"example": 1})
-    total_pages = fields.Integer(required=True, data_key="totalPages", metadata={"example": 1})
+    page = fields.Integer(metadata={"example": 1})
+    total = fields.Integer(metadata={"example": 1})
+    total_pages = fields.Integer(metadata={"example": 1})
 
 
 class MoviePageSchema(ResponseSchema):
     """A page of the collection."""
 
-    items = fields.List(fields.Nested(MovieSchema), required=True)
-    meta = AnyOf(PageMetaSchema, CursorMetaSchema, required=True)
+    items = fields.List(fields.Nested(MovieSchema))
+    meta = AnyOf(PageMetaSchema, CursorMetaSchema)

@@ -1,11 +1,14 @@
 """deploy/: each file is accepted by the tool that reads it, and names what exists."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from configparser import ConfigParser
+from importlib.metadata import metadata
 
 import pytest
 import yaml
@@ -40,6 +43,75 @@ def test_the_dashboard_can_be_parsed():
 @pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.y*ml")), ids=lambda path: path.name)
 def test_yaml_can_be_parsed(path):
     assert all(yaml.safe_load_all(path.read_text()))
+
+
+SCHEMA = "check-jsonschema --builtin-schema vendor."
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "hadolint Dockerfile",
+        f"{SCHEMA}compose-spec compose.yaml",
+        f"{SCHEMA}dependabot .github/dependabot.yml",
+        f"{SCHEMA}github-workflows .github/workflows/ci.yml .github/workflows/release.yml",
+        "zizmor --offline --min-severity medium .github",
+        "kubernetes-validate --strict deploy/kubernetes.yaml",
+        "promtool check rules deploy/alerts.yml",
+        "promtool check config --syntax-only deploy/prometheus.yml",
+        "caddy validate --adapter caddyfile --config deploy/Caddyfile",
+    ],
+)
+def test_tools_accept_files(command, tmp_path):
+    env = {**os.environ, "DOMAIN": "localhost", "HOME": str(tmp_path)}
+    env["PATH"] = f"{sys.prefix}/bin:{env['PATH']}"
+    tool, *arguments = command.split()
+    if not (path := shutil.which(tool, path=env["PATH"])):
+        pytest.skip(f"needs {tool}")
+
+    done = subprocess.run(
+        [path, *arguments], cwd=CHECKOUT, env=env, capture_output=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done
+
+
+def test_actions_are_pinned():
+    workflows = (CHECKOUT / ".github/workflows").glob("*.yml")
+    used = re.findall(r"uses: (\w.*)", "".join(path.read_text() for path in workflows))
+
+    assert len(used) > 8
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", each) for each in used)
+
+
+LOCKED = re.findall(
+    r"^([a-z0-9-]+)==\S+ \\", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE
+)
+
+
+def test_requirements_lock_the_optional_packages():
+    config = ConfigParser()
+    config.read(CHECKOUT / "setup.cfg")
+    extras = config["options.extras_require"]
+    optional = "".join(extras[each] for each in extras if each not in {"test", "dev"})
+
+    assert set(re.findall(r"[a-z0-9-]+(?=>=)", optional)) <= set(LOCKED)
+
+
+def is_accepted(licence):
+    known = re.search(r"\b(MIT|BSD|Apache|ISC|MPL|PSF|Unlicense|LGPL|ZPL)\b", licence)
+    return bool(known) and not re.search(r"\bA?GPL", licence)
+
+
+def test_licences_of_dependencies_are_accepted():
+    licences = dict.fromkeys(LOCKED, "")
+    for package in LOCKED:
+        for name, text in metadata(package).items():
+            if name in {"License", "License-Expression"} or text.startswith("License ::"):
+                licences[package] += f"{text}\n"
+
+    assert {each: text for each, text in licences.items() if not is_accepted(text)} == {}
+    assert not any(map(is_accepted, ["", "GPLv3", "AGPL-3.0-only", "MIT AND GPL-2.0-or-later"]))
 
 
 @pytest.fixture
