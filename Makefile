@@ -50,6 +50,10 @@ quick: .venv/dev ## run the fast tests on SQLite
 clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20)
 	@tests/clients/run.sh
 
+.PHONY: examples
+examples: .venv/dev ## build the sample frontends and drive them in a browser (needs Node 20.9 and Chromium)
+	@examples/run.sh $(ARGS)
+
 .PHONY: coverage
 coverage: .venv/dev ## measure the branch coverage of the fast tests; fails below the limit in setup.cfg
 	@$(RUN) $(PYTEST) --database sqlite -m "not slow" --cov $(ARGS)
@@ -85,6 +89,10 @@ lock: .venv/dev ## regenerate the requirements; ARGS=--upgrade updates them
 .PHONY: bench
 bench: .venv/dev ## measure throughput, latency, CPU and memory on PostgreSQL
 	@$(RUN) bench $(ARGS)
+
+.PHONY: rolling
+rolling: .venv/dev ## count the requests that fail during releases and crashes, behind haproxy and nginx
+	@$(RUN) bench.rolling $(ARGS)
 
 define PORT_CHECK
 import socket, sys

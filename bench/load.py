@@ -1,6 +1,7 @@
 """A load generator: each connection sends its next request after the response."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,30 +43,32 @@ class Result:
 class Client:
     """A keep-alive HTTP/1.1 connection, opened again when the server has closed it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         """Store the address; the first request connects."""
-        self.host, self.port = urlsplit(url).hostname, urlsplit(url).port
+        self.host, self.port, self.tls = urlsplit(url).hostname, urlsplit(url).port, tls
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.head = b""  # of the last response, in lower case
 
     async def request(self, data: bytes) -> tuple[int, bytes]:
         """Send a request and return the status and body of its response."""
         if self.streams is not None:
             try:
-                return await self._exchange(data)
+                return await self.exchange(data)
             except CONNECTION_ERRORS as error:
                 self.close()
                 if getattr(error, "partial", b""):
                     raise
                 # The server may close an idle connection at any time: send the request again
-        self.streams = await asyncio.open_connection(self.host, self.port)
-        return await self._exchange(data)
+        return await self.exchange(data)
 
-    async def _exchange(self, data: bytes) -> tuple[int, bytes]:
-        assert self.streams is not None
+    async def exchange(self, data: bytes) -> tuple[int, bytes]:
+        """Send a request once, on a new connection if none is open."""
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
         reader, writer = self.streams
         writer.write(data)
         await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        self.head = head = (await reader.readuntil(b"\r\n\r\n")).lower()
         if b"transfer-encoding: chunked" in head:
             pieces = []
             while size := int(await reader.readline(), 16):
@@ -86,11 +89,11 @@ class Client:
             self.streams = None
 
 
-def fetch(url: str, data: bytes) -> tuple[int, bytes]:
+def fetch(url: str, data: bytes, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     """Send a request on a new connection; return the status and body of its response."""
 
     async def send() -> tuple[int, bytes]:
-        client = Client(url)
+        client = Client(url, tls)
         try:
             return await client.request(data)
         finally:

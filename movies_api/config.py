@@ -171,31 +171,25 @@ def origin_pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?:{'|'.join(escaped)})\Z")
 
 
-def _is_url(text: str, *schemes: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:  # its message may contain part of the password
-        return False
+def url_with(start: str, example: str) -> Callable[[str], str]:
+    """Return a parser for URLs whose start matches the pattern."""
+
+    def read(text: str) -> str:
+        try:
+            url = urlsplit(text)
+            is_valid = re.match(start, text, re.IGNORECASE) and url.hostname and url.port != 0
+        except ValueError:  # its message may contain part of the password
+            is_valid = False
+        if not is_valid:
+            raise ValueError(f"must be a URL such as {example}")
+        return text
+
+    return read
 
 
 def parse_switch(text: str) -> bool:
     """Return True for `true` and False for `false`."""
     return choice("true", "false")(text) == "true"
-
-
-def parse_redis_url(text: str) -> str:
-    """Return the URL of a Redis server."""
-    if not _is_url(text, "redis", "rediss"):
-        raise ValueError("must be a URL such as redis://:password@host:6379/0")
-    return text
-
-
-def parse_smtp_url(text: str) -> str:
-    """Return the URL of a mail server, including credentials."""
-    if not _is_url(text, "smtp", "smtps"):
-        raise ValueError("must be a URL such as smtps://user:password@host:465")
-    return text
 
 
 def parse_mailbox(text: str) -> str:
@@ -223,13 +217,6 @@ def parse_token(text: str) -> str:
     """Return a token that cannot be guessed."""
     if len(text) < 16:
         raise ValueError("must have at least 16 characters")
-    return text
-
-
-def parse_dsn(text: str) -> str:
-    """Return a DSN of Sentry."""
-    if not _is_url(text, "http", "https") or "@" not in text:
-        raise ValueError("must be a URL such as https://key@sentry.example.com/1")
     return text
 
 
@@ -294,14 +281,18 @@ class Config:
     """Lanes of one password hash."""
     argon2_concurrency: int = setting("ARGON2_CONCURRENCY", integer_between(1, 64), "2")
     """Password hashes at the same time in a process, each with `ARGON2_MEMORY_KIB`; others wait."""
-    redis_url: str | None = setting("REDIS_URL", parse_redis_url, None)
+    redis_url: str | None = setting(
+        "REDIS_URL", url_with("rediss?://", "redis://:password@host:6379/0"), None
+    )
     """Redis server that all processes share for rate limits: `redis://:password@host:6379/0`, or
     `rediss://` for TLS. Unset: each process counts separately."""
     ratelimit_enabled: bool = setting("RATELIMIT_ENABLED", parse_switch, "true")
     """`false` disables all rate limits, for tests and load tests."""
     frontend_url: str = setting("FRONTEND_URL", parse_base_url, "http://localhost:3000")
     """Address of the frontend, with its path, which emails link to. Required with `SMTP_URL`."""
-    smtp_url: str | None = setting("SMTP_URL", parse_smtp_url, None)
+    smtp_url: str | None = setting(
+        "SMTP_URL", url_with("smtps?://", "smtps://user:password@host:465"), None
+    )
     """Mail server: `smtps://user:password@host:465`, or `smtp://user:password@host:587` for
     STARTTLS. Unset: with SQLite, emails are written to the log; with PostgreSQL, password reset
     by email responds 501."""
@@ -357,7 +348,11 @@ class Config:
     )
     """Bearer token of Prometheus for /metrics, at least 16 characters. Unset: no metrics."""
     sentry_dsn: str | None = setting(
-        "SENTRY_DSN", with_extra("sentry", "sentry_sdk", parse_dsn), None
+        "SENTRY_DSN",
+        with_extra(
+            "sentry", "sentry_sdk", url_with("https?://[^/]*@", "https://key@sentry.example.com/1")
+        ),
+        None,
     )
     """DSN of Sentry: exceptions are sent to it without personal data. Unset: only to the log."""
     log_format: str = setting("LOG_FORMAT", choice("auto", "json", "text"), "auto")

@@ -1,56 +1,35 @@
 """The signers: one purpose and one salt each."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any, TypeVar
 
-from itsdangerous import BadData, Signer, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadData, Signer, TimestampSigner
 from itsdangerous.encoding import base64_decode, base64_encode
 
 CLOCK_SKEW = timedelta(minutes=1)  # by which the clocks of two servers may differ
 
 
-@lru_cache(maxsize=8)
-def access_signer(keys: tuple[str, ...]) -> TimestampSigner:
-    """Return the signer of access tokens."""
-    return TimestampSigner(list(reversed(keys)), "access", digest_method=hashlib.sha256)
+Keys = tuple[str, ...]
+AnySigner = TypeVar("AnySigner", bound=Signer)
 
 
-@lru_cache(maxsize=8)
-def refresh_signer(keys: tuple[str, ...]) -> Signer:
-    """Return the signer of refresh cookies."""
-    return Signer(list(reversed(keys)), "refresh", digest_method=hashlib.sha256)
+def _signer(
+    kind: type[AnySigner], salt: str, digest: Any = hashlib.sha256
+) -> Callable[[Keys], AnySigner]:
+    """Return a function that returns the signer for the secret keys, the newest of them first."""
+    return lru_cache(maxsize=8)(lambda keys: kind(list(reversed(keys)), salt, digest_method=digest))
 
 
-@lru_cache(maxsize=8)
-def reset_signer(keys: tuple[str, ...]) -> TimestampSigner:
-    """Return the signer of password reset tokens."""
-    return TimestampSigner(list(reversed(keys)), "reset", digest_method=hashlib.sha256)
-
-
-@lru_cache(maxsize=8)
-def revert_signer(keys: tuple[str, ...]) -> Signer:
-    """Return the signer of tokens that revert a change of email."""
-    return Signer(list(reversed(keys)), "email-revert", digest_method=hashlib.sha256)
-
-
-@lru_cache(maxsize=8)
-def probe_signer(keys: tuple[str, ...]) -> TimestampSigner:
-    """Return the signer of the requests of `flask doctor`."""
-    return TimestampSigner(list(reversed(keys)), "probe", digest_method=hashlib.sha256)
-
-
-@lru_cache(maxsize=8)
-def cursor_signer(keys: tuple[str, ...]) -> Signer:
-    """Return the signer of cursors."""
-    return Signer(list(reversed(keys)), "cursor")
-
-
-@lru_cache(maxsize=8)
-def upload_signer(keys: tuple[str, ...]) -> URLSafeTimedSerializer:
-    """Return the serializer of upload URLs."""
-    options = {"digest_method": hashlib.sha256}
-    return URLSafeTimedSerializer(list(reversed(keys)), "upload", signer_kwargs=options)
+access_signer = _signer(TimestampSigner, "access")
+refresh_signer = _signer(Signer, "refresh")
+reset_signer = _signer(TimestampSigner, "reset")
+revert_signer = _signer(Signer, "email-revert")
+probe_signer = _signer(TimestampSigner, "probe")  # the requests of `flask doctor`
+upload_signer = _signer(TimestampSigner, "upload")
+cursor_signer = _signer(Signer, "cursor", Signer.default_digest_method)
 
 
 def reject_noncanonical(token: str) -> str:

@@ -7,12 +7,10 @@ has been received completely, before a thread gets it.
 import re
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Flask
 from waitress.task import ThreadedTaskDispatcher
-
-from .config import Config
 
 MAX_WAIT = 20  # seconds in a queue; routers give up on a response after 30
 STUCK_AFTER = 0.4  # seconds without a quick thread starting a request
@@ -22,34 +20,13 @@ MAX_QUICK_BODY = 1 << 16
 DATA_URL = re.compile(rb"data:|\\u00(?:[46]4|[46]1|[57]4|3a)", re.IGNORECASE)
 
 
-class Size(NamedTuple):
-    """Threads of a pool, and how many requests may wait for one."""
-
-    threads: int
-    max_waiting: int
-
-
-def pool_sizes(config: Config, quick_threads: int) -> dict[str, Size]:
-    """Return the pools of a process by name."""
-    return {
-        "quick": Size(quick_threads, 1000),
-        "health": Size(1, 1000),
-        "readiness": Size(4, 100),
-        "passwords": Size(config.argon2_concurrency, 100),
-        "images": Size(config.image_concurrency, 50),
-        "thumbnails": Size(1, 200),
-        "imports": Size(1, 10),
-        "exports": Size(1, 50),
-    }
-
-
 class Pool(ThreadedTaskDispatcher):
-    """Threads and their queue."""
+    """Threads and their queue; at most max_waiting requests wait for one."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, threads: int, max_waiting: int) -> None:
         super().__init__()
-        self.max_waiting = size.max_waiting
-        self.set_thread_count(size.threads)
+        self.max_waiting = max_waiting
+        self.set_thread_count(threads)
 
     def add_task(self, task: Any) -> None:
         """Append to the queue; waitress's own method also logs the depth of the queue."""
@@ -63,8 +40,17 @@ class ThreadPools:
 
     def __init__(self, app: Flask, quick_threads: int, channels: dict[int, Any]) -> None:
         """Start the threads; `channels` are the open connections by file descriptor."""
-        sizes = pool_sizes(app.extensions["movies_api"], quick_threads)
-        self.pools = {name: Pool(size) for name, size in sizes.items()}
+        config = app.extensions["movies_api"]
+        self.pools = {
+            "quick": Pool(quick_threads, 1000),
+            "health": Pool(1, 1000),
+            "readiness": Pool(4, 100),
+            "passwords": Pool(config.argon2_concurrency, 100),
+            "images": Pool(config.image_concurrency, 50),
+            "thumbnails": Pool(1, 200),
+            "imports": Pool(1, 10),
+            "exports": Pool(1, 50),
+        }
         self.patterns, self.channels = route_patterns(app), channels
         self.is_stopping = False
         self.head: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 STATED_URL = "localhost:3001"
+SAMPLES = CHECKOUT / "examples"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def examples(language: str = "", page: str = "") -> list[Example]:
     return [each for each in found if language in {"", each.language}]
 
 
-def file_example(path: str) -> str:
-    """Return the block whose first line is a comment that names the file."""
-    (found,) = [each for each in examples("js") if each.text.startswith(f"// {path}\n")]
-    return found.text
+def file_example(path: str, api: str = "") -> str:
+    """Return a file of the sample frontends; api.js calls the API at `api`."""
+    text, stated = (SAMPLES / path).read_text(encoding="utf-8"), 'API = "";'
+    assert not api or stated in text
+    return text.replace(stated, f"API = {json.dumps(api)};")

@@ -7,7 +7,7 @@ from flask import g
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, runs_in, scopes
+from ..api.blueprint import Blueprint, public, raises, runs_in, scopes
 from ..api.errors import Message, abort_validation, abort_with
 from ..auth.passwords import PERSONAL, hash_password, is_personal_password, verify_password
 from ..auth.rate_limits import check_limit, count_attempt, hit, is_limit_reached
@@ -42,7 +42,6 @@ from .deletion import delete_account_data
 
 INCORRECT = Message("Incorrect password.", "incorrect")
 STALE_LINK = "This link is invalid or has expired. Request a new one."
-EMAIL_TAKEN = "An account with this email address already exists."
 EMAIL_CHANGED = """Hello,
 
 The email address of your account was changed. If this was you, ignore this email.
@@ -86,8 +85,7 @@ def get_account() -> dict[str, Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountUpdateSchema)
 @bp.response(200, UserSchema)
-@bp.alt_response(409, response="EMAIL_TAKEN")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("CONFLICT", "TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:
     """Update your name, email or preferences; absent fields keep their value."""
     me, columns = load_account(), schemas.account_columns(fields)
@@ -106,11 +104,11 @@ def update_account(fields: dict[str, Any]) -> dict[str, Any]:
 def _update_email(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
     """Update the email and other columns; send the old address a link to revert the change."""
     if is_email_taken(columns["email"], me.id):
-        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+        abort_with(409)
     try:
         changed = change_email(me, columns)
     except IntegrityError:
-        abort_with(409, "USER_EXISTS", EMAIL_TAKEN)
+        abort_with(409)
     if changed is None:
         abort_stale("currentPassword")
     db.session.commit()
@@ -127,7 +125,7 @@ def _update_email(me: Row[Any], columns: dict[str, Any]) -> Row[Any]:
 @runs_in("passwords")
 @bp.arguments(schemas.AccountDeleteSchema)
 @bp.response(204)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("TOO_MANY_REQUESTS")
 def delete_account(fields: dict[str, Any]) -> None:
     """Delete your account and everything that belongs to it, immediately and permanently."""
     me = load_account()
@@ -140,7 +138,7 @@ def delete_account(fields: dict[str, Any]) -> None:
 @runs_in("passwords")
 @bp.arguments(schemas.PasswordChangeSchema)
 @bp.response(204)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("TOO_MANY_REQUESTS")
 def change_password(fields: dict[str, Any]) -> None:
     """Change your password and end all other sessions and API tokens."""
     me = load_account()
@@ -159,21 +157,19 @@ def change_password(fields: dict[str, Any]) -> None:
 @public
 @bp.arguments(schemas.ResetRequestSchema)
 @bp.response(202, schemas.ResetAcceptedSchema)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
-@bp.alt_response(501, response="NOT_IMPLEMENTED")
+@raises("NOT_IMPLEMENTED")
 def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
     """Email a password reset link; the response is the same for every address.
 
-    The link works once, for 30 minutes.
+    The link works once, for 30 minutes. Beyond the rate limit, no email is sent.
     """
     if current_config().smtp_url is None and not current_config().is_embedded:
-        abort_with(
-            501, "SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."
-        )
+        abort_with(501)
     email = fields["email"]
-    hit("reset")
     audit("reset_requested", None)
-    run_in_background(email, lambda: mail_reset_link(email))
+    if not is_limit_reached("reset"):
+        count_attempt("reset")
+        run_in_background(email, lambda: mail_reset_link(email))
     return {}
 
 
@@ -182,7 +178,7 @@ def request_reset(fields: dict[str, Any]) -> dict[str, Any]:
 @public
 @bp.arguments(schemas.ResetConfirmSchema)
 @bp.response(204)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("TOO_MANY_REQUESTS")
 def confirm_reset(fields: dict[str, Any]) -> None:
     """Set a new password with the token from the email, and end all sessions and API tokens.
 
@@ -207,7 +203,7 @@ def confirm_reset(fields: dict[str, Any]) -> None:
 @public
 @bp.arguments(schemas.EmailRevertSchema)
 @bp.response(204)
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("TOO_MANY_REQUESTS")
 def revert_email_change(fields: dict[str, Any]) -> None:
     """Restore the old address with the token from its email, and end all sessions and API tokens.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import flask_smorest
@@ -11,7 +10,7 @@ from flask import Flask, current_app, request
 from flask.sessions import NullSession, SessionInterface
 from flask.wrappers import Response
 
-from .error_docs import ERROR_RESPONSES, INFO, error_response, error_schemas
+from .error_docs import ERROR_RESPONSES, INFO, error_response, error_schemas, status_of
 from .errors import abort_validation, abort_with
 from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
@@ -26,10 +25,6 @@ IF_NONE_MATCH = {
     "description": "ETag of your copy. If it is current, the response is a 304 without a body.",
 }
 
-# Derived from our names, because Python 3.13 renamed some members of HTTPStatus
-RESPONSE_NAMES = {
-    HTTPStatus[name].value: name for name in ERROR_RESPONSES if name in HTTPStatus.__members__
-}
 KEY_ORDER = (
     *("openapi", "info", "tags", "paths", "components"),
     *("summary", "description", "operationId", "security"),
@@ -40,24 +35,31 @@ NO_BODY = RequestSchema()
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def runs_in(pool: str) -> Callable[[View], View]:
-    """Run the view in the given thread pool; see thread_pools.py."""
-
+def _annotate(**values: Any) -> Callable[[View], View]:
     def decorate(view: View) -> View:
-        view._apidoc = {**getattr(view, "_apidoc", {}), "pool": pool}  # type: ignore[attr-defined]
+        view._apidoc = {**getattr(view, "_apidoc", {}), **values}  # type: ignore[attr-defined]
         return view
 
     return decorate
+
+
+def runs_in(pool: str) -> Callable[[View], View]:
+    """Run the view in the given thread pool; see thread_pools.py."""
+    return _annotate(pool=pool)
 
 
 def scopes(*names: str) -> Callable[[View], View]:
     """Allow API tokens with one of these scopes to call the view; by default none may."""
+    return _annotate(scopes=names)
 
-    def decorate(view: View) -> View:
-        view._apidoc = {**getattr(view, "_apidoc", {}), "scopes": names}  # type: ignore[attr-defined]
-        return view
 
-    return decorate
+def raises(*names: str) -> Callable[[View], View]:
+    """Document these entries of ERROR_RESPONSES; the errors of all routes are added."""
+    return _annotate(errors=names)
+
+
+# Marks a view as public; all other views require authentication
+public = _annotate(public=True)
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -90,12 +92,16 @@ class Blueprint(flask_smorest.Blueprint):
     ) -> dict[str, Any]:
         """Set the operationId, the security scheme and the common errors and headers."""
         doc["operationId"] = doc_info["name"]
-        statuses = {400, 500, 503}
-        if method in {"post", "put", "patch"} or "requestBody" in doc:
-            statuses |= {413, 415}
+        has_body = method in {"post", "put", "patch"} or "requestBody" in doc
+        is_json = has_body and "requestBody" not in doc_info.get("manual_doc", {})
+        named = list(doc_info.get("errors", ()))
+        usual = ["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE"]
+        usual.append("BAD_REQUEST" if is_json else "INVALID_PARAMETERS")
+        usual += ["REQUEST_ENTITY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"] if has_body else []
         doc["security"] = []
         if not doc_info.get("public"):
-            statuses |= {401}
+            named.append("SCOPE_NOT_ALLOWED")
+            usual.append("UNAUTHORIZED")
             doc["security"] = [{"accessToken": []}]
             doc["x-scopes"] = list(doc_info.get("scopes", ()))
             allowed = " or ".join(f"`{scope}`" for scope in doc["x-scopes"])
@@ -104,15 +110,14 @@ class Blueprint(flask_smorest.Blueprint):
             text = manual.get("description", about.get("description", ""))
             manual["description"] = f"{text}\n\nRequires {needs}.".strip()
         responses = doc_info.setdefault("response", {}).setdefault("responses", {})
-        if not doc_info.get("public"):
-            responses.setdefault(403, []).insert(0, "SCOPE_NOT_ALLOWED")
-        for status in sorted(statuses):
-            responses.setdefault(status, [RESPONSE_NAMES[status]])
-        if 413 not in statuses or "requestBody" in doc_info.get("manual_doc", {}):
-            responses[400] = ["INVALID_PARAMETERS"]
-        for status, named in responses.items():
-            if status >= 400 and len(named) > 1:  # decorators apply bottom-up
-                responses[status] = [{**error_response(*reversed(named)), "content_type": None}]
+        errors: dict[int, list[str]] = {}
+        for name in named:
+            errors.setdefault(status_of(name), []).append(name)
+        for name in usual:
+            errors.setdefault(status_of(name), [name])
+        for status, names in errors.items():
+            merged = {**error_response(*names), "content_type": None}
+            responses[status] = [merged] if len(names) > 1 else names
         if method == "get":
             responses[304] = ["NOT_MODIFIED"]
             responses[200][0].setdefault("headers", {}).update(ETAG)
@@ -229,10 +234,8 @@ def reject_unknown_query_params() -> None:
         abort_validation({"query": ["The query string must be UTF-8."]})
     if not request.args:
         return
-    apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", None)
-    if apidoc is not None and not any(
-        each["in"] == "query" for each in apidoc.get("arguments", {}).get("parameters", [])
-    ):
+    apidoc = _apidoc_of(request.endpoint)
+    if apidoc and not _has_arguments(apidoc, "query"):
         abort_validation({name: [UNKNOWN_PARAMETER] for name in request.args})
 
 
@@ -240,10 +243,8 @@ def reject_unexpected_body() -> None:
     """Reject a non-empty body on a route that accepts none; ignoring it would lose data."""
     if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
         return
-    apidoc = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
-    if "requestBody" in apidoc.get("manual_doc", {}) or any(
-        each["in"] == "json" for each in apidoc.get("arguments", {}).get("parameters", [])
-    ):
+    apidoc = _apidoc_of(request.endpoint)
+    if "requestBody" in apidoc.get("manual_doc", {}) or _has_arguments(apidoc, "json"):
         return
     if request.content_length or request.get_data():  # a chunked body has no Content-Length
         Blueprint.ARGUMENTS_PARSER.parse(NO_BODY, request, location="json")
@@ -292,18 +293,20 @@ def _in_order(part: dict[str, Any]) -> dict[str, Any]:
     return {**{key: part[key] for key in KEY_ORDER if key in part}, **part}
 
 
-def public(view: View) -> View:
-    """Mark a view as public; all other views require authentication."""
-    view._apidoc = {**getattr(view, "_apidoc", {}), "public": True}  # type: ignore[attr-defined]
-    return view
-
-
 def is_public(endpoint: str) -> bool:
     """Return whether the endpoint's view is public."""
-    return "public" in getattr(current_app.view_functions[endpoint], "_apidoc", {})
+    return "public" in _apidoc_of(endpoint)
 
 
 def scopes_of(endpoint: str) -> tuple[str, ...]:
     """Return the scopes of API tokens that may call the endpoint's view."""
-    apidoc: dict[str, Any] = getattr(current_app.view_functions[endpoint], "_apidoc", {})
-    return tuple(apidoc.get("scopes", ()))
+    return tuple(_apidoc_of(endpoint).get("scopes", ()))
+
+
+def _apidoc_of(endpoint: str) -> dict[str, Any]:
+    return getattr(current_app.view_functions[endpoint], "_apidoc", {})
+
+
+def _has_arguments(apidoc: dict[str, Any], location: str) -> bool:
+    parameters = apidoc.get("arguments", {}).get("parameters", [])
+    return any(each["in"] == location for each in parameters)

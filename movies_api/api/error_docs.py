@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any, get_args
 
-from .errors import CODES, FieldCode
+from .errors import CODES, MISSING_TOKEN, TOKEN_EXPIRED, WRONG_CREDENTIALS, FieldCode
 
 # Lines are joined by backslashes because Swagger UI renders every line break
 INTRODUCTION = """Sign up, log in, and keep your own collection of movies.
@@ -52,22 +52,15 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "UNAUTHORIZED": (
         "The access token is missing or expired (refresh and retry), or its session has ended.",
-        {
-            "MISSING_TOKEN": "You are not logged in. Please log in.",
-            "TOKEN_EXPIRED": "Your session has expired. Please log in again.",
-            "INVALID_TOKEN": "You are no longer logged in. Please log in again.",
-        },
+        dict([MISSING_TOKEN, TOKEN_EXPIRED, CODES[401]]),
     ),
     "INVALID_LOGIN": (
         "The email or the password is wrong; the response does not say which.",
-        {"INVALID_CREDENTIALS": "Wrong email or password."},
+        dict([WRONG_CREDENTIALS]),
     ),
     "INVALID_REFRESH_COOKIE": (
         "The refresh cookie is missing, invalid or expired.",
-        {
-            "MISSING_TOKEN": "You are not logged in. Please log in.",
-            "INVALID_TOKEN": "You are no longer logged in. Please log in again.",
-        },
+        dict([MISSING_TOKEN, CODES[401]]),
     ),
     "FORBIDDEN": (
         "The movie belongs to another user.",
@@ -103,12 +96,9 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "TOO_MANY_REQUESTS": (
         "Too many attempts. Wait for the number of seconds in Retry-After.",
-        {"RATE_LIMITED": "Too many requests. Please wait and try again."},
+        {},
     ),
-    "NOT_IMPLEMENTED": (
-        "The service is not configured to send email.",
-        {"SMTP_URL_NOT_SET": "This service cannot send email. Set SMTP_URL to enable it."},
-    ),
+    "NOT_IMPLEMENTED": ("The service is not configured to send email.", {}),
     "NOT_FOUND": ("The movie does not exist.", {"NOT_FOUND": "Movie not found"}),
     "INVALID_UPLOAD_URL": (
         "The upload URL is invalid, expired or used, or the account's image limit is reached.",
@@ -125,18 +115,8 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
         "The image does not exist.",
         {"NOT_FOUND": "Image not found. Upload it again."},
     ),
-    "REQUESTED_RANGE_NOT_SATISFIABLE": (
-        "Range starts after the end of the image.",
-        {"RANGE_NOT_SATISFIABLE": "The requested range is outside the image."},
-    ),
-    "CONFLICT": (
-        "An account with this email exists; case is ignored.",
-        {"USER_EXISTS": "An account with this email address already exists. Log in instead."},
-    ),
-    "EMAIL_TAKEN": (
-        "Another account has the new email; case is ignored.",
-        {"USER_EXISTS": "An account with this email address already exists."},
-    ),
+    "REQUESTED_RANGE_NOT_SATISFIABLE": ("Range starts after the end of the image.", {}),
+    "CONFLICT": ("An account with this email exists; case is ignored.", {}),
     "PRECONDITION_FAILED": ("If-Match does not match the current version.", {}),
     "REQUEST_ENTITY_TOO_LARGE": (
         "The body is too large; the message names the limit.",
@@ -145,6 +125,12 @@ ERROR_RESPONSES: dict[str, tuple[str, dict[str, str]]] = {
     "UNSUPPORTED_MEDIA_TYPE": ("The body has the wrong media type, or a Content-Encoding.", {}),
     "INTERNAL_SERVER_ERROR": ("An unexpected error; the service logs it with the request ID.", {}),
     "SERVICE_UNAVAILABLE": ("The database is unavailable, or the service is busy.", {}),
+}
+# The status of the first code of a response
+STATUSES = {code: status for status, (code, _) in CODES.items()} | {
+    "MISSING_TOKEN": 401,
+    "INVALID_CREDENTIALS": 401,
+    "QUOTA_EXCEEDED": 403,
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "VALIDATION_ERROR": {
@@ -209,6 +195,11 @@ def error_response(*names: str) -> dict[str, Any]:
         "content": {"application/json": content},
         "headers": {key: header for name in names for key, header in HEADERS.get(name, {}).items()},
     }
+
+
+def status_of(name: str) -> int:
+    """Return the status of a response."""
+    return STATUSES[next(iter(_messages_of(name)))]
 
 
 def _messages_of(name: str) -> dict[str, str]:

@@ -20,7 +20,10 @@ CODES = {
     403: ("FORBIDDEN", "You are not allowed to do this."),
     404: ("NOT_FOUND", "Not found."),
     405: ("METHOD_NOT_ALLOWED", "Method not allowed."),
-    409: ("CONFLICT", "This conflicts with existing data."),
+    409: (
+        "USER_EXISTS",
+        "An account with this email address already exists. Log in, or use another address.",
+    ),
     412: (
         "PRECONDITION_FAILED",
         "The movie was modified since you fetched it. Fetch it again and retry.",
@@ -36,9 +39,12 @@ CODES = {
         "INTERNAL_ERROR",
         "Something went wrong on our side. If it persists, report this request ID.",
     ),
-    501: ("NOT_IMPLEMENTED", "This service does not support that."),
+    501: ("SMTP_URL_NOT_SET", "This service cannot send email. Set SMTP_URL to enable it."),
     503: ("SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
 }
+MISSING_TOKEN = ("MISSING_TOKEN", "You are not logged in. Please log in.")
+TOKEN_EXPIRED = ("TOKEN_EXPIRED", "Your session has expired. Please log in again.")
+WRONG_CREDENTIALS = ("INVALID_CREDENTIALS", "Wrong email or password.")
 CUT_OFF = "The request body is incomplete. Send the whole request again."
 RETRY_SECONDS = 1
 # The codes of error.fields. required: missing, null or empty; too_large: an image

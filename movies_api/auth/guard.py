@@ -8,7 +8,7 @@ from flask import g, request
 from sqlalchemy import Row
 
 from ..api.blueprint import is_public, scopes_of
-from ..api.errors import abort_with
+from ..api.errors import MISSING_TOKEN, TOKEN_EXPIRED, abort_with
 from ..config import current_config, origin_pattern
 from ..db import now
 from ..signers import CLOCK_SKEW
@@ -32,12 +32,12 @@ def require_auth() -> None:
 def authenticate() -> Row[Any]:
     """Return the user of the bearer token, with session_id and kind, or abort with 401."""
     if not (token := _bearer_token()):
-        abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
+        abort_with(401, *MISSING_TOKEN)
     caller, signed_at = _caller_and_time(token)
     if caller is None:
         abort_with(401)
     if signed_at is not None and now() - signed_at > ACCESS_LIFETIME + CLOCK_SKEW:
-        abort_with(401, "TOKEN_EXPIRED", "Your session has expired. Please log in again.")
+        abort_with(401, *TOKEN_EXPIRED)
     return caller
 
 

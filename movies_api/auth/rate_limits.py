@@ -86,12 +86,12 @@ def check_limit(action: str, account: str | None = None) -> None:
         _abort(action, reached)
 
 
-def is_limit_reached(action: str, account: str) -> bool:
+def is_limit_reached(action: str, account: str | None = None) -> bool:
     """Return whether a limit is reached; count nothing."""
     return _find_reached(action, account) is not None
 
 
-def count_attempt(action: str, account: str) -> None:
+def count_attempt(action: str, account: str | None = None) -> None:
     """Count an attempt whose result is known."""
     for limit in _limits_for(action, account):
         _call("hit", limit)

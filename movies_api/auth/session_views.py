@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import g
 
-from ..api.blueprint import Blueprint, scopes
+from ..api.blueprint import Blueprint, raises, scopes
 from ..api.errors import abort_quota, abort_with
 from ..config import current_config
 from ..db import db
@@ -28,7 +28,7 @@ def list_sessions() -> dict[str, Any]:
 @bp.delete("/auth/sessions/<uuid:session_id>")
 @scopes("write", "read", "share")
 @bp.response(204)
-@bp.alt_response(404, response="SESSION_NOT_FOUND")
+@raises("SESSION_NOT_FOUND")
 def end_session(session_id: UUID) -> None:
     """End one of your sessions; its access token becomes invalid immediately.
 
@@ -45,7 +45,7 @@ def end_session(session_id: UUID) -> None:
 @bp.post("/auth/tokens")
 @bp.arguments(schemas.ApiTokenCreateSchema)
 @bp.response(201, schemas.ApiTokenSchema)
-@bp.alt_response(403, response="TOKEN_QUOTA_EXCEEDED")
+@raises("TOKEN_QUOTA_EXCEEDED")
 def create_token(fields: dict[str, Any]) -> dict[str, Any]:
     """Create an API token; it is shown only once."""
     if lock_user_shared(g.caller.id) is None or not is_session_alive(g.caller.session_id):

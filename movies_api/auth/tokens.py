@@ -65,10 +65,8 @@ def refresh_token(value: RefreshValue) -> str:
 def read_refresh_token(token: str) -> RefreshValue | None:
     """Return the content, or None for an invalid cookie."""
     try:
-        value = (
-            refresh_signer(current_config().secret_keys).unsign(reject_noncanonical(token)).decode()
-        )
-        session, generation, secret = value.split(".")
+        value = refresh_signer(current_config().secret_keys).unsign(reject_noncanonical(token))
+        session, generation, secret = value.decode().split(".")
         return RefreshValue(UUID(session), int(generation), secret)
     except (BadData, ValueError):
         return None
@@ -88,10 +86,14 @@ def read_api_token(token: str) -> tuple[UUID, str] | None:
         return None
 
 
-def reset_token(user: UUID, fingerprint: str) -> str:
-    """Return a password reset token, valid while the fingerprint is the user's."""
-    text = f"{user.hex}.{fingerprint}"
-    return reset_signer(current_config().secret_keys).sign(text).decode()
+def reset_link(user: Row[Any]) -> str:
+    """Return the reset page's URL on FRONTEND_URL; never derived from the Host header.
+
+    The link works while the user's reset_fingerprint stays the same.
+    """
+    text = f"{user.id.hex}.{reset_fingerprint(user)}"
+    token = reset_signer(current_config().secret_keys).sign(text).decode()
+    return f"{current_config().frontend_url}/reset-password?token={token}"
 
 
 def read_reset_token(token: str) -> tuple[UUID, str] | None:
@@ -130,12 +132,6 @@ def new_secret() -> str:
 def digest(secret: str) -> str:
     """Return the hash that is stored; secrets are random, so a plain hash suffices."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def reset_link(user: Row[Any]) -> str:
-    """Return the reset page's URL on FRONTEND_URL; never derived from the Host header."""
-    token = reset_token(user.id, reset_fingerprint(user))
-    return f"{current_config().frontend_url}/reset-password?token={token}"
 
 
 def reset_fingerprint(user: Row[Any]) -> str:

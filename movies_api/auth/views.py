@@ -8,8 +8,8 @@ from flask.wrappers import Response
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, runs_in
-from ..api.errors import abort_with
+from ..api.blueprint import Blueprint, public, raises, runs_in
+from ..api.errors import MISSING_TOKEN, WRONG_CREDENTIALS, abort_with
 from ..config import current_config
 from ..db import db, now
 from ..logs import audit
@@ -36,7 +36,6 @@ from .users import (
 )
 
 COOKIE = "refreshToken"
-WRONG_CREDENTIALS = "Wrong email or password."
 SETS_COOKIE = {
     "Set-Cookie": {
         "schema": {"type": "string"},
@@ -52,9 +51,7 @@ bp = Blueprint("auth", __name__, description="Accounts and sessions")
 @public
 @bp.arguments(schemas.SignupSchema)
 @bp.response(201, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
-@bp.alt_response(409, response="CONFLICT")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("ORIGIN_NOT_ALLOWED", "CONFLICT", "TOO_MANY_REQUESTS")
 def sign_up(fields: dict[str, Any]) -> Response:
     """Create an account and log it in.
 
@@ -63,16 +60,12 @@ def sign_up(fields: dict[str, Any]) -> Response:
     check_origin()
     hit("signup")
     if is_email_taken(fields["email"]):
-        abort_with(
-            409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
-        )
+        abort_with(409)
     password_hash = hash_password(fields["password"])
     try:
         user = add_user(fields["name"], fields["email"], password_hash)
     except IntegrityError:
-        abort_with(
-            409, "USER_EXISTS", "An account with this email address already exists. Log in instead."
-        )
+        abort_with(409)
     grant = add_session(user.id, device_name(), remember=False)
     db.session.commit()
     audit("signup", user.id)
@@ -84,9 +77,7 @@ def sign_up(fields: dict[str, Any]) -> Response:
 @public
 @bp.arguments(schemas.LoginSchema)
 @bp.response(200, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(401, response="INVALID_LOGIN")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("INVALID_LOGIN", "ORIGIN_NOT_ALLOWED", "TOO_MANY_REQUESTS")
 def log_in(fields: dict[str, Any]) -> Response:
     """Start a session.
 
@@ -102,7 +93,7 @@ def log_in(fields: dict[str, Any]) -> Response:
     if user is None or not is_correct or not recheck_password(user, fields["password"]):
         count_attempt("login", account)
         audit("login_failed", user and user.id)
-        abort_with(401, "INVALID_CREDENTIALS", WRONG_CREDENTIALS)
+        abort_with(401, *WRONG_CREDENTIALS)
     grant = add_session(user.id, device_name(), fields["remember"])
     db.session.commit()
     audit("login", user.id)
@@ -112,20 +103,18 @@ def log_in(fields: dict[str, Any]) -> Response:
 @bp.post("/auth/refresh")
 @public
 @bp.response(200, schemas.TokenResponseSchema, headers=SETS_COOKIE)
-@bp.alt_response(401, response="INVALID_REFRESH_COOKIE")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
+@raises("INVALID_REFRESH_COOKIE", "ORIGIN_NOT_ALLOWED", "TOO_MANY_REQUESTS")
 @bp.doc(
     security=[{"refreshCookie": []}],
     description="The request has no body. A cookie stays valid until its replacement is used, and "
     "for 30 seconds after that: two tabs can refresh simultaneously, and a request can be retried "
     "if its response was lost. An older cookie ends the session.",
 )
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
 def refresh_session() -> Response:
     """Exchange the refresh cookie for a new access token and the next cookie."""
     check_origin()
     if COOKIE not in request.cookies:
-        abort_with(401, "MISSING_TOKEN", "You are not logged in. Please log in.")
+        abort_with(401, *MISSING_TOKEN)
     values = _read_cookies()
     hit("refresh", values[0].session.hex if values else None)
     rotated = next(filter(None, map(rotate_session, values)), None)
@@ -140,8 +129,7 @@ def refresh_session() -> Response:
 @public
 @bp.arguments(schemas.LogoutQuerySchema, location="query")
 @bp.response(204, headers=SETS_COOKIE)
-@bp.alt_response(401, response="UNAUTHORIZED")
-@bp.alt_response(403, response="ORIGIN_NOT_ALLOWED")
+@raises("UNAUTHORIZED", "ORIGIN_NOT_ALLOWED")
 @bp.doc(
     security=[{"accessToken": []}, {"refreshCookie": []}],
     description="Send the access token, which may have expired, or the refresh cookie.",

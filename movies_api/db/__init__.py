@@ -184,13 +184,9 @@ def _prepare_postgresql(engine: Engine, config: Config) -> None:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
-        """Set the time zone and the timeouts of the session."""
+        """Set the time zone and the timeouts of the session, and the cache of parsed UUIDs."""
         connection.cursor().execute(setup)
         connection.commit()
-
-    @event.listens_for(engine, "connect")
-    def read_uuids_once(connection: Any, _record: Any) -> None:
-        """Cache parsed UUIDs."""
         read_uuids(connection)
 
     @event.listens_for(engine, "checkout")

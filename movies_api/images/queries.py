@@ -174,9 +174,8 @@ def add_upload(upload: UUID, owner: UUID, key: str, size: int) -> bool:
     Raise IntegrityError if the owner's account no longer exists.
     """
     values = {"id": upload, "owner_id": owner, "key": key, "size": size}
-    return bool(
-        execute_in_transaction(UPSERT_UPLOAD[db.engine.dialect.name], values).scalar_one() == key
-    )
+    stored = execute_in_transaction(UPSERT_UPLOAD[db.engine.dialect.name], values).scalar_one()
+    return bool(stored == key)
 
 
 def image_keys_of_user(user: UUID) -> list[str]:
@@ -235,16 +234,11 @@ def all_image_keys() -> set[str]:
 
 def delete_unused_row(key: str) -> bool:
     """Delete an unused image past its grace period; lock it until the transaction ends."""
-    return (
-        execute_in_transaction(REMOVE_UNUSED, {"image": key, "before": now() - GRACE}).rowcount > 0
-    )
+    values = {"image": key, "before": now() - GRACE}
+    return execute_in_transaction(REMOVE_UNUSED, values).rowcount > 0
 
 
 def delete_orphan_row(key: str) -> bool:
     """Delete an image that no movie shows, no upload has and no request used recently."""
-    return (
-        execute_in_transaction(
-            REMOVE_ORPHAN, {"image": key, "before": now() - ORPHAN_GRACE}
-        ).rowcount
-        > 0
-    )
+    values = {"image": key, "before": now() - ORPHAN_GRACE}
+    return execute_in_transaction(REMOVE_ORPHAN, values).rowcount > 0

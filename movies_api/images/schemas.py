@@ -12,6 +12,7 @@ from ..api.fields import (
 )
 from .codec import FORMATS, WIDTHS
 
+SIGNATURE = "7d0c9e52.2f8a4b61.image/jpeg.245760.aXqF9w.Jm4uQ2sT8oXbZ1"
 UPLOADED = f"https://api.example.com/images/{'7d0c9e52' * 4}"
 
 
@@ -42,7 +43,7 @@ class UploadUrlSchema(ResponseSchema):
     upload_url = fields.Url(
         required=True,
         data_key="uploadUrl",
-        metadata={"example": f"{UPLOADED}?permission=WyI1YzBhNGY.aXqF9w.Jm4uQ2sT8oXbZ1"},
+        metadata={"example": f"{UPLOADED}?signature={SIGNATURE}"},
     )
     method = fields.String(
         required=True, validate=validate.OneOf(["PUT", "POST"]), metadata={"example": "PUT"}
@@ -87,10 +88,10 @@ class UploadedImageSchema(ResponseSchema):
 class UploadQuerySchema(QuerySchema):
     """The signature of an upload URL."""
 
-    permission = fields.String(
+    signature = fields.String(
         required=True,
         metadata={
-            "example": "WyI1YzBhNGY.aXqF9w.Jm4uQ2sT8oXbZ1",
+            "example": SIGNATURE,
             "description": "Signature in the uploadUrl that POST /images returned.",
         },
     )

@@ -3,8 +3,9 @@
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from shutil import copyfileobj
 from stat import S_ISREG
@@ -197,25 +198,22 @@ class Bucket:
 
 
 @contextmanager
-def _bucket_errors() -> Iterator[None]:
-    """Abort with 503 if the bucket is unavailable or rejects a request."""
+def storage_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Abort with 503 if the storage is unavailable, full, or rejects a request."""
+    try:
+        yield
+    except kinds as error:
+        log_outage("storage", "image storage: %s", error)
+        abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
+
+
+disk_errors = partial(storage_errors, OSError)
+
+
+def _bucket_errors() -> AbstractContextManager[None]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  optional dependency
 
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        log_outage("storage", "image storage: %s", error)
-        abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Abort with 503 if the disk is full or not writable."""
-    try:
-        yield
-    except OSError as error:
-        log_outage("storage", "image storage: %s", error)
-        abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
+    return storage_errors(BotoCoreError, ClientError)
 
 
 def current_storage() -> Storage:

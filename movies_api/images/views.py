@@ -10,7 +10,7 @@ from flask import current_app, g, request, send_file
 from flask.wrappers import Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from ..api.blueprint import Blueprint, public, runs_in, scopes
+from ..api.blueprint import Blueprint, public, raises, runs_in, scopes
 from ..api.errors import abort_validation, abort_with
 from ..auth.rate_limits import hit
 from ..config import current_config
@@ -51,8 +51,7 @@ bp = Blueprint("images", __name__, description="Images of movies")
 @scopes("write")
 @bp.arguments(schemas.UploadCreateSchema)
 @bp.response(201, schemas.UploadUrlSchema)
-@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("IMAGE_QUOTA_EXCEEDED", "TOO_MANY_REQUESTS")
 def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
     """Request a URL for uploading an image directly to the storage."""
     check_file_size(fields["size"])
@@ -66,10 +65,7 @@ def request_upload(fields: dict[str, Any]) -> dict[str, Any]:
 @public
 @bp.arguments(schemas.UploadQuerySchema, location="query")
 @bp.response(201, schemas.UploadedImageSchema)
-@bp.alt_response(403, response="INVALID_UPLOAD_URL")
-@bp.alt_response(404, response="IMAGE_NOT_FOUND")
-@bp.alt_response(413, response="REQUEST_ENTITY_TOO_LARGE")
-@bp.alt_response(415, response="WRONG_MEDIA_TYPE")
+@raises("INVALID_UPLOAD_URL", "IMAGE_NOT_FOUND", "REQUEST_ENTITY_TOO_LARGE", "WRONG_MEDIA_TYPE")
 @bp.doc(
     requestBody={"required": True, "content": dict.fromkeys(FORMATS, BINARY)},
     description="The uploadUrl of POST /images if images are stored in a folder. The body is the "
@@ -79,7 +75,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
     """Upload an image to an upload URL."""
     if not UPLOAD_PATTERN.fullmatch(name):
         abort_with(404, message=IMAGE_NOT_FOUND)
-    claim = read_upload_claim(query["permission"])
+    claim = read_upload_claim(query["signature"])
     if claim is None or claim.upload.hex != name:
         abort_with(403, message="The upload URL is invalid or has expired. Request a new one.")
     if request.mimetype and request.mimetype != claim.media_type:
@@ -95,8 +91,7 @@ def upload_image(query: dict[str, Any], name: str) -> dict[str, str]:
 @public
 @bp.arguments(schemas.ImageQuerySchema, location="query")
 @bp.response(200)
-@bp.alt_response(404, response="IMAGE_NOT_FOUND")
-@bp.alt_response(416, response="REQUESTED_RANGE_NOT_SATISFIABLE")
+@raises("IMAGE_NOT_FOUND", "REQUESTED_RANGE_NOT_SATISFIABLE")
 @bp.doc(
     description="The image at a URL never changes. Supports range requests.",
     responses={

@@ -54,13 +54,11 @@ def _reject_size(limit: int) -> NoReturn:
 
 def _form_file(parts: ExitStack) -> tuple[IO[bytes], str]:
     """Return the only file of a form and its name; `parts` closes its temporary files."""
-
-    def begin_part(
-        *_: object, **__: object
-    ) -> IO[bytes]:  # werkzeug's own stay open after an error
-        return parts.enter_context(TemporaryFile())
-
-    parser = FormDataParser(begin_part, MAX_FORM_MEMORY, max_form_parts=MAX_FORM_PARTS)
+    parser = FormDataParser(
+        lambda *_, **__: parts.enter_context(TemporaryFile()),  # noqa: SIM115  its own stay open
+        MAX_FORM_MEMORY,
+        max_form_parts=MAX_FORM_PARTS,
+    )
     stream, kind, length = request.stream, request.mimetype, request.content_length
     try:
         _, form, files = parser.parse(stream, kind, length, request.mimetype_params)

@@ -1,6 +1,6 @@
 """Queries: SQL statements about movies, built once at import."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
@@ -28,6 +28,8 @@ from ..db.prepared import Prepared
 from ..models import movies
 from .titles import order_key, search_key
 
+BATCH = 1000
+KEY_LIFETIME = timedelta(days=1)
 # Never part of a response
 INTERNAL = {"search_key", "title_key", "image_key", "idempotency_key", "version"}
 
@@ -45,7 +47,8 @@ LISTED = tuple(
     _wire_column(column) for column in movies.c if column.name not in {*INTERNAL, "owner_id"}
 )
 WIRE = (*LISTED, movies.c.owner_id.label("ownerId"), movies.c.version)
-MINE = (movies.c.id == bindparam("movie")) & (movies.c.owner_id == bindparam("owner"))
+OWN = movies.c.owner_id == bindparam("owner")
+MINE = (movies.c.id == bindparam("movie")) & OWN
 AT_VERSION = movies.c.version.in_(bindparam("versions", expanding=True))
 
 ONE = Prepared(select(*WIRE).where(movies.c.id == bindparam("movie")))
@@ -61,32 +64,20 @@ EDIT = (
     .values(version=movies.c.version + 1, updated_at=bindparam("at"))
     .returning(*WIRE)
 )
-BY_KEY = select(*WIRE).where(
-    movies.c.owner_id == bindparam("owner"), movies.c.idempotency_key == bindparam("key")
-)
+HAS_KEY = OWN & (movies.c.idempotency_key == bindparam("key"))
+BY_KEY = select(*WIRE).where(HAS_KEY)
 FORGET_KEY = (
     update(movies)
-    .where(
-        movies.c.owner_id == bindparam("owner"),
-        movies.c.idempotency_key == bindparam("key"),
-        movies.c.created_at <= bindparam("before"),
-    )
+    .where(HAS_KEY, movies.c.created_at <= bindparam("before"))
     .values(idempotency_key=None)
     .returning(movies.c.id)
 )
-KEY_LIFETIME = timedelta(days=1)
-LOCK_ALL = select(movies.c.id).where(movies.c.owner_id == bindparam("owner")).with_for_update()
-REMOVE_ALL = delete(movies).where(movies.c.owner_id == bindparam("owner"))
+LOCK_ALL = select(movies.c.id).where(OWN).with_for_update()
+REMOVE_ALL = delete(movies).where(OWN)
+IS_ONE_OF = movies.c.id.in_(bindparam("movies", expanding=True))
 # Locked in the order of ids, so that two requests cannot deadlock
 LOCKED = (
-    select(movies.c.id)
-    .where(
-        movies.c.id.in_(bindparam("movies", expanding=True)),
-        movies.c.owner_id == bindparam("owner"),
-    )
-    .order_by(movies.c.id)
-    .with_for_update()
-    .cte("locked")
+    select(movies.c.id).where(IS_ONE_OF, OWN).order_by(movies.c.id).with_for_update().cte("locked")
 )
 REMOVE_MANY = (
     delete(movies)
@@ -96,10 +87,66 @@ REMOVE_MANY = (
     )
     .returning(movies.c.image_key)
 )
-OWNERS = select(movies.c.id, movies.c.owner_id).where(
-    movies.c.id.in_(bindparam("movies", expanding=True))
-)
+OWNERS = select(movies.c.id, movies.c.owner_id).where(IS_ONE_OF)
 REMOVE = delete(movies).where(MINE).returning(movies.c.image_key)
+FINGERPRINT = select(
+    func.count(), func.max(movies.c.id), func.sum(movies.c.id), func.sum(movies.c.version)
+).where(OWN)
+# What an import adds to movies that lack it
+FILLED = ("rating", "watched_on", "notes")
+# Streamed, so that a large collection does not fill the memory
+TITLE_KEYS = (
+    select(
+        movies.c.id,
+        movies.c.search_key,
+        movies.c.year,
+        *(movies.c[name].is_(None).label(name) for name in FILLED),
+    )
+    .where(OWN)
+    .execution_options(yield_per=BATCH)
+)
+
+
+def _unnest(prefix: str, names: Iterable[str], **options: Any) -> Any:
+    """Return the rows of arrays, one array for each column."""
+    arrays = []
+    for name in names:
+        kind = movies.c[name].type
+        values = ARRAY(Text() if isinstance(kind, String) else kind)
+        arrays.append(cast(bindparam(prefix + name, type_=values), values))
+    return func.unnest(*arrays).table_valued(*names, name="sent", **options).render_derived()
+
+
+SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
+SENT_COLUMNS = tuple(name for name in INSERTED if name not in SHARED_COLUMNS)
+SENT = _unnest("", SENT_COLUMNS, with_ordinality="place")
+INSERT_ALL: dict[str, Any] = {
+    # Arrays take 60% of the time of VALUES; ORDER BY assigns the ids in the order of the rows
+    "postgresql": insert(movies).from_select(
+        [*SHARED_COLUMNS, *SENT_COLUMNS],
+        select(
+            *(bindparam(name, type_=movies.c[name].type) for name in SHARED_COLUMNS),
+            *(SENT.c[name] for name in SENT_COLUMNS),
+        ).order_by(SENT.c.place),
+    ),
+    "sqlite": insert(movies),
+}
+
+
+def _fill(sent: Callable[[str], Any]) -> dict[str, Any]:
+    filled = {name: func.coalesce(movies.c[name], sent(name)) for name in FILLED}
+    return {**filled, "version": movies.c.version + 1, "updated_at": bindparam("at")}
+
+
+FILLING = _unnest("new_", ("id", *FILLED))
+FILL_ALL: dict[str, Any] = {
+    "postgresql": update(movies)
+    .where(OWN, movies.c.id == FILLING.c.id)
+    .values(_fill(FILLING.c.__getitem__)),
+    "sqlite": update(movies)
+    .where(OWN, movies.c.id == bindparam("new_id"))
+    .values(_fill(lambda name: bindparam(f"new_{name}", type_=movies.c[name].type))),
+}
 
 
 def movie_from_id(movie: int) -> dict[str, Any] | None:
@@ -196,58 +243,6 @@ def movie_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-BATCH = 1000
-
-OWN = movies.c.owner_id == bindparam("owner")
-
-FINGERPRINT = select(
-    func.count(), func.max(movies.c.id), func.sum(movies.c.id), func.sum(movies.c.version)
-).where(OWN)
-
-# What an import adds to movies that lack it
-FILLED = ("rating", "watched_on", "notes")
-# Streamed, so that a large collection does not fill the memory
-TITLE_KEYS = (
-    select(
-        movies.c.id,
-        movies.c.search_key,
-        movies.c.year,
-        *(movies.c[name].is_(None).label(name) for name in FILLED),
-    )
-    .where(OWN)
-    .execution_options(yield_per=BATCH)
-)
-
-SHARED_COLUMNS = ("owner_id", "created_at", "updated_at")
-
-INSERTED_COLUMNS = tuple(name for name in INSERTED if name not in SHARED_COLUMNS)
-
-
-def _array(name: str, prefix: str = "") -> ColumnElement[Any]:
-    kind = movies.c[name].type
-    values = ARRAY(Text() if isinstance(kind, String) else kind)
-    return cast(bindparam(prefix + name, type_=values), values)
-
-
-INSERTED_ROWS = (
-    func.unnest(*map(_array, INSERTED_COLUMNS))
-    .table_valued(*INSERTED_COLUMNS, with_ordinality="place", name="sent")
-    .render_derived()
-)
-
-INSERT_ALL: dict[str, Any] = {
-    # Arrays take 60% of the time of VALUES; ORDER BY assigns the ids in the order of the rows
-    "postgresql": insert(movies).from_select(
-        [*SHARED_COLUMNS, *INSERTED_COLUMNS],
-        select(
-            *(bindparam(name, type_=movies.c[name].type) for name in SHARED_COLUMNS),
-            *(INSERTED_ROWS.c[name] for name in INSERTED_COLUMNS),
-        ).order_by(INSERTED_ROWS.c.place),
-    ),
-    "sqlite": insert(movies),
-}
-
-
 def collection_fingerprint(owner: UUID) -> str:
     """Return a string that changes with each change of the owner's collection.
 
@@ -271,44 +266,26 @@ def insert_movies(owner: UUID, rows: Iterable[Mapping[str, Any]]) -> None:
 
     They share one creation time; their ids keep the order of the rows.
     """
-    at, remaining, dialect = now(), iter(rows), db.engine.dialect.name
-    common = dict(zip(SHARED_COLUMNS, (owner, at, at), strict=True))
-    while batch := [new_row(row) | common for row in islice(remaining, BATCH)]:
-        values: Any = batch
-        if dialect == "postgresql":
-            values = {**common, **{name: [row[name] for row in batch] for name in INSERTED_COLUMNS}}
-        execute_in_transaction(INSERT_ALL[dialect], values).close()
-
-
-def _fill(sent: Any) -> dict[str, Any]:
-    filled = {name: func.coalesce(movies.c[name], sent(name)) for name in FILLED}
-    return {**filled, "version": movies.c.version + 1, "updated_at": bindparam("at")}
-
-
-FILL_ROWS = (
-    func.unnest(*(_array(name, "new_") for name in ("id", *FILLED)))
-    .table_valued("id", *FILLED, name="sent")
-    .render_derived()
-)
-FILL_NAMES = ("new_id", *(f"new_{name}" for name in FILLED))
-FILL_ALL: dict[str, Any] = {
-    "postgresql": update(movies)
-    .where(OWN, movies.c.id == FILL_ROWS.c.id)
-    .values(_fill(FILL_ROWS.c.__getitem__)),
-    "sqlite": update(movies)
-    .where(OWN, movies.c.id == bindparam("new_id"))
-    .values(_fill(lambda name: bindparam(f"new_{name}", type_=movies.c[name].type))),
-}
+    common = dict(zip(SHARED_COLUMNS, (owner, at := now(), at), strict=True))
+    _execute_all(INSERT_ALL, common, map(new_row, rows))
 
 
 def fill_movies(owner: UUID, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
     """Set those of FILLED that the owner's movies lack, in the current transaction."""
-    common, remaining, dialect = {"owner": owner, "at": now()}, iter(rows), db.engine.dialect.name
+    values = (
+        {"new_id": movie, **{f"new_{name}": fields.get(name) for name in FILLED}}
+        for movie, fields in rows
+    )
+    _execute_all(FILL_ALL, {"owner": owner, "at": now()}, values)
+
+
+def _execute_all(
+    statements: dict[str, Any], common: dict[str, Any], rows: Iterable[dict[str, Any]]
+) -> None:
+    """Execute a statement in batches of rows; PostgreSQL gets an array for each column."""
+    remaining, dialect = iter(rows), db.engine.dialect.name
     while batch := list(islice(remaining, BATCH)):
-        values: Any = [
-            {"new_id": movie, **{f"new_{name}": fields.get(name) for name in FILLED}, **common}
-            for movie, fields in batch
-        ]
+        values: Any = [row | common for row in batch]
         if dialect == "postgresql":
-            values = {**common, **{name: [row[name] for row in values] for name in FILL_NAMES}}
-        execute_in_transaction(FILL_ALL[dialect], values).close()
+            values = {name: [row[name] for row in batch] for name in batch[0]} | common
+        execute_in_transaction(statements[dialect], values).close()

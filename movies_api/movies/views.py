@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import ETAG, Blueprint, runs_in, scopes
+from ..api.blueprint import ETAG, Blueprint, raises, runs_in, scopes
 from ..api.errors import abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..config import current_config
@@ -100,8 +100,7 @@ def list_movies(query: dict[str, Any]) -> BodyAndHeaders:
 @allow_image_body
 @bp.arguments(MovieCreateSchema)
 @bp.response(201, schemas.MovieSchema, headers=ETAG | LOCATION)
-@bp.alt_response(403, response="QUOTA_EXCEEDED")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises("QUOTA_EXCEEDED", "TOO_MANY_REQUESTS")
 @bp.doc(parameters=[IDEMPOTENCY_KEY])
 def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
     """Create a movie."""
@@ -126,8 +125,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
 @scopes("write")
 @bp.arguments(schemas.MoviesDeleteQuerySchema, location="query")
 @bp.response(204)
-@bp.alt_response(403, response="FORBIDDEN")
-@bp.alt_response(404, response="NOT_FOUND")
+@raises("FORBIDDEN", "NOT_FOUND")
 def delete_movies(query: dict[str, Any]) -> None:
     """Delete several of your movies, all or none."""
     ids = query["ids"]
@@ -153,8 +151,7 @@ def get_movie_stats() -> dict[str, Any]:
 @bp.get(ONE)
 @scopes("write", "read", "share")
 @bp.response(200, schemas.MovieSchema)
-@bp.alt_response(403, response="FORBIDDEN")
-@bp.alt_response(404, response="NOT_FOUND")
+@raises("FORBIDDEN", "NOT_FOUND")
 def get_movie(movie_id: int) -> BodyAndHeaders:
     """Return one of your movies."""
     movie = load_movie(movie_id)
@@ -167,11 +164,9 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 @allow_image_body
 @bp.arguments(schemas.MovieUpdateSchema)
 @bp.response(200, schemas.MovieSchema, headers=ETAG)
-@bp.alt_response(403, response="FORBIDDEN")
-@bp.alt_response(403, response="IMAGE_QUOTA_EXCEEDED")
-@bp.alt_response(404, response="NOT_FOUND")
-@bp.alt_response(412, response="PRECONDITION_FAILED")
-@bp.alt_response(429, response="TOO_MANY_REQUESTS")
+@raises(
+    "FORBIDDEN", "IMAGE_QUOTA_EXCEEDED", "NOT_FOUND", "PRECONDITION_FAILED", "TOO_MANY_REQUESTS"
+)
 @bp.doc(parameters=[IF_MATCH])
 def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
     """Update one of your movies; missing fields keep their values."""
@@ -195,9 +190,7 @@ def update_movie(fields: dict[str, Any], movie_id: int) -> BodyAndHeaders:
 @bp.delete(ONE)
 @scopes("write")
 @bp.response(204)
-@bp.alt_response(403, response="FORBIDDEN")
-@bp.alt_response(404, response="NOT_FOUND")
-@bp.alt_response(412, response="PRECONDITION_FAILED")
+@raises("FORBIDDEN", "NOT_FOUND", "PRECONDITION_FAILED")
 @bp.doc(parameters=[IF_MATCH])
 def delete_movie(movie_id: int) -> None:
     """Delete one of your movies."""

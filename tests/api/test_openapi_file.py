@@ -101,7 +101,7 @@ def test_error_examples_match_responses(content, client, alice, bob, clock):
         alice.post("/images", json={"contentType": "x" * 70_000}),
         client.get(f"/images/{'0' * 64}"),
         client.get(shown, headers={"Range": "bytes=99999-"}),
-        client.put(f"/images/{'0' * 32}?permission=x", data=b"x"),
+        client.put(f"/images/{'0' * 32}?signature=x", data=b"x"),
         client.put(upload_path, data=b"x", content_type="image/gif"),
         alice.get("/movies/999999"),
         alice.get(foreign),

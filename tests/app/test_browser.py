@@ -62,12 +62,8 @@ def api(app, running_api):
 
 def frontend(port, api_url, **more):
     """Return a frontend with the README's client for the API at `api_url`."""
-    default, code = 'const API = "http://localhost:3001";', file_example("lib/api.js")
-    assert default in code
-    code = code.replace(default, f"const API = {json.dumps(api_url)};")
-    return Frontend(
-        port, {"/": ("text/html", PAGE), "/lib/api.js": ("text/javascript", code)}, **more
-    )
+    client = ("text/javascript", file_example("lib/api.js", api_url))
+    return Frontend(port, {"/": ("text/html", PAGE), "/lib/api.js": client}, **more)
 
 
 @pytest.fixture
@@ -200,7 +196,7 @@ def test_client_error_has_readable_message(page):
     assert error == {
         "status": 409,
         "code": "USER_EXISTS",
-        "message": "An account with this email address already exists. Log in instead.",
+        "message": "An account with this email address already exists. Log in, or use another address.",
     }
 
 

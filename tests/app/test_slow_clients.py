@@ -90,7 +90,7 @@ JSON, CSV = "Content-Type: application/json", "Content-Type: text/csv"
             b"6\r\ntitle\n\r\n6\r\nAlien\n\r\n",
         ),
         (
-            "/images/" + "0" * 32 + "?permission=x",
+            "/images/" + "0" * 32 + "?signature=x",
             ("Content-Type: image/png", "Content-Length: 99"),
             b"x",
         ),

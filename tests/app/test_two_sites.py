@@ -77,9 +77,8 @@ def sites(folder, port, service, base):
     files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     (folder / "site" / "lib").mkdir(parents=True)
     subprocess.run([*make_key, *files], check=True, capture_output=True)
-    code = file_example("lib/api.js").replace("http://localhost:3001", base)
     (folder / "site" / "index.html").write_text(PAGE)
-    (folder / "site" / "lib" / "api.js").write_text(code)
+    (folder / "site" / "lib" / "api.js").write_text(file_example("lib/api.js", base))
     text = CONFIGURATION.format(port=port, app=APP, api=API, folder=folder, service=service.url)
     (folder / "nginx.conf").write_text(text)
     log = folder / "log"

@@ -22,7 +22,7 @@ def test_image_upload_request_returns_upload_url(alice, clock):
     assert body.keys() == {"uploadUrl", "method", "headers", "imageUrl", "expiresAt"}
     assert body["method"] == "PUT"
     assert body["headers"] == {"Content-Type": "image/jpeg"}
-    assert body["uploadUrl"].startswith(f"{body['imageUrl']}?permission=")
+    assert body["uploadUrl"].startswith(f"{body['imageUrl']}?signature=")
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -141,17 +141,17 @@ def test_expired_upload_url_returns_403(alice, client, files, clock):
 
 def test_tampered_upload_url_is_rejected(alice, client, files):
     first, second = request_upload(alice, make_image()), request_upload(alice, make_image())
-    place, _, signed = path_of(first["uploadUrl"]).partition("?permission=")
+    place, _, signed = path_of(first["uploadUrl"]).partition("?signature=")
     other = path_of(second["uploadUrl"]).partition("?")[0]
 
     for url in (
-        f"{other}?permission={signed}",
-        f"{place}?permission={signed[:-3]}abc",
-        f"{place}?permission={signed[2:]}",
-        f"{place}?permission={signed}%3D",
-        f"{place}?permission={alice.token}",
-        f"{place}?permission=",
-        f"/images/..%2f..%2fx?permission={signed}",
+        f"{other}?signature={signed}",
+        f"{place}?signature={signed[:-3]}abc",
+        f"{place}?signature={signed[2:]}",
+        f"{place}?signature={signed}%3D",
+        f"{place}?signature={alice.token}",
+        f"{place}?signature=",
+        f"/images/..%2f..%2fx?signature={signed}",
     ):
         assert client.put(url, data=make_image()).status_code in {403, 404}, url
     assert client.put(place, data=make_image()).status_code == 400

@@ -1,0 +1,81 @@
+// lib/api.js
+export const API = ""; // the page's own host, which forwards to the API; or the API's, "http://localhost:3001"
+
+export let accessToken = null; // never in localStorage, where any script can read it
+let userId = null; // the user of this page: all tabs share the cookie, and another may log in as another user
+let refreshing = null; // the refresh in progress, shared by all calls that need one
+
+export class ApiError extends Error {
+  constructor(status, error) {
+    const unknown = { code: "UNKNOWN", message: "The service is unavailable. Please try again." };
+    const { code, message, details, fields = [] } = error ?? unknown;
+    super(message); // written for people: show it
+    Object.assign(this, { status, code, details, fields });
+  }
+}
+
+function prepare(method, path, body) {
+  return new Request(API + path, {
+    method,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    credentials: "include", // or the browser neither stores nor sends the refresh cookie
+    body: JSON.stringify(body),
+  });
+}
+
+function send(request) {
+  if (accessToken) request.headers.set("Authorization", `Bearer ${accessToken}`);
+  return fetch(request);
+}
+
+const parse = (response) => response.json().catch(() => null); // a proxy's error page is not JSON
+
+export async function read(response) {
+  if (response.status === 204) return null;
+  const result = await parse(response);
+  if (!response.ok) throw new ApiError(response.status, result?.error);
+  return result;
+}
+
+function startSession(result) {
+  accessToken = result.accessToken;
+  userId = result.user.id;
+  return result.user;
+}
+
+function continueSession(result) {
+  if (userId === null || userId === result.user.id) return startSession(result);
+  const message = "Another user has logged in. Please reload the page.";
+  throw new ApiError(401, { code: "OTHER_USER", message });
+}
+
+const post = (path, body) => send(prepare("POST", path, body)).then(read);
+export const signUp = (fields) => post("/auth/signup", fields).then(startSession);
+export const logIn = (fields) => post("/auth/login", fields).then(startSession);
+export const logOut = () =>
+  post("/auth/logout").finally(() => {
+    accessToken = userId = null;
+  });
+
+export function refresh() {
+  refreshing ??= post("/auth/refresh")
+    .then(continueSession)
+    .finally(() => {
+      refreshing = null;
+    });
+  return refreshing;
+}
+
+// Like fetch, with the access token; refreshes an expired one, and retries once
+export async function fetchWithSession(url, options) {
+  const request = new Request(url, options);
+  const used = accessToken;
+  const response = await send(request.clone());
+  if (response.status !== 401) return response;
+  const result = await parse(response.clone());
+  if (!["TOKEN_EXPIRED", "MISSING_TOKEN"].includes(result?.error?.code)) return response;
+  if (accessToken === used) await refresh(); // unless another call has refreshed already
+  return send(request);
+}
+
+export const api = (method, path, body) => fetchWithSession(prepare(method, path, body)).then(read);

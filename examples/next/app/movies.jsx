@@ -1,0 +1,81 @@
+import { useEffect, useState } from "react";
+import { api } from "../lib/api.js";
+import { downloadMovies, importMovies } from "../lib/files.js";
+import { uploadImage } from "../lib/images.js";
+import { MovieList } from "./movie-list.jsx";
+
+export function Movies({ attempt }) {
+  const [movies, setMovies] = useState([]);
+  const [cursor, setCursor] = useState(null);
+  const [progress, setProgress] = useState(null);
+  const [report, setReport] = useState("");
+
+  async function load(query = "") {
+    const { items, meta } = await api("GET", `/movies${query}`);
+    setMovies((shown) => (query ? [...shown, ...items] : items));
+    setCursor(meta.nextCursor);
+  }
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: load once
+  useEffect(() => {
+    attempt(load);
+  }, []);
+
+  function add(event) {
+    event.preventDefault();
+    const form = event.target;
+    const { title, year, poster } = Object.fromEntries(new FormData(form));
+    attempt(async () => {
+      const imageUrl = poster.size ? await uploadImage(poster, setProgress) : null;
+      await api("POST", "/movies", { title, year, imageUrl });
+      form.reset();
+      await load();
+    }).finally(() => setProgress(null));
+  }
+
+  function importFile(event) {
+    const [file] = event.target.files;
+    event.target.value = ""; // so that the same file can be picked again
+    attempt(async () => {
+      const { counts } = await importMovies(file, setProgress);
+      setReport(`${counts.added} added, ${counts.skipped} skipped, ${counts.rejected} rejected`);
+      await load();
+    }).finally(() => setProgress(null));
+  }
+
+  return (
+    <>
+      <form onSubmit={add}>
+        <label>
+          Title <input name="title" />
+        </label>
+        <label>
+          Year <input name="year" inputMode="numeric" />
+        </label>
+        <label>
+          Poster <input name="poster" type="file" accept="image/*" />
+        </label>
+        <button type="submit">Add</button>
+      </form>
+      <form>
+        <label>
+          Import a file <input type="file" onChange={importFile} />
+        </label>
+        <button type="button" onClick={() => attempt(() => downloadMovies("csv"))}>
+          Download
+        </button>
+        {report && <p role="status">{report}</p>}
+      </form>
+      {progress !== null && <progress value={progress} aria-label="Upload" />}
+      <MovieList
+        movies={movies}
+        onDelete={(id) => attempt(() => api("DELETE", `/movies/${id}`).then(() => load()))}
+      />
+      {cursor && (
+        <button type="button" onClick={() => attempt(() => load(`?cursor=${cursor}`))}>
+          Show more
+        </button>
+      )}
+    </>
+  );
+}
