@@ -1,11 +1,13 @@
 """Migrations do not block requests for long on tables with many rows."""
 
 import re
+from shutil import copytree
+from textwrap import dedent
 
 import flask_migrate
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, inspect
 
 from ..conftest import app_for, config_for
 from ..servers import CHECKOUT
@@ -93,3 +95,20 @@ def test_migrations_do_not_lock_for_long(empty_database, tmp_path):
         kinds = [re.sub(r"\s+", " ", each) for each in statements[revision]]
         first = next(n for n, each in enumerate(kinds) if re.match("ALTER|CREATE|UPDATE", each))
         assert "SET LOCAL lock_timeout = 500" in "".join(kinds[:first])
+
+
+def test_index_can_be_created_outside_the_transaction(empty_database, tmp_path):
+    """The recipe of docs/architecture.md, for a column that exists."""
+    text = (CHECKOUT / "docs/architecture.md").read_text()
+    [recipe] = re.findall(r"^( +def upgrade.*?)^ +```", text, re.DOTALL | re.MULTILINE)
+    folder = copytree(CHECKOUT / "migrations", tmp_path / "migrations")
+    head = ScriptDirectory(str(folder)).get_current_head()
+    code = f"from alembic import op\nrevision, down_revision = 'later', '{head}'\n{dedent(recipe)}"
+    (folder / "versions" / "later.py").write_text(code.replace('"director"', '"image_url"'))
+
+    with app_for(config_for(empty_database.url, tmp_path)).app_context():
+        flask_migrate.upgrade(directory=str(folder))
+
+    names = {index["name"] for index in inspect(empty_database.engine).get_indexes("movies")}
+    assert "ix_movies_director" in names
+    assert empty_database.execute("SELECT version_num FROM alembic_version") == [("later",)]
