@@ -8,7 +8,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean
 
 from .load import CONNECTION_ERRORS, Client
 from .scenarios import User, http
@@ -36,7 +35,7 @@ class Movie:
 class OpenLoop:
     """Users who send requests at a constant rate, whether or not responses arrive."""
 
-    def __init__(self, name: str, url: str, tls: ssl.SSLContext, users: list[User]) -> None:
+    def __init__(self, name: str, url: str, tls: ssl.SSLContext | None, users: list[User]) -> None:
         """Store the target; `name` begins the titles of the created movies."""
         self.name, self.url, self.tls, self.users = name, url, tls, users
         self.idle: list[tuple[Client, float]] = []
@@ -48,7 +47,6 @@ class OpenLoop:
         self.examples: dict[str, str] = {}
         self.failed_at: list[float] = []
         self.slowest = 0.0
-        self.lags: list[float] = []
 
     async def run(self, event: Callable[[], None]) -> None:
         """Send requests while `event` runs in a thread, and some seconds before and after."""
@@ -58,7 +56,6 @@ class OpenLoop:
             while not running.done() and self.sent < MAX_REQUESTS:
                 due = started + self.sent / RATE
                 await asyncio.sleep(max(0, due - time.perf_counter()))
-                self.lags.append(time.perf_counter() - due)
                 action = getattr(self, f"_{MIX[self.sent % len(MIX)]}")
                 group.create_task(action(self.sent, self.users[self.sent % len(self.users)]))
                 self.sent += 1
@@ -135,11 +132,6 @@ class OpenLoop:
     def disturbance(self) -> float:
         """Return the seconds from the first to the last failed request."""
         return max(self.failed_at) - min(self.failed_at) if self.failed_at else 0
-
-    @property
-    def lag(self) -> float:
-        """Return the mean delay in seconds with which requests were sent."""
-        return fmean(self.lags)
 
 
 def with_header(data: bytes, header: str) -> bytes:

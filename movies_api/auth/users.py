@@ -19,13 +19,12 @@ PROFILE = tuple(column for column in users.c if column.name not in NOT_SHOWN)
 IS_USER = users.c.id == bindparam("user")
 IS_ENABLED = users.c.disabled_at.is_(None)
 USER = select(*PROFILE, users.c.password_hash).where(IS_USER, IS_ENABLED)
-ACCOUNT = select(users).where(users.c.email == bindparam("email"))
+HAS_EMAIL = users.c.email == bindparam("email")
+ACCOUNT = select(users).where(HAS_EMAIL)
 ACCOUNTS = (
     select(users).where(users.c.email > bindparam("after")).order_by(users.c.email).limit(500)
 )
-LOGIN = select(*PROFILE, users.c.password_hash).where(
-    users.c.email == bindparam("email"), IS_ENABLED
-)
+LOGIN = select(*PROFILE, users.c.password_hash).where(HAS_EMAIL, IS_ENABLED)
 LOCK_SHARED = select(users.c.password_hash).where(IS_USER, IS_ENABLED).with_for_update(read=True)
 LOCK_MOVIE_COUNT = select(users.c.movie_count).where(IS_USER).with_for_update(key_share=True)
 LOCK = select(users.c.id).where(IS_USER).with_for_update()
@@ -40,6 +39,7 @@ REHASH = (
 )
 ADD_USER = insert(users).returning(*PROFILE)
 IS_REVERTIBLE = email_changes.c.changed_at > bindparam("since")
+CHANGE_OF_USER = (email_changes.c.user_id == bindparam("user")) & IS_REVERTIBLE
 TAKEN = union_all(
     select(users.c.id).where(users.c.email == bindparam("address")),
     select(email_changes.c.user_id).where(
@@ -53,20 +53,11 @@ PURGE_EMAIL_CHANGES = delete(email_changes).where(~IS_REVERTIBLE)
 EMAIL_CHANGE = (
     select(email_changes.c.id)
     .join(users)
-    .where(
-        email_changes.c.user_id == bindparam("user"),
-        email_changes.c.id == bindparam("change"),
-        IS_REVERTIBLE,
-        IS_ENABLED,
-    )
+    .where(CHANGE_OF_USER, email_changes.c.id == bindparam("change"), IS_ENABLED)
 )
 END_EMAIL_CHANGES = (
     delete(email_changes)
-    .where(
-        email_changes.c.user_id == bindparam("user"),
-        email_changes.c.id >= bindparam("change"),
-        IS_REVERTIBLE,
-    )
+    .where(CHANGE_OF_USER, email_changes.c.id >= bindparam("change"))
     .returning(email_changes.c.id, email_changes.c.email)
 )
 RESTORE = (
@@ -213,9 +204,8 @@ def lock_movie_count(user: UUID) -> int | None:
 
     Inserts of rows that only refer to the user, such as sessions and uploads, do not wait.
     """
-    count: int | None = execute_in_transaction(
-        LOCK_MOVIE_COUNT, {"user": user}
-    ).scalar_one_or_none()
+    locked = execute_in_transaction(LOCK_MOVIE_COUNT, {"user": user})
+    count: int | None = locked.scalar_one_or_none()
     return count
 
 

@@ -216,9 +216,8 @@ def release_images(keys: Iterable[str], *, skip_grace: bool = False) -> None:
 
 def lock_next_unused() -> str | None:
     """Lock the image that has been unused longest, past its grace period; return its key."""
-    key: str | None = execute_in_transaction(
-        NEXT_UNUSED, {"before": now() - GRACE}
-    ).scalar_one_or_none()
+    locked = execute_in_transaction(NEXT_UNUSED, {"before": now() - GRACE})
+    key: str | None = locked.scalar_one_or_none()
     return key
 
 

@@ -4,8 +4,9 @@ import asyncio
 from itertools import islice
 
 import pytest
+from alembic.script import ScriptDirectory
 
-from bench import crowd, load
+from bench import crowd, load, open_loop, rolling
 from bench.scenarios import SCENARIOS, http
 from bench.service import serve
 
@@ -45,3 +46,24 @@ def test_crowd_is_timed(service):
 
     assert result.statuses == {200: 3}
     assert 0 < result.ms(0.5) <= result.ms(1)
+
+
+def test_every_acknowledged_write_is_expected(service, monkeypatch):
+    monkeypatch.setattr(open_loop, "BEFORE", 0.3)
+    monkeypatch.setattr(open_loop, "AFTER", 0.3)
+    users = service.accounts().users
+    running = open_loop.OpenLoop("Rolling", service.url, None, users)
+
+    asyncio.run(running.run(lambda: None))
+
+    found = rolling.rows(service.environment["DATABASE_URL"])
+    assert running.sent >= 100
+    assert running.failures == {}
+    assert len(running.expected) >= 20
+    assert all({*found[title]} == notes for title, notes in running.expected.items())
+
+
+def test_newer_release_has_a_migration(tmp_path):
+    newer = rolling.newer_release(tmp_path)
+
+    assert ScriptDirectory(str(newer / "migrations")).get_current_head() == "later"

@@ -108,6 +108,35 @@ def test_second_upgrade_changes_nothing(empty_database, empty_app):
     assert empty_database.execute("SELECT count(*) FROM users") == [(1,)]
 
 
+def test_data_survives_each_downgrade_and_upgrade(empty_database, empty_app):
+    folder = str(CHECKOUT / "migrations")
+    migrate(empty_app)
+    alice = empty_app.test_client().sign_up("Alice")
+    alice.post("/auth/tokens", json={"name": "script"})
+    for title in ("Amélie", "WALL·E"):
+        alice.post("/movies", json={"title": title, "year": "2001", "rating": 9, "notes": "Good."})
+    kept = "SELECT title, year, search_key, title_key, version, created_at FROM movies ORDER BY id"
+    before = empty_database.execute(kept)
+    older = [each.revision for each in ScriptDirectory(folder).walk_revisions()][1:]
+
+    with empty_app.app_context():
+        for revision in older:
+            flask_migrate.downgrade(directory=folder, revision=revision)
+            assert empty_database.execute(kept) == before
+        for revision in [*older[::-1][1:], "head"]:
+            flask_migrate.upgrade(directory=folder, revision=revision)
+            assert empty_database.execute(kept) == before
+
+    assert empty_database.execute("SELECT email, movie_count FROM users") == [
+        (alice.user["email"], 2)
+    ]
+    alice = empty_app.test_client().log_in(alice.user["email"])
+    assert alice.post("/movies", json={"title": "Heat", "rating": 9}).status_code == 201
+    assert alice.get("/movies?search=wall-e").json["meta"]["total"] == 1
+    down(empty_app)
+    assert tables(empty_database) == set()
+
+
 def test_rebuild_the_keys_of_titles(empty_database, empty_app):
     """More movies than a batch, as an earlier release has left them."""
     folder = str(CHECKOUT / "migrations")
