@@ -204,6 +204,7 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.fill(Import_a_file=films)
     page.shows("100 added, 0 skipped, 0 rejected")
     page.titles(*(f"Film {number}" for number in range(20)))
+    page.send_expired_token(old)
     page.press("Show more")
     page.titles(*(f"Film {number}" for number in range(40)))
     page.press("Download")

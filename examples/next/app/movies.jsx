@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { api } from "../lib/api.js";
+import { client } from "../lib/client.ts";
 import { downloadMovies, importMovies } from "../lib/files.js";
 import { uploadImage } from "../lib/images.js";
 import { MovieList } from "./movie-list.jsx";
@@ -10,10 +11,11 @@ export function Movies({ attempt }) {
   const [progress, setProgress] = useState(null);
   const [report, setReport] = useState("");
 
-  async function load(query = "") {
-    const { items, meta } = await api("GET", `/movies${query}`);
-    setMovies((shown) => (query ? [...shown, ...items] : items));
-    setCursor(meta.nextCursor);
+  async function load(after) {
+    const { data, error } = await client.GET("/movies", { params: { query: { cursor: after } } });
+    if (error) throw error.error; // with code and message, like an ApiError
+    setMovies((shown) => (after ? [...shown, ...data.items] : data.items));
+    setCursor(data.meta.nextCursor);
   }
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: load once
@@ -72,7 +74,7 @@ export function Movies({ attempt }) {
         onDelete={(id) => attempt(() => api("DELETE", `/movies/${id}`).then(() => load()))}
       />
       {cursor && (
-        <button type="button" onClick={() => attempt(() => load(`?cursor=${cursor}`))}>
+        <button type="button" onClick={() => attempt(() => load(cursor))}>
           Show more
         </button>
       )}
