@@ -137,7 +137,7 @@ class Bucket:
 
     def open(self, name: str) -> BinaryIO | None:
         """Return a temporary copy of the object, because a slow client may take minutes to read."""
-        with _bucket_errors(), disk_errors():
+        with bucket_errors(), disk_errors():
             try:
                 body = self.client.get_object(Bucket=self.bucket, Key=name)["Body"]
             except self.client.exceptions.ClientError as error:
@@ -152,7 +152,7 @@ class Bucket:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write the object, with the headers for a CDN."""
-        with _bucket_errors():
+        with bucket_errors():
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=name,
@@ -163,13 +163,13 @@ class Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete the objects."""
-        with _bucket_errors():
+        with bucket_errors():
             for name in names:
                 self.client.delete_object(Bucket=self.bucket, Key=name)
 
     def names(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the objects, fetching a thousand per request."""
-        with _bucket_errors():
+        with bucket_errors():
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
@@ -179,7 +179,7 @@ class Bucket:
         """Return a form for POST or a URL for PUT; both are limited to the type and size."""
         target = {"Bucket": self.bucket, "Key": name}
         seconds = round(UPLOAD_TTL.total_seconds())
-        with _bucket_errors():
+        with bucket_errors():
             if self.config.s3_upload == "put":
                 bound = {**target, "ContentType": media_type, "ContentLength": size}
                 url = self.client.generate_presigned_url("put_object", bound, seconds)
@@ -197,13 +197,14 @@ class Bucket:
 
 
 @contextmanager
-def _bucket_errors() -> Iterator[None]:
+def bucket_errors() -> Iterator[None]:
     """Abort with 503 if the bucket is unavailable or rejects a request."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  optional dependency
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  optional dependency
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (Boto3Error, BotoCoreError, ClientError) as error:
         log_outage("storage", "image storage: %s", error)
         abort_with(503, message="Image storage is temporarily unavailable. Please try again.")
 
