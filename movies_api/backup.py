@@ -72,7 +72,7 @@ class BackupError(click.ClickException):
 def write_backup(target: str, keep: int | None) -> None:
     """Write a backup to a file, a directory or s3://bucket/prefix, where it appears complete."""
     name = f"movies-{now():%Y%m%dT%H%M%SZ}.zip"
-    bucket, prefix = _find_bucket(target)
+    bucket, prefix = _find_bucket(f"{target.rstrip('/')}/")
     path = Path(target)
     if path.is_dir():
         path /= name
@@ -89,7 +89,6 @@ def write_backup(target: str, keep: int | None) -> None:
             os.fsync(file.fileno())
         size = draft.stat().st_size
         if bucket:
-            prefix = f"{prefix.strip('/')}/".lstrip("/")
             with bucket_errors(), _progress("Upload", size) as bar:
                 bucket.client.upload_file(draft, bucket.bucket, prefix + name, Callback=bar.update)
             found = [each.name for each in bucket.names(prefix)]
@@ -132,7 +131,8 @@ def _write_parts(archive: ZipFile, folder: Path) -> None:
         "keys": [_digest(key) for key in current_config().secret_keys],
     }
     archive.writestr(MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-    _report_missing(len(keys - copied))
+    if missing := len(keys - copied):
+        click.echo(f"{missing} images are missing.", err=True)
 
 
 @contextmanager
@@ -166,11 +166,7 @@ def _copy_snapshot(draft: Flask, folder: Path) -> None:
         current_app.extensions["writer"].connect() as source,
         draft.extensions["writer"].begin() as copy,
     ):
-        source.execution_options(
-            long_timeout_ms=TIMEOUT_MS,
-            isolation_level="REPEATABLE READ",
-            postgresql_readonly=True,
-        )
+        source.execution_options(long_timeout_ms=TIMEOUT_MS, isolation_level="REPEATABLE READ")
         if _revision(source) != _revision(copy):
             raise BackupError(
                 "The database has the schema of another release: use that release, or run "
@@ -205,7 +201,10 @@ def restore_backup(target: str, *, force: bool, end_sessions: bool) -> None:
             raise BackupError(f"{target} does not exist.")
         with file, ZipFile(file) as archive, _open_draft(Path(folder)) as draft:
             manifest = orjson.loads(archive.open(MANIFEST).read(MAX_SMALL))
-            secret = _read_key(archive)
+            secret = ""
+            if KEY_FILE in archive.namelist():
+                secret = archive.open(KEY_FILE).read(MAX_SMALL).decode()
+                parse_secret_keys(secret.strip())
             _extract_rows(archive, Path(folder))
             if damaged := archive.testzip():
                 raise BadZipFile(damaged)
@@ -231,14 +230,6 @@ def restore_backup(target: str, *, force: bool, end_sessions: bool) -> None:
                 f"unzip -p {target} {KEY_FILE}",
                 err=True,
             )
-
-
-def _read_key(archive: ZipFile) -> str | None:
-    if KEY_FILE not in archive.namelist():
-        return None
-    text = archive.open(KEY_FILE).read(MAX_SMALL).decode()
-    parse_secret_keys(text.strip())
-    return text
 
 
 def _extract_rows(archive: ZipFile, folder: Path) -> None:
@@ -295,12 +286,8 @@ def _restore_images(archive: ZipFile, source: sa.Connection) -> None:
                 else:
                     missing += 1
             bar.update(1)
-    _report_missing(missing)
-
-
-def _report_missing(count: int) -> None:
-    if count:
-        click.echo(f"{count} images are missing or damaged.", err=True)
+    if missing:
+        click.echo(f"{missing} images are missing or damaged.", err=True)
 
 
 def _restore_rows(source: sa.Connection, *, end_sessions: bool) -> int:
@@ -327,9 +314,7 @@ def _copy_rows(source: sa.Connection, target: sa.Connection) -> int:
     """Copy all rows and the largest ids; return the number of rows."""
     count = 0
     for table in db.metadata.sorted_tables:
-        columns = [
-            each for each in table.c if not each.computed and not each.info.get("is_derived")
-        ]
+        columns = [each for each in table.c if not (each.computed or "is_derived" in each.info)]
         total = source.scalar(sa.select(sa.func.count()).select_from(table)) or 0
         statement = sa.select(*columns).execution_options(yield_per=BATCH)
         with _progress(table.name, total) as bar:

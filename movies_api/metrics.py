@@ -45,9 +45,6 @@ def init_metrics(app: Flask) -> None:
     app.teardown_request(end_counting)
     app.add_url_rule("/metrics", view_func=get_metrics)
     app.teardown_appcontext_funcs.insert(0, count_connections)  # runs last
-    mail_finished.connect(count_email)
-    limit_exceeded.connect(count_rejection)
-    statement_prepared.connect(count_prepared)
 
 
 @public
@@ -94,16 +91,19 @@ def count_connections(_error: BaseException | None) -> None:
     CONNECTIONS.set(pool.checkedout())
 
 
+@mail_finished.connect
 def count_email(result: str) -> None:
     """Count an email."""
     EMAILS.labels(result).inc()
 
 
+@limit_exceeded.connect
 def count_rejection(limit: str) -> None:
     """Count a request that a limit rejects."""
     REJECTED.labels(limit).inc()
 
 
+@statement_prepared.connect
 def count_prepared(_sender: object) -> None:
     """Count a statement that is prepared."""
     PREPARED.inc()
