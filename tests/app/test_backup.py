@@ -415,14 +415,14 @@ def test_backups_to_a_bucket(buckets, alice, tmp_path):
 def test_a_failed_upload_leaves_no_object(buckets, app, tmp_path, monkeypatch):
     with_bucket, client = buckets
     assert "NoSuchBucket" in run(with_bucket, "backup", "--to", "s3://none/a", fails=True)
-    assert "S3_BUCKET is not set" in run(app, "backup", "--to", "s3://backups/a", fails=True)
+    assert "S3_BUCKET is not set" in run(app, "backup", "--to", "s3://backups/failed", fails=True)
     assert "Name a file" in run(app, "backup", fails=True)
 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("movies_api.backup._write_parts", fail)
-    assert "No space" in run(with_bucket, "backup", "--to", "s3://backups/a", fails=True)
+    assert "No space" in run(with_bucket, "backup", "--to", "s3://backups/failed", fails=True)
     assert "No space" in run(with_bucket, "backup", tmp_path / "a.zip", fails=True)
-    assert client.list_objects_v2(Bucket="backups")["KeyCount"] == 0
+    assert client.list_objects_v2(Bucket="backups", Prefix="failed")["KeyCount"] == 0
     assert not list(tmp_path.glob("*a.zip*")) + list(tmp_path.glob(".backup*"))
