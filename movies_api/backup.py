@@ -1,24 +1,23 @@
-"""Backup and restore: every row, image and the generated key in one portable ZIP file.
+"""Backup and restore: every row, image and the generated key in one ZIP file.
 
-A row is a line of JSON with the columns that the manifest lists. The types in the manifest suffice
-to load it into either kind of database, at the schema revision of the backup.
+The rows are a SQLite database, whichever database the service uses. A restore migrates it to the
+schema of this release, then copies its rows in one transaction.
 """
 
 import hashlib
 import os
+import re
+import signal
 import sys
 import zlib
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from shutil import copyfileobj
-from tempfile import NamedTemporaryFile
+from shutil import copyfileobj, disk_usage
+from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import UUID
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import click
 import flask_migrate
@@ -26,29 +25,43 @@ import orjson
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from flask import current_app
+from flask import Flask, current_app
+from sqlalchemy.exc import SQLAlchemyError
 
 from .api.errors import ApiError
 from .config import current_config, parse_secret_keys
-from .db import UtcDateTime, db, now
-from .images.storage import current_storage
-from .models import images, users
+from .db import db, engine_options, init_db, now
+from .db.outages import cause_of, driver_message
+from .images.queries import all_image_keys
+from .images.storage import Bucket, bucket_errors, current_storage
+from .models import images, sessions, users
 
-MANIFEST, KEY_FILE, FORMAT = "manifest.json", "secret_key", 1
+MANIFEST, DATABASE, KEY_FILE, FORMAT = "manifest.json", "movies.db", "secret_key", 1
+NAME = re.compile(r"(.*/)?movies-\d{8}T\d{6}Z\.zip")
 BATCH = 500  # rows in memory
 TIMEOUT_MS = 86_400_000  # of a statement
-# By Python type: the SQL type of a column, and the function that reads its values from JSON
-TYPES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-    "UUID": (sa.Uuid(), UUID),
-    "bool": (sa.Boolean(), bool),
-    "bytes": (sa.LargeBinary(), b64decode),
-    "date": (sa.Date(), date.fromisoformat),
-    "datetime": (UtcDateTime(), datetime.fromisoformat),
-    "float": (sa.Float(), float),
-    "int": (sa.BigInteger(), int),
-    "object": (sa.JSON(none_as_null=True), lambda value: value),
-    "str": (sa.Text(), str),
+DAMAGED = (BadZipFile, EOFError, LookupError, RuntimeError, TypeError, ValueError, zlib.error)
+MAX_SMALL = 1 << 20  # bytes of the manifest and the key
+# Passwords of accounts that exist during the restore, and whether they are disabled
+CURRENT = sa.select(
+    users.c.id.label("user"), users.c.password_hash.label("hash"), users.c.disabled_at.label("at")
+)
+KEEP = (
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("user"))
+    .values(password_hash=sa.bindparam("hash"), disabled_at=sa.bindparam("at"))
+)
+SEQUENCE = "pg_get_serial_sequence(:table, :column)"
+LAST_ID = {
+    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = :table",
+    "postgresql": f"SELECT pg_sequence_last_value({SEQUENCE}::regclass)",
+}
+SET_LAST_ID = {
+    "sqlite": (
+        "DELETE FROM sqlite_sequence WHERE name = :table",
+        "INSERT INTO sqlite_sequence VALUES (:table, :last)",
+    ),
+    "postgresql": (f"SELECT setval({SEQUENCE}, greatest(:last, 1), :last > 0)",),
 }
 
 
@@ -56,270 +69,271 @@ class BackupError(click.ClickException):
     """The backup cannot be written or restored; the message says what to do."""
 
 
-def write_backup(path: Path) -> dict[str, Any]:
-    """Write a backup with mode 0600; replace the file once it is complete. Return the manifest."""
-    try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-            try:
-                with ZipFile(draft, "w", ZIP_DEFLATED) as archive:
-                    manifest = _write_parts(archive)
-                draft.flush()
-                os.fsync(draft.fileno())
-                Path(draft.name).replace(path)
-            except BaseException:
-                Path(draft.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise BackupError(f"{path} cannot be written: {error.strerror}") from error
-    except ApiError as error:
-        raise BackupError(error.description or "") from error
-    return manifest
+def write_backup(target: str, keep: int | None) -> None:
+    """Write a backup to a file, a directory or s3://bucket/prefix, where it appears complete."""
+    name = f"movies-{now():%Y%m%dT%H%M%SZ}.zip"
+    bucket, prefix = _find_bucket(f"{target.rstrip('/')}/")
+    path = Path(target)
+    if path.is_dir():
+        path /= name
+    elif keep and not bucket:
+        raise click.UsageError("--keep requires a directory or s3://, not a file.")
+    parent = None if bucket else path.parent
+    with _clear_errors(target), TemporaryDirectory(dir=parent, prefix=".backup-") as folder:
+        draft = Path(folder, name)
+        with draft.open("xb") as file:
+            draft.chmod(0o600)
+            with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+                _write_parts(archive, Path(folder))
+            file.flush()
+            os.fsync(file.fileno())
+        size = draft.stat().st_size
+        if bucket:
+            with bucket_errors(), _progress("Upload", size) as bar:
+                bucket.client.upload_file(draft, bucket.bucket, prefix + name, Callback=bar.update)
+            found = [each.name for each in bucket.names(prefix)]
+        else:
+            draft.replace(path)
+            found = [str(each) for each in path.parent.iterdir()]
+        old = sorted(filter(NAME.fullmatch, found))[:-keep] if keep else []
+        for each in old:
+            bucket.remove([each]) if bucket else Path(each).unlink()
+            click.echo(f"Deleted {each}.")
+    click.echo(f"Wrote {f's3://{bucket.bucket}/{prefix}{name}' if bucket else path}: {size} bytes.")
 
 
-def _write_parts(archive: ZipFile) -> dict[str, Any]:
-    """Write a snapshot of the tables, the images in it, the key and the manifest."""
-    manifest: dict[str, Any] = {
+def _find_bucket(target: str) -> tuple[Bucket | None, str]:
+    """Return the bucket and the key of s3://bucket/key, with the settings of the image storage."""
+    if not target.startswith("s3://"):
+        return None, ""
+    if not current_config().s3_bucket:
+        raise BackupError("S3_BUCKET is not set: s3:// uses the settings of the image storage.")
+    name, _, key = target.removeprefix("s3://").partition("/")
+    return Bucket(replace(current_config(), s3_bucket=name)), key
+
+
+def _write_parts(archive: ZipFile, folder: Path) -> None:
+    """Write the images, a snapshot of the tables, the key and the manifest."""
+    with _open_draft(folder) as draft:
+        # Images first, then those added since: else the snapshot may name images deleted after it
+        copied = _copy_images(archive, all_image_keys())
+        _copy_snapshot(draft, folder)
+        with draft.app_context():
+            keys = all_image_keys()
+    copied |= _copy_images(archive, keys - copied)
+    archive.write(folder / DATABASE, DATABASE)
+    if path := _generated_key():
+        archive.write(path, KEY_FILE)
+    manifest = {
         "format": FORMAT,
         "version": current_app.config["API_VERSION"],
         "createdAt": now(),
         "keys": [_digest(key) for key in current_config().secret_keys],
-        "tables": {},
-        "rows": {},
-        "lastIds": {},
-        "missingImages": [],
     }
-    with _snapshot() as connection:
-        manifest["revision"] = MigrationContext.configure(connection).get_current_revision()
-        stored = _stored_columns(connection)
-        if "images" not in stored:
-            raise BackupError("The database has no tables: run `flask --app wsgi db upgrade`.")
-        keys = list(connection.scalars(sa.select(images.c.key)))
-        for table, columns in stored.items():
-            manifest["tables"][table] = {str(each.name): _type_name(each) for each in columns}
-            manifest["rows"][table] = _write_rows(archive, connection, table, columns)
-            for column in columns:
-                if column is column.table.autoincrement_column:
-                    manifest["lastIds"][table] = {str(column.name): _last_id(connection, column)}
-    with _progress("Images", len(keys)) as bar:
-        for key in keys:
-            if not _write_image(archive, f"images/{key}"):
-                manifest["missingImages"].append(key)
-            bar.update(1)
-    if path := _generated_key():
-        archive.write(path, KEY_FILE)
     archive.writestr(MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-    return manifest
+    if missing := len(keys - copied):
+        click.echo(f"{missing} images are missing.", err=True)
 
 
 @contextmanager
-def _snapshot() -> Iterator[sa.Connection]:
-    """Yield a connection with a consistent snapshot, without blocking writers."""
-    is_embedded = current_config().is_embedded
-    options: dict[str, Any] = {"long_timeout_ms": TIMEOUT_MS}
-    if not is_embedded:
-        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    engine: sa.Engine = current_app.extensions["reader" if is_embedded else "writer"]
-    with engine.connect() as connection:
-        connection.execution_options(**options)
-        if is_embedded:
-            connection.exec_driver_sql("BEGIN")  # the writer's BEGIN IMMEDIATE would block writers
-        yield connection
+def _open_draft(folder: Path) -> Iterator[Flask]:
+    """Yield an app on a SQLite database in the folder; SIGTERM deletes the folder, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    draft = Flask(current_app.import_name)
+    config = replace(current_config(), database_url=f"sqlite:///{folder / DATABASE}")
+    draft.extensions["movies_api"] = config
+    draft.config.update(
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config),
+    )
+    init_db(draft, config)
+    try:
+        yield draft
+    finally:
+        draft.extensions["reader"].dispose()
 
 
-def _stored_columns(connection: sa.Connection) -> dict[str, list[sa.Column[Any]]]:
-    """Return the columns to back up, by table: those that exist and are not derived."""
-    inspector = sa.inspect(connection)
-    found = {}
-    for table in db.metadata.sorted_tables:
-        if inspector.has_table(table.name):
-            existing = {each["name"] for each in inspector.get_columns(table.name)}
-            if unknown := existing - set(table.c.keys()):
-                raise BackupError(
-                    f"{table.name}.{min(unknown)} is unknown: the database is newer than this "
-                    "release. Use the newer release."
-                )
-            found[str(table.name)] = [
-                each
-                for each in table.c
-                if each.name in existing and not each.computed and not each.info.get("is_derived")
-            ]
-    return found
-
-
-def _write_rows(
-    archive: ZipFile, connection: sa.Connection, table: str, columns: list[sa.Column[Any]]
-) -> int:
-    total = connection.scalar(sa.select(sa.func.count()).select_from(columns[0].table)) or 0
+def _copy_snapshot(draft: Flask, folder: Path) -> None:
+    """Copy the rows of one moment, without blocking writers."""
+    if current_config().is_embedded:
+        with current_app.extensions["reader"].connect() as source:
+            source.execution_options(long_timeout_ms=TIMEOUT_MS)
+            source.exec_driver_sql("VACUUM INTO ?", (str(folder / DATABASE),))
+        return
+    with draft.app_context():
+        flask_migrate.upgrade()
     with (
-        archive.open(f"tables/{table}", "w", force_zip64=True) as file,
-        _progress(table, total) as bar,
+        current_app.extensions["writer"].connect() as source,
+        draft.extensions["writer"].begin() as copy,
     ):
-        statement = sa.select(*columns).execution_options(yield_per=BATCH)
-        for rows in connection.execute(statement).partitions():
-            file.writelines(orjson.dumps([*row], default=_encode) + b"\n" for row in rows)
-            bar.update(len(rows))
-    return total
+        source.execution_options(long_timeout_ms=TIMEOUT_MS, isolation_level="REPEATABLE READ")
+        if _revision(source) != _revision(copy):
+            raise BackupError(
+                "The database has the schema of another release: use that release, or run "
+                "`flask --app wsgi db upgrade`."
+            )
+        _copy_rows(source, copy)
 
 
-def _encode(value: bytes) -> str:
-    return b64encode(value).decode()
+def _copy_images(archive: ZipFile, keys: set[str]) -> set[str]:
+    """Copy images into the archive; return those that exist."""
+    copied = set()
+    with _progress("Images", len(keys)) as bar:
+        for key in keys:
+            if file := current_storage().open(f"images/{key}"):
+                with file, archive.open(ZipInfo(f"images/{key}"), "w", force_zip64=True) as copy:
+                    copyfileobj(file, copy)
+                copied.add(key)
+            bar.update(1)
+    return copied
 
 
-def _write_image(archive: ZipFile, name: str) -> bool:
-    """Copy an image into the archive; return False if it was deleted after the snapshot."""
-    if (file := current_storage().open(name)) is None:
-        return False
-    with file, archive.open(ZipInfo(name), "w") as copy:
-        copyfileobj(file, copy)
-    return True
-
-
-def restore_backup(path: Path, *, force: bool, end_sessions: bool) -> dict[str, Any]:
-    """Restore a backup, all rows in one transaction; return the manifest.
+def restore_backup(target: str, *, force: bool, end_sessions: bool) -> None:
+    """Restore a backup, all rows in one transaction.
 
     With end_sessions, no session or API token is restored, and existing accounts keep
-    their current passwords.
+    their current passwords and remain disabled or enabled.
     """
-    try:
-        with ZipFile(path) as archive:
+    bucket, key = _find_bucket(target)
+    with _clear_errors(target), TemporaryDirectory(prefix=".restore-") as folder:
+        file = bucket.open(key) if bucket else Path(target).open("rb")  # noqa: SIM115  see below
+        if file is None:
+            raise BackupError(f"{target} does not exist.")
+        with file, ZipFile(file) as archive, _open_draft(Path(folder)) as draft:
+            manifest = orjson.loads(archive.open(MANIFEST).read(MAX_SMALL))
+            secret = ""
+            if KEY_FILE in archive.namelist():
+                secret = archive.open(KEY_FILE).read(MAX_SMALL).decode()
+                parse_secret_keys(secret.strip())
+            _extract_rows(archive, Path(folder))
             if damaged := archive.testzip():
-                raise BackupError(f"{path} is damaged: {damaged}. Restore another backup.")
-            manifest: dict[str, Any] = orjson.loads(archive.read(MANIFEST))
-            _check_manifest(manifest)
-            if not force and _has_rows():
-                raise BackupError("The database is not empty. Add --force to replace its data.")
-            _restore_images(archive, manifest)
-            try:
-                _migrate_to(manifest["revision"])
-                _restore_rows(archive, manifest, end_sessions=end_sessions)
-            finally:
+                raise BadZipFile(damaged)
+            with draft.app_context():
+                _check_draft(manifest)
                 flask_migrate.upgrade()
-            manifest["isKeyRestored"] = _restore_key(archive)
-    except (BadZipFile, KeyError, ValueError, zlib.error) as error:
-        raise BackupError(f"{path} is not a backup, or is damaged: {error}") from error
-    except OSError as error:
-        raise BackupError(f"{error.filename or path}: {error.strerror}") from error
-    except ApiError as error:
-        raise BackupError(error.description or "") from error
-    return manifest
+            if not force and _has_users():
+                raise BackupError("The database is not empty. Add --force to replace its data.")
+            flask_migrate.upgrade()
+            with draft.extensions["reader"].connect() as source:
+                source.execution_options(long_timeout_ms=TIMEOUT_MS)
+                _restore_images(archive, source)
+                count = _restore_rows(source, end_sessions=end_sessions)
+        click.echo(f"Restored {count} rows from {manifest['createdAt']}.")
+        known = {_digest(each) for each in current_config().secret_keys}
+        if secret and (path := _generated_key()):
+            path.write_text(secret)
+            click.echo("The secret key was restored. Restart the service.")
+        elif known.isdisjoint(manifest["keys"]) and not end_sessions:
+            click.echo(
+                "SECRET_KEY is not the key of the backup: logins have ended. To keep them, set it "
+                "to the old key and restart. A generated key is in the file: "
+                f"unzip -p {target} {KEY_FILE}",
+                err=True,
+            )
 
 
-def _check_manifest(manifest: dict[str, Any]) -> None:
-    """Raise BackupError if this release cannot load the backup."""
+def _extract_rows(archive: ZipFile, folder: Path) -> None:
+    """Extract the database, unless an archive of a few bytes would fill the disk."""
+    size, free = archive.getinfo(DATABASE).file_size, disk_usage(folder).free
+    if size > free:
+        raise BackupError(f"{folder.parent} has {free} bytes free; {size} are needed: set TMPDIR.")
+    with archive.open(DATABASE) as source, (folder / DATABASE).open("wb") as copy:
+        copyfileobj(source, copy)
+
+
+def _check_draft(manifest: dict[str, Any]) -> None:
+    """Raise BackupError if this release cannot load the backup in the current app."""
     script = ScriptDirectory(current_app.extensions["migrate"].directory)
-    try:
-        script.get_revision(manifest["revision"])
-    except CommandError:
-        manifest["format"] = None
-    if manifest["format"] != FORMAT:
+    with db.engine.connect() as connection:
+        revision = _revision(connection)
+        if sa.inspect(connection).get_view_names():  # a recursive one may have no end
+            raise ValueError("it has views")
+    known = {each.revision for each in script.walk_revisions()}
+    if manifest["format"] != FORMAT or revision not in known:
         raise BackupError(
             f"The backup was made by a newer release ({manifest['version']}): restore it with that "
             "release or a later one."
         )
 
 
-def _has_rows() -> bool:
+def _revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _has_users() -> bool:
     with db.engine.connect() as connection:
-        return any(
-            connection.scalar(sa.select(sa.exists().select_from(columns[0].table)))
-            for columns in _stored_columns(connection).values()
+        return sa.inspect(connection).has_table(users.name) and bool(
+            connection.scalar(sa.select(sa.exists().select_from(users)))
         )
 
 
-def _migrate_to(revision: str) -> None:
-    """Upgrade or downgrade the database, so that it has exactly the columns of the backup."""
-    script = ScriptDirectory(current_app.extensions["migrate"].directory)
-    with db.engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current is None or current in {
-        each.revision for each in script.iterate_revisions(revision, "base")
-    }:
-        flask_migrate.upgrade(revision=revision)
-    else:
-        flask_migrate.downgrade(revision=revision)
-
-
-def _restore_images(archive: ZipFile, manifest: dict[str, Any]) -> None:
-    """Store the images that the storage does not have yet."""
-    storage, present = current_storage(), set(archive.namelist())
+def _restore_images(archive: ZipFile, source: sa.Connection) -> None:
+    """Store the images that the storage does not have."""
+    storage, missing = current_storage(), 0
     sizes = {each.name: each.size for each in storage.names("images/")}
-    with _progress("Images", manifest["rows"]["images"]) as bar:
-        for rows in _read_rows(archive, manifest, "images"):
-            for row in rows:
-                name = f"images/{row['key']}"
-                if name in present and sizes.get(name) != archive.getinfo(name).file_size:
-                    storage.put(name, archive.read(name), row["media_type"])
-            bar.update(len(rows))
+    members = {each.filename: each for each in archive.infolist()}
+    rows = source.execute(sa.select(images.c.key, images.c.media_type)).all()
+    with _progress("Images", len(rows)) as bar:
+        for key, media_type in rows:
+            member = members.get(name := f"images/{key}")
+            # Images are not compressed: none needs more memory than its part of the archive
+            if member is None or member.compress_type != ZIP_STORED:
+                missing += 1
+            elif sizes.get(name) != member.file_size:
+                data = archive.read(member)
+                if hashlib.sha256(data).hexdigest() == key:
+                    storage.put(name, data, media_type)
+                else:
+                    missing += 1
+            bar.update(1)
+    if missing:
+        click.echo(f"{missing} images are missing or damaged.", err=True)
 
 
-def _restore_rows(archive: ZipFile, manifest: dict[str, Any], *, end_sessions: bool) -> None:
+def _restore_rows(source: sa.Connection, *, end_sessions: bool) -> int:
     """Replace all rows, in one transaction."""
-    with current_app.extensions["writer"].connect() as connection:
-        is_postgresql = connection.dialect.name == "postgresql"
-        connection.execution_options(long_timeout_ms=0 if is_postgresql else TIMEOUT_MS)
-        with connection.begin():
+    with current_app.extensions["writer"].connect() as target:
+        is_postgresql = target.dialect.name == "postgresql"
+        target.execution_options(long_timeout_ms=0 if is_postgresql else TIMEOUT_MS)
+        with target.begin():
             if is_postgresql:
-                quote = connection.dialect.identifier_preparer.quote
-                names = ", ".join(map(quote, manifest["tables"]))
-                connection.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
-            kept = {}
+                names = ", ".join(db.metadata.tables)
+                target.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
+            kept = target.execute(CURRENT).mappings().all() if end_sessions else []
+            for table in reversed(db.metadata.sorted_tables):
+                target.execute(sa.delete(table))
+            count = _copy_rows(source, target)
             if end_sessions:
-                kept = dict(connection.execute(sa.select(users.c.id, users.c.password_hash)).all())
-            for table in reversed(manifest["tables"]):
-                connection.execute(sa.delete(sa.table(table)))
-            for table, columns in manifest["tables"].items():
-                target = sa.table(table, *(sa.column(n, TYPES[t][0]) for n, t in columns.items()))
-                if end_sessions and table == "sessions":
-                    continue
-                with _progress(table, manifest["rows"][table]) as bar:
-                    for rows in _read_rows(archive, manifest, table):
-                        if table == "users":
-                            for row in rows:
-                                row["password_hash"] = kept.get(row["id"], row["password_hash"])
-                        connection.execute(sa.insert(target), rows)
-                        bar.update(len(rows))
-            for table, last in manifest["lastIds"].items():
-                _set_last_id(connection, table, *last.popitem())
+                target.execute(sa.delete(sessions))
+            if kept:
+                target.execute(KEEP, [dict(row) for row in kept])
+            return count
 
 
-def _read_rows(
-    archive: ZipFile, manifest: dict[str, Any], table: str
-) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a table, BATCH at a time."""
-    columns = [(name, TYPES[kind][1]) for name, kind in manifest["tables"][table].items()]
-    with archive.open(f"tables/{table}") as file:
-        while lines := list(islice(file, BATCH)):
-            yield [
-                {
-                    name: None if value is None else read(value)
-                    for (name, read), value in zip(columns, orjson.loads(line), strict=True)
-                }
-                for line in lines
-            ]
+def _copy_rows(source: sa.Connection, target: sa.Connection) -> int:
+    """Copy all rows and the largest ids; return the number of rows."""
+    count = 0
+    for table in db.metadata.sorted_tables:
+        columns = [each for each in table.c if not (each.computed or "is_derived" in each.info)]
+        total = source.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+        statement = sa.select(*columns).execution_options(yield_per=BATCH)
+        with _progress(table.name, total) as bar:
+            for batch in source.execute(statement).mappings().partitions():
+                target.execute(sa.insert(table), [dict(row) for row in batch])
+                bar.update(len(batch))
+        if (column := table.autoincrement_column) is not None:
+            _copy_last_id(source, target, column)
+        count += total
+    return count
 
 
-def _last_id(connection: sa.Connection, column: sa.Column[Any]) -> int:
-    """Return the largest id that was ever used, so that no id is reused."""
-    largest = connection.scalar(sa.select(sa.func.max(column))) or 0
-    if connection.dialect.name == "sqlite":
-        statement = "SELECT seq FROM sqlite_sequence WHERE name = :table"
-    else:
-        statement = (
-            "SELECT pg_sequence_last_value(pg_get_serial_sequence(:table, :column)::regclass)"
-        )
+def _copy_last_id(source: sa.Connection, target: sa.Connection, column: sa.Column[Any]) -> None:
+    """Copy the largest id that was ever used, so that none is used again."""
     values = {"table": column.table.name, "column": column.name}
-    return max(largest, connection.scalar(sa.text(statement), values) or 0)
-
-
-def _set_last_id(connection: sa.Connection, table: str, column: str, last: int) -> None:
-    values = {"table": table, "column": column, "last": last}
-    if connection.dialect.name == "sqlite":
-        connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :table"), values)
-        connection.execute(sa.text("INSERT INTO sqlite_sequence VALUES (:table, :last)"), values)
-    elif last:
-        connection.execute(
-            sa.text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)"), values
-        )
+    used = source.scalar(sa.text(LAST_ID[source.dialect.name]), values) or 0
+    last = max(used, source.scalar(sa.select(sa.func.max(column))) or 0)
+    for statement in SET_LAST_ID[target.dialect.name]:
+        target.execute(sa.text(statement), {**values, "last": last})
 
 
 def _generated_key() -> Path | None:
@@ -331,30 +345,24 @@ def _generated_key() -> Path | None:
     return None
 
 
-def _restore_key(archive: ZipFile) -> bool:
-    """Replace the generated key by that of the backup; return False if SECRET_KEY is set."""
-    path = _generated_key()
-    if path is None or KEY_FILE not in archive.namelist():
-        return False
-    with NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(archive.read(KEY_FILE))
-    Path(draft.name).replace(path)
-    return True
-
-
-def is_key_missing(manifest: dict[str, Any]) -> bool:
-    """Return whether this service lacks the key that signed the sessions of the backup."""
-    known = {_digest(key) for key in current_config().secret_keys}
-    return not manifest["isKeyRestored"] and known.isdisjoint(manifest["keys"])
-
-
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _type_name(column: sa.Column[Any]) -> str:
-    kind: Any = getattr(column.type, "impl_instance", column.type)  # of UtcDateTime, DateTime
-    return str(kind.python_type.__name__)
+@contextmanager
+def _clear_errors(target: str) -> Iterator[None]:
+    """Turn expected errors into messages for operators."""
+    try:
+        yield
+    except ApiError as error:  # of the storage
+        raise BackupError(f"{target}: {error.__context__ or error.description}") from error
+    except SQLAlchemyError as error:
+        cause = cause_of(error)
+        raise BackupError(f"{target}: {cause.text if cause else driver_message(error)}") from error
+    except OSError as error:
+        raise BackupError(f"{error.filename or target}: {error.strerror or error}") from error
+    except DAMAGED as error:
+        raise BackupError(f"{target} is not a backup, or is damaged: {error}") from error
 
 
 def _progress(label: str, length: int) -> Any:

@@ -13,7 +13,7 @@ from .api.blueprint import openapi_spec
 from .auth.sessions import purge_sessions
 from .config import environment
 from .config_docs import write_config_docs
-from .db import begin_long_transaction, db, now
+from .db import begin_long_transaction, db
 from .import_export.cli import movies
 
 sessions = AppGroup("sessions", help="Manage sessions.")
@@ -46,9 +46,10 @@ def purge() -> None:
 
 
 @click.command()
-@click.argument("path", metavar="FILE|DIRECTORY", type=click.Path(path_type=Path))
-@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N backups.")
-def backup(path: Path, keep: int | None) -> None:
+@click.argument("path", metavar="[FILE|DIRECTORY]", required=False)
+@click.option("--to", metavar="s3://BUCKET/PREFIX", help="Upload to a bucket instead.")
+@click.option("--keep", type=click.IntRange(1), help="Delete all but the newest N backups there.")
+def backup(path: str | None, to: str | None, keep: int | None) -> None:
     """Back up all data to a file, or to a new file in a directory, while the service runs.
 
     It contains the images, password hashes and, unless SECRET_KEY is set, the secret key: it
@@ -56,42 +57,24 @@ def backup(path: Path, keep: int | None) -> None:
     """
     from .backup import write_backup  # noqa: PLC0415  needed here only
 
-    folder = path
-    if folder.is_dir():
-        path = folder / f"movies-{now():%Y%m%dT%H%M%SZ}.zip"
-    elif keep:
-        raise click.UsageError("--keep requires a directory instead of a file.")
-    manifest = write_backup(path)
-    for old in sorted(folder.glob("movies-*Z.zip"))[:-keep] if keep else ():
-        old.unlink()
-        click.echo(f"Deleted {old}.")
-    if missing := manifest["missingImages"]:
-        click.echo(f"{len(missing)} images were deleted meanwhile or are missing.", err=True)
-    click.echo(f"Wrote {path}: {sum(manifest['rows'].values())} rows, {path.stat().st_size} bytes.")
+    if not (target := path or to) or (path and to):
+        raise click.UsageError("Name a file, a directory or --to s3://BUCKET/PREFIX.")
+    write_backup(target, keep)
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", metavar="FILE|s3://BUCKET/NAME")
 @click.option("--force", is_flag=True, help="Replace the data of a database that is not empty.")
 @click.option(
     "--end-sessions",
     is_flag=True,
     help="Restore no sessions and API tokens; existing accounts keep their current passwords.",
 )
-def restore(path: Path, *, force: bool, end_sessions: bool) -> None:
+def restore(path: str, *, force: bool, end_sessions: bool) -> None:
     """Restore a backup into this database and image storage, and migrate it."""
-    from .backup import is_key_missing, restore_backup  # noqa: PLC0415  needed here only
+    from .backup import restore_backup  # noqa: PLC0415  needed here only
 
-    manifest = restore_backup(path, force=force, end_sessions=end_sessions)
-    click.echo(f"Restored {sum(manifest['rows'].values())} rows from {manifest['createdAt']}.")
-    if manifest["isKeyRestored"]:
-        click.echo("The secret key was restored. Restart the service.")
-    elif is_key_missing(manifest) and not end_sessions:
-        click.echo(
-            "SECRET_KEY is not the key of the backup: logins have ended. To keep them, set it to "
-            f"the old key and restart. A generated key is in the file: unzip -p {path} secret_key",
-            err=True,
-        )
+    restore_backup(path, force=force, end_sessions=end_sessions)
 
 
 @click.command()

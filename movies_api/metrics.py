@@ -10,11 +10,12 @@ from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from sqlalchemy import event
 
 from .api.blueprint import public, runs_in
-from .api.errors import abort_with
+from .api.errors import abort_with, limit_exceeded
 from .config import current_config, environment
+from .db import db
+from .db.prepared import statement_prepared
 from .mail import mail_finished
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -33,6 +34,8 @@ CONNECTIONS = Gauge(
     "database_connections_in_use", "Connections in use.", multiprocess_mode="livesum"
 )
 EMAILS = Counter("emails", "Emails by result: sent or failed.", ("result",))
+REJECTED = Counter("rejected_by_limits", "Rejected by a rate limit or quota.", ("limit",))
+PREPARED = Counter("statements_prepared", "Statements prepared on a connection.")
 
 
 def init_metrics(app: Flask) -> None:
@@ -41,10 +44,7 @@ def init_metrics(app: Flask) -> None:
     app.after_request(count_response)
     app.teardown_request(end_counting)
     app.add_url_rule("/metrics", view_func=get_metrics)
-    engine = app.extensions["reader"]  # the writer has the same pool
-    event.listen(engine, "checkout", lambda *_: CONNECTIONS.inc())
-    event.listen(engine, "checkin", lambda *_: CONNECTIONS.dec())
-    mail_finished.connect(count_email)
+    app.teardown_appcontext_funcs.insert(0, count_connections)  # runs last
 
 
 @public
@@ -85,9 +85,28 @@ def end_counting(_error: BaseException | None) -> None:
         IN_FLIGHT.dec()
 
 
+def count_connections(_error: BaseException | None) -> None:
+    """Record how many connections other requests use; prepared statements bypass pool events."""
+    pool: Any = db.engine.pool
+    CONNECTIONS.set(pool.checkedout())
+
+
+@mail_finished.connect
 def count_email(result: str) -> None:
     """Count an email."""
     EMAILS.labels(result).inc()
+
+
+@limit_exceeded.connect
+def count_rejection(limit: str) -> None:
+    """Count a request that a limit rejects."""
+    REJECTED.labels(limit).inc()
+
+
+@statement_prepared.connect
+def count_prepared(_sender: object) -> None:
+    """Count a statement that is prepared."""
+    PREPARED.inc()
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from threading import BoundedSemaphore
 from typing import Any, Literal, NoReturn, Self
 
 import orjson
+from blinker import signal
 from flask import Flask, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -14,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from ..db.outages import cause_of, log_cause
 
+limit_exceeded = signal("limit-exceeded")  # the sender is the name of a rate limit or quota
 CODES = {
     400: ("VALIDATION_ERROR", "The request is invalid."),
     401: ("INVALID_TOKEN", "You are no longer logged in. Please log in again."),
@@ -99,13 +101,15 @@ def abort_with(
     raise ApiError(status, code or usual_code, message or usual_message, details or {})
 
 
-def abort_quota(limit: str) -> NoReturn:
+def abort_quota(name: str, limit: str) -> NoReturn:
     """Abort with 403; `limit` completes the sentence and says what to do."""
+    limit_exceeded.send(name)
     abort_with(403, "QUOTA_EXCEEDED", f"Your account has reached its limit of {limit}")
 
 
-def abort_rate_limited(seconds: int) -> NoReturn:
+def abort_rate_limited(name: str, seconds: int) -> NoReturn:
     """Abort with 429 and a Retry-After of at least one second."""
+    limit_exceeded.send(name)
     error = ApiError(429, *CODES[429], {})
     error.retry_after = max(seconds, 1)
     raise error

@@ -116,7 +116,7 @@ def _abort(action: str, limit: Limit) -> NoReturn:
             "clients share one limit: increase PROXY_HOPS",
             extra={"fields": {"limit": action, "clientIp": client_ip()}},
         )
-    abort_rate_limited(ceil(_call("get_window_stats", limit).reset_time - time.time()))
+    abort_rate_limited(action, ceil(_call("get_window_stats", limit).reset_time - time.time()))
 
 
 def _limits_for(action: str, account: str | None) -> list[Limit]:

@@ -52,7 +52,7 @@ def create_token(fields: dict[str, Any]) -> dict[str, Any]:
         abort_with(401)  # the session ended meanwhile
     limit = current_config().max_tokens_per_user
     if count_tokens(g.caller.id) >= limit:
-        abort_quota(f"{limit} API tokens. End one to create another.")
+        abort_quota("tokens", f"{limit} API tokens. End one to create another.")
     token = create_api_token(g.caller.id, **fields)
     db.session.commit()
     audit("token_created", g.caller.id, sessionId=token["id"])

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
+from blinker import signal
 from psycopg2.extensions import new_type, register_type
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +26,7 @@ NOT_PREPARED_CODES = {"26000", "0A000"}
 ALREADY_PREPARED_CODE = "42P05"
 # Per connection; the least recently used one is deallocated first. A plan uses up to 1 MB
 MAX_PREPARED = 50
+statement_prepared = signal("statement-prepared")
 
 
 class Prepared:
@@ -134,6 +136,7 @@ class Prepared:
             cursor.execute(f"DEALLOCATE {oldest}")
         try:
             cursor.execute(self.prepare)
+            statement_prepared.send()
         except psycopg2.Error as error:
             if error.pgcode != ALREADY_PREPARED_CODE:
                 raise

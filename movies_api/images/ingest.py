@@ -132,7 +132,8 @@ def check_quota(owner: UUID, size: int, upload: UUID | None = None) -> None:
     delete_some_unused()
     if charged_bytes(owner, upload) + size > limit:
         abort_quota(
-            f"{limit} bytes of images. Delete movies with images; the space is freed a day later."
+            "image bytes",
+            f"{limit} bytes of images. Delete movies with images; the space is freed a day later.",
         )
 
 

@@ -138,7 +138,7 @@ class Bucket:
 
     def open(self, name: str) -> BinaryIO | None:
         """Return a temporary copy of the object, because a slow client may take minutes to read."""
-        with _bucket_errors(), disk_errors():
+        with bucket_errors(), disk_errors():
             try:
                 body = self.client.get_object(Bucket=self.bucket, Key=name)["Body"]
             except self.client.exceptions.ClientError as error:
@@ -153,7 +153,7 @@ class Bucket:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Write the object, with the headers for a CDN."""
-        with _bucket_errors():
+        with bucket_errors():
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=name,
@@ -164,13 +164,13 @@ class Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete the objects."""
-        with _bucket_errors():
+        with bucket_errors():
             for name in names:
                 self.client.delete_object(Bucket=self.bucket, Key=name)
 
     def names(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the objects, fetching a thousand per request."""
-        with _bucket_errors():
+        with bucket_errors():
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
@@ -180,7 +180,7 @@ class Bucket:
         """Return a form for POST or a URL for PUT; both are limited to the type and size."""
         target = {"Bucket": self.bucket, "Key": name}
         seconds = round(UPLOAD_TTL.total_seconds())
-        with _bucket_errors():
+        with bucket_errors():
             if self.config.s3_upload == "put":
                 bound = {**target, "ContentType": media_type, "ContentLength": size}
                 url = self.client.generate_presigned_url("put_object", bound, seconds)
@@ -210,10 +210,11 @@ def storage_errors(*kinds: type[Exception]) -> Iterator[None]:
 disk_errors = partial(storage_errors, OSError)
 
 
-def _bucket_errors() -> AbstractContextManager[None]:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  optional dependency
+def bucket_errors() -> AbstractContextManager[None]:
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  optional dependency
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    return storage_errors(BotoCoreError, ClientError)
+    return storage_errors(Boto3Error, BotoCoreError, ClientError)
 
 
 def current_storage() -> Storage:

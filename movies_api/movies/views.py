@@ -104,7 +104,7 @@ def create_movie(fields: dict[str, Any]) -> BodyAndHeaders:
         return _created_response(movie)
     limit = current_config().max_movies_per_user
     if g.caller.movie_count >= limit:
-        abort_quota(f"{limit} movies. Delete some to add more.")
+        abort_quota("movies", f"{limit} movies. Delete some to add more.")
     store_image(g.caller.id, fields)
     try:
         movie = insert_movie(g.caller.id, fields | {"idempotency_key": key})

@@ -1,16 +1,17 @@
 """flask backup and flask restore."""
 
-import json
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Event
 from time import sleep
-from zipfile import ZipFile
+from types import SimpleNamespace
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import flask_migrate
 import pytest
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 from flask.cli import FlaskGroup
 
 from movies_api.db import db
@@ -18,7 +19,7 @@ from movies_api.db import db
 from ..client import PASSWORD
 from ..conftest import app_for, config_for, migrate
 from ..image_helpers import data_url, make_image
-from ..servers import CHECKOUT, SECRET_KEY
+from ..servers import CHECKOUT, SECRET_KEY, s3
 
 NEW_PASSWORD = "an even better battery"
 
@@ -190,15 +191,19 @@ def test_end_sessions_restores_no_session_and_no_former_password(app, alice, cli
     assert client.post("/auth/login", json=login).status_code == 200
 
 
-def test_a_backup_of_an_older_release_is_migrated(app, source, files, tmp_path):
-    fill(source)
-    with source.app_context():
-        script = ScriptDirectory(str(CHECKOUT / "migrations"))
+@pytest.fixture
+def embedded(tmp_path):
+    """An app on a SQLite file, the format of every backup."""
+    app = app_for(config_for(f"sqlite:///{tmp_path}/old.db", tmp_path / "embedded"))
+    migrate(app)
+    return app
+
+
+def test_a_backup_of_an_older_release_is_migrated(app, embedded, files, tmp_path):
+    fill(embedded)
+    with embedded.app_context():
         flask_migrate.downgrade(directory=str(CHECKOUT / "migrations"), revision="-1")
-    run(source, "backup", tmp_path / "a.zip")
-    with ZipFile(tmp_path / "a.zip") as archive:
-        revision = json.loads(archive.read("manifest.json"))["revision"]
-    assert revision == script.get_revision("head").down_revision
+    run(embedded, "backup", tmp_path / "a.zip")
 
     run(app, "restore", tmp_path / "a.zip")
 
@@ -207,7 +212,21 @@ def test_a_backup_of_an_older_release_is_migrated(app, source, files, tmp_path):
     assert app.test_client().get("/ready").status_code == 200
 
 
-def test_a_new_table_is_included(app, source, database, tmp_path):
+def test_a_database_of_another_release_is_not_overlooked(app, embedded, database, tmp_path):
+    set_revision = "UPDATE alembic_version SET version_num = "
+    [[revision]] = database.execute("SELECT version_num FROM alembic_version")
+    database.execute(f"{set_revision}'9999'")
+    try:
+        output = run(app, "backup", tmp_path / "a.zip", fails=database.is_postgresql)
+    finally:
+        database.execute(f"{set_revision}'{revision}'")
+    if database.is_postgresql:
+        assert "use that release" in output
+        return
+    assert "newer release" in run(app, "restore", "--force", tmp_path / "a.zip", fails=True)
+
+
+def test_a_new_table_is_included(app, source, monkeypatch, tmp_path):
     columns = (
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("blob", sa.LargeBinary),
@@ -216,10 +235,17 @@ def test_a_new_table_is_included(app, source, database, tmp_path):
     )
     table = sa.Table("future", db.metadata, *columns)
     rows = [(1, b"\0\xff", 0.5, {"a": [1]}), (7, None, None, None)]
+    upgrade = flask_migrate.upgrade
+
+    def upgrade_and_create():
+        upgrade(directory=str(CHECKOUT / "migrations"))
+        table.create(db.engine, checkfirst=True)
+
+    monkeypatch.setattr(flask_migrate, "upgrade", upgrade_and_create)
     try:
         for each in (app, source):
             with each.app_context():
-                table.create(db.engine)
+                upgrade_and_create()
         with source.app_context(), db.engine.connect() as connection:
             connection.execute(
                 table.insert(), [dict(zip(table.c.keys(), row, strict=True)) for row in rows]
@@ -241,21 +267,12 @@ def test_a_file_that_cannot_be_restored_changes_nothing(app, files, alice, tmp_p
     path = tmp_path / "a.zip"
     run(app, "backup", path)
     before, data = content_of(app), path.read_bytes()
-    with ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    parts["manifest.json"] = parts["manifest.json"].replace(b'"revision": "', b'"revision": "9')
-    with ZipFile(tmp_path / "newer.zip", "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(name, part)
     middle = len(data) // 4
     damaged = [data[: len(data) // 2], b"garbage", data[:middle] + b"?!" + data[middle + 2 :]]
 
     for content in damaged:
         path.write_bytes(content)
         assert "damaged" in run(app, "restore", "--force", path, fails=True)
-    newer = run(app, "restore", "--force", tmp_path / "newer.zip", fails=True)
-
-    assert "newer release" in newer
     assert content_of(app) == before
 
 
@@ -276,7 +293,7 @@ def test_backups_are_private_and_old_ones_are_deleted(app, tmp_path):
 
 
 def test_a_backup_that_cannot_be_written_is_an_error(app, tmp_path):
-    assert "cannot be written" in run(app, "backup", tmp_path / "missing" / "a.zip", fails=True)
+    assert "No such file" in run(app, "backup", tmp_path / "missing" / "a.zip", fails=True)
     assert "requires a directory" in run(app, "backup", tmp_path / "a", "--keep", "2", fails=True)
 
 
@@ -293,3 +310,119 @@ def test_a_deleted_image_is_reported(app, files, tmp_path):
 
     assert "1 images" in run(app, "backup", tmp_path / "a.zip")
     run(app, "restore", "--force", tmp_path / "a.zip")
+
+
+def test_a_file_that_is_no_backup_changes_nothing(app, files, alice, tmp_path):
+    alice.post("/movies", json={"title": "Alien"})
+    path, before = tmp_path / "a.zip", content_of(app)
+    run(app, "backup", path)
+    with ZipFile(path) as archive:
+        good = {name: archive.read(name) for name in archive.namelist()}
+    database = tmp_path / "movies.db"
+
+    def altered(*statements):
+        database.write_bytes(good["movies.db"])
+        with closing(sqlite3.connect(database)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+        return {**good, "movies.db": database.read_bytes()}
+
+    outside = {f"images/../../{'a' * 64}": b"x", "../../a": b"x", "/etc/x": b"x", **good}
+    attacks = {
+        "another program's ZIP": {"ratings.csv": b"Date,Name"},
+        "no database": {**good, "movies.db": b"text"},
+        "empty database": {**good, "movies.db": b""},
+        "invalid manifest": {**good, "manifest.json": b"[]"},
+        "large manifest": {**good, "manifest.json": b" " * 10_000_000 + good["manifest.json"]},
+        "invalid key": {**good, "secret_key": b"short"},
+        "wrong type": altered("UPDATE users SET id = 'x'"),
+        "wrong time": altered("UPDATE movies SET created_at = 7"),
+        "no owner": altered("UPDATE movies SET owner_id = '" + "0" * 32 + "'"),
+        "no column": altered("ALTER TABLE users RENAME COLUMN theme TO x"),
+        "no table": altered("DROP TABLE uploads"),
+        "a view without an end": altered(
+            "DROP TABLE uploads",
+            "CREATE VIEW uploads AS WITH RECURSIVE a(id) AS (SELECT 1 UNION ALL SELECT id FROM a) "
+            "SELECT id, id AS owner_id, id AS key, id AS size FROM a",
+        ),
+    }
+    for name, parts in attacks.items():
+        write_zip(path, parts)
+        output = run(app, "restore", "--force", path, fails=True)
+        assert "Error: " in output, name
+        assert content_of(app) == before, name
+    write_zip(path, outside)
+    run(app, "restore", "--force", path)
+    assert content_of(app) == before
+    assert files() == []
+
+
+def write_zip(path, parts):
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            link = ZipInfo(name)
+            link.external_attr = 0o120777 << 16  # a symbolic link
+            archive.writestr(link, part, ZIP_DEFLATED)
+
+
+def test_an_archive_that_would_fill_the_disk_is_rejected(app, tmp_path, monkeypatch):
+    run(app, "backup", tmp_path / "a.zip")
+    monkeypatch.setattr("movies_api.backup.disk_usage", lambda _: SimpleNamespace(free=1000))
+
+    assert "TMPDIR" in run(app, "restore", "--force", tmp_path / "a.zip", fails=True)
+
+
+@pytest.fixture
+def buckets(make_app, database, tmp_path, monkeypatch):
+    """A function that returns an app with its images in a bucket, and a client of S3."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with s3() as url:
+        settings = {"S3_BUCKET": "images", "S3_ENDPOINT_URL": url, "S3_REGION": "us-east-1"}
+        app = make_app(**settings)
+        client = app.extensions["images"].client
+        for name in ("images", "backups"):
+            client.create_bucket(Bucket=name)
+        yield app, client
+
+
+def test_backups_to_a_bucket(buckets, alice, tmp_path):
+    app, client = buckets
+    image = app.test_client()
+    image.token = alice.token
+    body = {"title": "Alien", "imageUrl": data_url(make_image(size=(40, 30)))}
+    assert image.post("/movies", json=body).status_code == 201
+    [stored] = app.extensions["images"].names("images/")
+    before = content_of(app)[0]
+    others = ["daily/movies-20200101T000000Z.zip", "daily/movies-20210101T000000Z.zip"]
+    kept = ["daily/notes.txt", "movies-20200101T000000Z.zip"]
+    for name in others + kept:
+        client.put_object(Bucket="backups", Key=name, Body=b"")
+
+    run(app, "backup", "--to", "s3://backups/daily/", "--keep", "2")
+
+    found = {each["Key"] for each in client.list_objects_v2(Bucket="backups")["Contents"]}
+    [new] = found - {*others, *kept}
+    assert found == {new, others[1], *kept}
+    client.delete_object(Bucket="images", Key=stored.name)
+    run(app, "restore", "--force", f"s3://backups/{new}")
+    assert content_of(app)[0] == before
+    assert [each.size for each in app.extensions["images"].names("images/")] == [stored.size]
+    assert "does not exist" in run(app, "restore", "s3://backups/none.zip", fails=True)
+
+
+def test_a_failed_upload_leaves_no_object(buckets, app, tmp_path, monkeypatch):
+    with_bucket, client = buckets
+    assert "NoSuchBucket" in run(with_bucket, "backup", "--to", "s3://none/a", fails=True)
+    assert "S3_BUCKET is not set" in run(app, "backup", "--to", "s3://backups/failed", fails=True)
+    assert "Name a file" in run(app, "backup", fails=True)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("movies_api.backup._write_parts", fail)
+    assert "No space" in run(with_bucket, "backup", "--to", "s3://backups/failed", fails=True)
+    assert "No space" in run(with_bucket, "backup", tmp_path / "a.zip", fails=True)
+    assert client.list_objects_v2(Bucket="backups", Prefix="failed")["KeyCount"] == 0
+    assert not list(tmp_path.glob("*a.zip*")) + list(tmp_path.glob(".backup*"))

@@ -54,6 +54,7 @@ def test_figures_are_of_all_processes(database, app):
     assert found['queue_wait_seconds_count{pool="passwords"}'] == 1
     assert found['queue_wait_seconds_count{pool="quick"}'] >= 22
     assert found["database_connections_in_use"] == 0
+    assert found["statements_prepared_total"] > 0 or not database.url.startswith("postgresql")
     assert list(Path("/dev/shm").glob(f"movies_api-metrics-*/*_{service.process.pid}.db")) == []
 
 
@@ -69,6 +70,35 @@ def test_connections_and_requests_in_flight_return_to_zero(scrape, make_app, ali
     assert found["http_requests_in_flight"] == 1
     assert found["database_connections_in_use"] == 0
     assert found['http_requests_total{method="POST",route="/auth/login",status="400"}'] >= 1
+
+
+def test_rejections_are_counted_by_limit(make_app, scrape):
+    _, read = scrape
+    before = read()
+    settings = {"RATELIMIT_ENABLED": "true", "MAX_MOVIES_PER_USER": "1", "METRICS_TOKEN": TOKEN}
+    client = make_app(**settings).test_client().sign_up("Ann")
+    login = {"email": "ann@example.com", "password": "wrong password"}
+
+    movies = [client.post("/movies", json={"title": "Alien"}).status_code for _ in range(3)]
+    logins = [client.post("/auth/login", json=login).status_code for _ in range(11)]
+
+    assert (movies, logins) == ([201, 403, 403], [401] * 10 + [429])
+    for limit, count in (("movies", 2), ("login", 1)):
+        name = f'rejected_by_limits_total{{limit="{limit}"}}'
+        assert read()[name] == before.get(name, 0) + count
+
+
+@pytest.mark.only_on("postgresql")
+def test_prepared_statements_are_counted_once_per_connection(scrape, alice):
+    app, read = scrape
+    client = app.test_client()
+    client.token = alice.token
+    client.get("/movies")
+    before = read()["statements_prepared_total"]
+
+    client.get("/movies")
+
+    assert read()["statements_prepared_total"] == before > 0
 
 
 def test_emails_are_counted(make_app, mailbox, scrape, alice):
