@@ -211,6 +211,7 @@ disk_errors = partial(storage_errors, OSError)
 
 
 def bucket_errors() -> AbstractContextManager[None]:
+    """Abort with 503 if the bucket is unavailable or rejects a request."""
     from boto3.exceptions import Boto3Error  # noqa: PLC0415  optional dependency
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 

@@ -111,7 +111,7 @@ def test_python_examples_can_be_parsed(example):
 def test_route_and_setting_recipes_work(tmp_path):
     for folder in ("movies_api", "migrations"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
-    *_, statement, view, setting = [
+    *_, statement, view, setting, _ = [
         each.text for each in examples("python", "docs/architecture.md")
     ]
     with (tmp_path / "movies_api/movies/queries.py").open("a") as queries:
