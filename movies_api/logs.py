@@ -81,6 +81,9 @@ def init_logs(app: Flask, config: Config) -> None:
         if isinstance(server_handler, logging.StreamHandler):
             server_handler.setStream(sys.stdout)
             server_handler.setFormatter(formatter(config.log_format, sys.stdout))
+    waitress = logging.getLogger("waitress")
+    waitress.handlers = log.handlers
+    waitress.setLevel(logging.ERROR)  # it warns of each idle thread at shutdown
     # Our lines do not show the caller, thread or process; finding them takes a third of the time
     logging._srcfile = None  # noqa: SLF001  as the standard library documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -5,6 +5,7 @@ and DELETE of movies.
 """
 
 from datetime import date, datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,6 +27,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .db import UtcDateTime, db
 
 KEY_LENGTH = 255
+RowId = Annotated[
+    int,
+    mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+]
+
+
+def _partial_index(name: str, *columns: str, where: str, **options: Any) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where), **options)
 
 
 class User(db.Model):  # type: ignore[name-defined]
@@ -61,9 +70,7 @@ class EmailChange(db.Model):  # type: ignore[name-defined]
     __tablename__ = "email_changes"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
-    )
+    id: Mapped[RowId]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     email: Mapped[str] = mapped_column(String(254), index=True)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -115,26 +122,17 @@ class Movie(db.Model):  # type: ignore[name-defined]
             text("coalesce(watched_on, '0001-01-01')"),
             "id",
         ),
-        Index(
-            "ix_movies_image",
-            "image_key",
-            sqlite_where=text("image_key IS NOT NULL"),
-            postgresql_where=text("image_key IS NOT NULL"),
-        ),
-        Index(
+        _partial_index("ix_movies_image", "image_key", where="image_key IS NOT NULL"),
+        _partial_index(
             "ix_movies_owner_idempotency",
-            "owner_id",
-            "idempotency_key",
+            *("owner_id", "idempotency_key"),
+            where="idempotency_key IS NOT NULL",
             unique=True,
-            sqlite_where=text("idempotency_key IS NOT NULL"),
-            postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},  # ids are never reused
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
-    )
+    id: Mapped[RowId]
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     title: Mapped[str] = mapped_column(String(255))
     year: Mapped[str] = mapped_column(String(4))
@@ -168,14 +166,7 @@ class Image(db.Model):  # type: ignore[name-defined]
     """
 
     __tablename__ = "images"
-    __table_args__ = (
-        Index(
-            "ix_images_used_at",
-            "used_at",
-            sqlite_where=text("unused_since IS NULL"),
-            postgresql_where=text("unused_since IS NULL"),
-        ),
-    )
+    __table_args__ = (_partial_index("ix_images_used_at", "used_at", where="unused_since IS NULL"),)
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(10))

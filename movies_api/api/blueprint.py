@@ -16,7 +16,14 @@ from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema, camel_case
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
 ID = "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"
-ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Version of the returned resource."}}
+
+
+def response_header(name: str, description: str) -> dict[str, Any]:
+    """Return the documentation of a header."""
+    return {name: {"schema": {"type": "string"}, "description": description}}
+
+
+ETAG = response_header("ETag", "Version of the returned resource.")
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -101,7 +101,6 @@ class UpdateSchema(RequestSchema):
     """A body that may contain read-only fields, which are ignored."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Collect the wire names of the dump_only fields."""
         super().__init__(**kwargs)
         self.read_only = {each.data_key for each in self.dump_fields.values() if each.dump_only}
 
@@ -143,7 +142,6 @@ class Text(fields.String):
     forbidden = CONTROL
 
     def __init__(self, *, min: int = 0, max: int, **kwargs: Any) -> None:
-        """Set the bounds, in characters after trimming."""
         super().__init__(**kwargs)
         self.min, self.max = min, max
         self.metadata = {"minLength": min, "maxLength": max, **self.metadata}
@@ -205,19 +203,17 @@ class AnyOf(fields.Raw):
     """A value that has one of several schemas."""
 
     def __init__(self, *schemas: type[Schema], **kwargs: Any) -> None:
-        """Set the schemas."""
         super().__init__(**kwargs)
         self.schemas = schemas
 
 
-class Flag(fields.Boolean):
-    """A boolean in a query string: true or false."""
-
-    default_error_messages = {"invalid": "Must be true or false."}  # noqa: RUF012  as in marshmallow
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Accept only `true` and `false`."""
-        super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
+# A boolean in a query string
+Flag = partial(
+    fields.Boolean,
+    truthy={"true"},
+    falsy={"false"},
+    error_messages={"invalid": "Must be true or false."},
+)
 
 
 class Year(fields.String):
@@ -239,7 +235,6 @@ class BoundedInteger(fields.Integer):
     """An integer from min to max, also as text; an empty string means null if that is allowed."""
 
     def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:
-        """Set the bounds, both inclusive."""
         super().__init__(**kwargs)
         self.min, self.max = min, max
         if not self.validators:  # OneOf documents the values

@@ -1,6 +1,7 @@
 """Schemas of signup, login, logout, sessions and API tokens."""
 
 import unicodedata
+from functools import partial
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -66,7 +67,6 @@ class NewPassword(Password):
     """A new password: long enough and not a common one."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Document the minimum length too."""
         super().__init__(**kwargs)
         bounds = {
             "minLength": 8,
@@ -120,25 +120,17 @@ class LogoutQuerySchema(QuerySchema):
     )
 
 
-class Theme(fields.String):
-    """light, dark or system."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Accept the three values."""
-        super().__init__(validate=one_of("light", "dark", "system"), **kwargs)
-
-
-class Scope(fields.String):
-    """What an API token may do."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Accept and explain the three values."""
-        about = {
-            "description": "`write`: all of /movies, POST /images and GET /me. `read`: only the "
-            "GET operations of these. `share`: only list and get movies, without notes, e.g. for a "
-            "public page."
-        }
-        super().__init__(validate=one_of("write", "read", "share"), metadata=about, **kwargs)
+Theme = partial(fields.String, validate=one_of("light", "dark", "system"))
+# What an API token may do
+Scope = partial(
+    fields.String,
+    validate=one_of("write", "read", "share"),
+    metadata={
+        "description": "`write`: all of /movies, POST /images and GET /me. `read`: only the GET "
+        "operations of these. `share`: only list and get movies, without notes, e.g. for a public "
+        "page."
+    },
+)
 
 
 class ApiTokenCreateSchema(RequestSchema):

@@ -15,7 +15,9 @@ from .tokens import RefreshValue, api_token, digest, new_secret
 IDLE_TTL = {False: timedelta(days=7), True: timedelta(days=30)}
 TOUCH_INTERVAL = timedelta(minutes=15)  # by which last_used_at of an API token may be out of date
 PURGE_BATCH = 100  # expired sessions that a login deletes
-IS_ALIVE = (sessions.c.id == bindparam("session")) & (sessions.c.expires_at > bindparam("now"))
+OF_USER = sessions.c.user_id == bindparam("user")
+IS_UNEXPIRED = sessions.c.expires_at > bindparam("now")
+IS_ALIVE = (sessions.c.id == bindparam("session")) & IS_UNEXPIRED
 
 # The columns that most views need; others are read where they are used
 SELECT_CALLER = (
@@ -51,11 +53,11 @@ LISTED = (
         sessions.c.last_used_at.label("lastUsedAt"),
         sessions.c.expires_at.label("expiresAt"),
     )
-    .where(sessions.c.user_id == bindparam("user"), sessions.c.expires_at > bindparam("now"))
+    .where(OF_USER, IS_UNEXPIRED)
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id)
 )
 ADD_SESSION = insert(sessions)
-END_ALL = delete(sessions).where(sessions.c.user_id == bindparam("user"))
+END_ALL = delete(sessions).where(OF_USER)
 END = {
     "this": END_ALL.where(sessions.c.id == bindparam("session")),
     "others": END_ALL.where(sessions.c.id != bindparam("session")),
@@ -73,11 +75,7 @@ EXPIRED = (
 )
 SURPLUS = (
     select(sessions.c.id)
-    .where(
-        sessions.c.user_id == bindparam("user"),
-        sessions.c.kind == "login",
-        sessions.c.expires_at > bindparam("now"),
-    )
+    .where(OF_USER, sessions.c.kind == "login", IS_UNEXPIRED)
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id)
     .offset(bindparam("kept"))
     .with_for_update(skip_locked=True)
@@ -88,11 +86,7 @@ PURGE = delete(sessions).where(sessions.c.id.in_(select(EXPIRED.c.id))).returnin
 MAKE_ROOM = delete(sessions).where(
     sessions.c.id.in_(union_all(select(EXPIRED.c.id), select(SURPLUS.c.id)))
 )
-TOKENS = select(func.count()).where(
-    sessions.c.user_id == bindparam("user"),
-    sessions.c.kind == "token",
-    sessions.c.expires_at > bindparam("now"),
-)
+TOKENS = select(func.count()).where(OF_USER, sessions.c.kind == "token", IS_UNEXPIRED)
 
 
 def find_caller(session: UUID) -> Row[Any] | None:
@@ -102,10 +96,8 @@ def find_caller(session: UUID) -> Row[Any] | None:
 
 def is_session_alive(session: UUID) -> bool:
     """Return whether the session has not ended, in the request's transaction."""
-    return (
-        execute_in_transaction(SELECT_CALLER, {"session": session, "now": now()}).one_or_none()
-        is not None
-    )
+    rows = execute_in_transaction(SELECT_CALLER, {"session": session, "now": now()})
+    return rows.one_or_none() is not None
 
 
 def find_api_token_caller(session: UUID, secret: str) -> Row[Any] | None:

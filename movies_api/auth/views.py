@@ -8,7 +8,7 @@ from flask.wrappers import Response
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import Blueprint, public, raises, runs_in
+from ..api.blueprint import Blueprint, public, raises, response_header, runs_in
 from ..api.errors import MISSING_TOKEN, WRONG_CREDENTIALS, abort_with
 from ..config import current_config
 from ..db import db, now
@@ -36,12 +36,7 @@ from .users import (
 )
 
 COOKIE = "refreshToken"
-SETS_COOKIE = {
-    "Set-Cookie": {
-        "schema": {"type": "string"},
-        "description": "refreshToken, HttpOnly, Path=/auth",
-    }
-}
+SETS_COOKIE = response_header("Set-Cookie", "refreshToken, HttpOnly, Path=/auth")
 
 bp = Blueprint("auth", __name__, description="Accounts and sessions")
 

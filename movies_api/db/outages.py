@@ -16,11 +16,12 @@ class Cause(NamedTuple):
 
     name: str
     text: str
-    is_outage: bool = True  # False: only this request hit a limit
+    is_outage: bool  # False: only this request hit a limit
 
 
+LIMITS = {"lock_timeout", "statement_timeout", "deadlock"}
 CAUSES = {
-    name: Cause(name, text)
+    name: Cause(name, text, is_outage=name not in LIMITS)
     for name, text in {
         "host_unknown": "DATABASE_URL: the host name cannot be resolved: check it.",
         "connection_refused": (
@@ -72,10 +73,6 @@ CAUSES = {
         "io_error": "Reading or writing the database file failed: check the disk.",
         "migrations_pending": "Migrations are pending. Run `flask --app wsgi db upgrade`.",
         "unavailable": "The database is unavailable: see the driver's message in the log.",
-    }.items()
-} | {
-    name: Cause(name, text, is_outage=False)
-    for name, text in {
         "lock_timeout": (
             "A statement waited for a lock longer than DB_LOCK_TIMEOUT_MS: end the transaction "
             "that holds it."

@@ -7,7 +7,7 @@ from zlib import crc32
 from flask import after_this_request, current_app, g
 from flask.wrappers import Response
 
-from ..api.blueprint import Blueprint, runs_in, scopes
+from ..api.blueprint import Blueprint, response_header, runs_in, scopes
 from ..images.ingest import public_base
 from ..memory import release_memory
 from ..movies.queries import collection_fingerprint
@@ -20,12 +20,7 @@ TEXT = {"schema": {"type": "string", "format": "binary"}}
 MOVIES = {"type": "array", "items": {"$ref": "#/components/schemas/Movie"}}
 EXPORTED = {
     "description": "The whole collection, newest first.",
-    "headers": {
-        "Content-Disposition": {
-            "schema": {"type": "string"},
-            "description": "A file name.",
-        }
-    },
+    "headers": response_header("Content-Disposition", "A file name."),
     "content": {
         "application/json": {"schema": MOVIES},
         "text/csv": TEXT,

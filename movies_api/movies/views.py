@@ -8,7 +8,7 @@ from zlib import crc32
 from flask import g, request
 from sqlalchemy.exc import IntegrityError
 
-from ..api.blueprint import ETAG, Blueprint, raises, runs_in, scopes
+from ..api.blueprint import ETAG, Blueprint, raises, response_header, runs_in, scopes
 from ..api.errors import abort_quota, abort_validation, abort_with
 from ..api.fields import InlineFile
 from ..config import current_config
@@ -39,13 +39,8 @@ from .stats import summarize_movies
 
 ONE = "/movies/<row:movie_id>"
 MOVIE_NOT_FOUND, ANOTHER_USERS = "Movie not found", "This movie belongs to another user."
-LOCATION = {"Location": {"schema": {"type": "string"}, "description": "URL of the movie."}}
-LINK = {
-    "Link": {
-        "schema": {"type": "string"},
-        "description": "Absolute URLs of the first, previous, next and last page.",
-    }
-}
+LOCATION = response_header("Location", "URL of the movie.")
+LINK = response_header("Link", "Absolute URLs of the first, previous, next and last page.")
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
