@@ -136,6 +136,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_unconfigure() -> None:
     """Stop Prism."""
     running["prism"].terminate()
+    running["prism"].wait()
     shutil.rmtree(folder)
 
 
