@@ -47,8 +47,8 @@ quick: .venv/dev ## run the fast tests on SQLite
 	@$(RUN) $(PYTEST) --database sqlite -m "not slow" $(ARGS)
 
 .PHONY: clients
-clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20)
-	@tests/clients/run.sh
+clients: .venv/dev ## lint the OpenAPI document, and try generated clients (needs Node 20); ARGS=all adds Schemathesis and Prism
+	@tests/clients/run.sh $(ARGS)
 
 .PHONY: examples
 examples: .venv/dev ## build the sample frontends and drive them in a browser (needs Node 20.9 and Chromium)

@@ -69,8 +69,8 @@ def without_additions(node: Any) -> Any:
 class Document:
     """The OpenAPI document of one app."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self.content: dict[str, Any] = without_additions(content)
+    def __init__(self, content: Mapping[str, Any], *, closed: bool = True) -> None:
+        self.content: dict[str, Any] = without_additions(content) if closed else {**content}
         self.registry = Registry([("urn:document", self.content)])
         self.validators: dict[str, Draft202012Validator] = {}
         self.templates = [

@@ -10,12 +10,20 @@ from flask import Flask, current_app, request
 from flask.sessions import NullSession, SessionInterface
 from flask.wrappers import Response
 
-from .error_docs import ERROR_RESPONSES, INFO, error_response, error_schemas, status_of
+from .error_docs import (
+    ERROR_RESPONSES,
+    INFO,
+    SECURITY_SCHEMES,
+    error_response,
+    error_schemas,
+    status_of,
+)
 from .errors import abort_validation, abort_with
-from .fields import UNKNOWN_PARAMETER, AnyOf, RequestSchema, camel_case
+from .fields import UNKNOWN_PARAMETER, RequestSchema, camel_case
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
 ID = "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"
+ROW_ID = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID, "example": 17}
 
 
 def response_header(name: str, description: str) -> dict[str, Any]:
@@ -176,50 +184,32 @@ def init_api(app: Flask) -> Api:
         API_TITLE="Movies API",
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX=None,
-        API_SPEC_OPTIONS={"info": INFO, "servers": [{"url": "/"}]},
+        API_SPEC_OPTIONS={
+            "info": INFO,
+            "servers": [{"url": "/"}],
+            "components": {"securitySchemes": SECURITY_SCHEMES},
+        },
     )
     api = Api(app)
-    api.register_converter(
-        RowIdConverter,
-        lambda _: {
-            "type": "integer",
-            "format": "int64",
-            "minimum": 0,
-            "maximum": MAX_ID,
-            "example": 17,
-        },
-    )
+    api.register_converter(RowIdConverter, lambda _: {**ROW_ID})
     converter = api.ma_plugin.converter
     converter.map_to_openapi_type(ma.fields.Url, "string", "uri")
-    converter.add_attribute_function(document_any_of)
+    converter.add_attribute_function(document_one_of)
     # A request may have read-only fields
     converter.attribute_functions.remove(converter.field2read_only)
-    api.spec.components.security_scheme(
-        "accessToken",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "An access token from signup, login or refresh, or an API token from "
-            "POST /auth/tokens whose scope allows the operation.",
-        },
-    )
-    api.spec.components.security_scheme(
-        "refreshCookie",
-        {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": "refreshToken",
-            "description": "Set by signup, login and refresh; browsers send it automatically.",
-        },
-    )
     return api
 
 
-def document_any_of(self: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """Return the OpenAPI schema of an AnyOf field; `self` is apispec's converter."""
-    if not isinstance(field, AnyOf):
+def document_one_of(self: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """Return the OpenAPI schema of a field with one of two schemas; the first has more keys.
+
+    `self` is apispec's converter.
+    """
+    refs = [self.resolve_nested_schema(schema) for schema in field.metadata.get("schemas", ())]
+    if not refs:
         return {}
-    return {"anyOf": [self.resolve_nested_schema(schema) for schema in field.schemas]}
+    self.spec.components.schemas[refs[1]["$ref"].rpartition("/")[2]]["not"] = {**refs[0]}
+    return {"oneOf": refs}
 
 
 def reject_content_encoding() -> None:
@@ -284,7 +274,9 @@ def openapi_spec(app: Flask) -> dict[str, Any]:
 
 
 def _add_example(parameter: dict[str, Any]) -> None:
-    """Add an example to a parameter; clients such as Postman send it."""
+    """Add an example to a parameter, which clients such as Postman send; allow an empty one."""
+    if parameter["in"] == "query" and not parameter["required"]:
+        parameter["allowEmptyValue"] = True  # the same as none
     schema = parameter["schema"]
     known = [schema[key] for key in ("example", "default", "minimum") if key in schema]
     known += [*schema.get("enum", []), ID if schema.get("format") == "uuid" else ""]

@@ -26,6 +26,20 @@ INFO = {
     "license": {"name": "MIT", "identifier": "MIT"},
     "contact": {"name": "The movies_api authors"},
 }
+SECURITY_SCHEMES = {
+    "accessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token from signup, login or refresh, or an API token from "
+        "POST /auth/tokens whose scope allows the operation.",
+    },
+    "refreshCookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "refreshToken",
+        "description": "Set by signup, login and refresh; browsers send it automatically.",
+    },
+}
 FULL = "Your account has reached its limit of 100000 movies. Delete some to add more."
 FULL_OF_IMAGES = (
     "Your account has reached its limit of 1000000000 bytes of images. Delete movies with images; "

@@ -180,30 +180,24 @@ def handle_http_error(error: HTTPException) -> Response:
     if status < 400:
         return response
     usual_code, message = CODES.get(status, (error.name.upper().replace(" ", "_"), error.name))
-    code, details = usual_code, dict[str, Any]()
     if status == 413:
         message = f"The request body is too large: the limit is {request.max_content_length} bytes."
     if status == 400 and not isinstance(error, ApiError):
         is_cut_off = isinstance(error, ClientDisconnected)
         error = validation_error({"body": [CUT_OFF]} if is_cut_off else {"request": [message]})
+    body: dict[str, Any] = {"code": usual_code, "message": message, "details": {}}
     if isinstance(error, ApiError):
-        code, message = error.error_code, error.description or message
-        details = dict(error.details)
+        body = {"code": error.error_code, "message": error.description, "details": error.details}
+        if error.fields:
+            body["fields"] = error.fields
+        if error.retry_after:
+            response.headers["Retry-After"] = str(error.retry_after)
     if status == 500:
-        details = {"requestId": g.get("request_id")}
-    if (
-        status == 401
-        and "WWW-Authenticate" not in response.headers
-        and code.endswith(("TOKEN", "EXPIRED"))
-    ):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, ApiError) and error.retry_after:
-        response.headers["Retry-After"] = str(error.retry_after)
+        body["details"] = {"requestId": g.get("request_id")}
+    if body["code"].endswith(("_TOKEN", "TOKEN_EXPIRED")):
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_SECONDS)
-    body: dict[str, Any] = {"code": code, "message": message, "details": details}
-    if isinstance(error, ApiError) and error.fields:
-        body["fields"] = error.fields
     response.data = orjson.dumps({"error": body}, option=orjson.OPT_APPEND_NEWLINE)
     response.content_type = "application/json"
     return response

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
+from werkzeug.urls import iri_to_uri
 
 from ..db import now
 from .errors import Message
@@ -18,6 +19,9 @@ from .errors import Message
 DATA_URL = re.compile(
     r"\s*data:(?:image/[a-z0-9.+-]{1,40}|application/octet-stream)?;base64,", re.IGNORECASE
 )
+STRAY_PERCENT = re.compile("%(?![0-9a-fA-F]{2})")
+# What RFC 3986 does not allow: characters, a second #, and brackets after the host
+NOT_URI = re.compile(rf"[^!#-;=?-Z\[\]_a-z~]|{STRAY_PERCENT.pattern}|#.*[#\[\]]|//.*[/?].*[\[\]]")
 UNKNOWN_FIELD = Message("Unknown field.", "unknown")
 UNKNOWN_PARAMETER = Message("Unknown parameter.", "unknown")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -42,6 +46,11 @@ def too_short(text: str, min: int) -> ValidationError:
     if not text:
         return ValidationError(Message("Must not be empty.", "required"))
     return ValidationError(Message(f"Must be at least {min} characters.", "too_short"))
+
+
+def as_integer(value: Any) -> Any:
+    """Return 7 for 7.0, which is an integer in JSON; other values unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def camel_case(name: str) -> str:
@@ -199,14 +208,6 @@ class StrictBoolean(fields.Boolean):
         return value
 
 
-class AnyOf(fields.Raw):
-    """A value that has one of several schemas."""
-
-    def __init__(self, *schemas: type[Schema], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.schemas = schemas
-
-
 # A boolean in a query string
 Flag = partial(
     fields.Boolean,
@@ -220,9 +221,9 @@ class Year(fields.String):
     """A four-digit year as text; also accepts a number. An empty string means unknown."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        value = as_integer(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value) if abs(value) < 10_000 else ""
-            value = value or "-"
+            value = str(value) if abs(value) < 10_000 else "-"
         text = super()._deserialize(value, attr, data, **kwargs).strip()
         if not text:
             return None
@@ -232,7 +233,7 @@ class Year(fields.String):
 
 
 class BoundedInteger(fields.Integer):
-    """An integer from min to max, also as text; an empty string means null if that is allowed."""
+    """An integer from min to max, also as text unless strict; an empty text may mean null."""
 
     def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -243,7 +244,9 @@ class BoundedInteger(fields.Integer):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if self.allow_none and isinstance(value, str) and not (value := value.strip()):
             return None
-        is_integer = re.fullmatch(r"-?[0-9]{1,16}", str(value))
+        value = as_integer(value)
+        digits = "" if self.strict and isinstance(value, str) else str(value)
+        is_integer = re.fullmatch(r"-?[0-9]{1,16}", digits)
         if not is_integer or not self.min <= int(value) <= self.max:
             text = f"Must be an integer between {self.min} and {self.max}."
             raise ValidationError(Message(text, "out_of_range" if is_integer else "invalid"))
@@ -257,7 +260,10 @@ class InlineFile(NamedTuple):
 
 
 class ImageUrl(Text):
-    """An http or https URL, or a data: URL with an image. An empty string means no image."""
+    """An http or https URL, or a data: URL with an image. An empty string means no image.
+
+    Characters that RFC 3986 does not allow are encoded, as browsers do.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         """Set the bounds of a URL; do not document maxLength, which a data: URL may exceed."""
@@ -271,13 +277,16 @@ class ImageUrl(Text):
         if not text:
             return None
         try:
-            url = urlsplit(text)
+            uri = iri_to_uri(STRAY_PERCENT.sub("%25", text)) if NOT_URI.search(text) else text
+            url = urlsplit(uri)
             is_web = url.scheme in {"http", "https"} and url.hostname and (url.port or 1) > 0
         except ValueError:
             is_web = False
-        if not is_web or re.search(r"\s", text):
+        if not is_web or re.search(r"\s", text) or NOT_URI.search(uri):
             raise ValidationError("Must be an http:// or https:// URL.")
-        return text
+        if len(uri) > self.max:
+            raise ValidationError(Message(f"Must be at most {self.max} characters.", "too_long"))
+        return uri
 
 
 def _parse_data_url(url: str) -> InlineFile:

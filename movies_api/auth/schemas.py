@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from ..api.errors import FieldCode, Message
 from ..api.fields import (
+    BoundedInteger,
     QuerySchema,
     RequestSchema,
     ResponseSchema,
@@ -19,7 +20,6 @@ from ..api.fields import (
 )
 from .passwords import PERSONAL, is_common_password, is_personal_password, normalize_password
 
-DAYS = Message("Must be an integer between 1 and 366.", "out_of_range")
 DEMO = {"email": "test@example.com", "password": "password123"}  # see demo.py
 ANN = {"name": "Ann Example", "email": "ann@example.com", "password": "correct horse battery"}
 
@@ -137,12 +137,13 @@ class ApiTokenCreateSchema(RequestSchema):
     """An API token to create."""
 
     name = Text(min=1, max=100, required=True, metadata={"example": "Nightly backup"})
-    days = fields.Integer(
+    days = BoundedInteger(
+        min=1,
+        max=366,
         strict=True,
         metadata={"description": "Days until the token expires."},
         load_default=90,
         data_key="expiresInDays",
-        validate=validate.Range(min=1, max=366, error=DAYS),
     )
     scope = Scope(load_default="write")
 

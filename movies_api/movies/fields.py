@@ -24,6 +24,9 @@ class MovieCreateSchema(RequestSchema):
         metadata={
             "example": "1979",
             "type": ["string", "integer"],
+            "pattern": "^([0-9]{4})?$",
+            "minimum": 1000,
+            "maximum": 9999,
             "description": "Four digits, as a string or a number; an empty string means null.",
         },
     )
@@ -32,9 +35,10 @@ class MovieCreateSchema(RequestSchema):
         allow_none=True,
         metadata={
             "example": "https://example.com/alien.jpg",
-            "description": "An http or https URL of at most 2048 characters; an empty string means "
-            "null. Or the image itself, as `data:image/...;base64,...`: the service stores it and "
-            "returns its URL.",
+            "response": {"format": "uri"},
+            "description": "An http or https URL of at most 2048 characters, percent-encoded if "
+            "needed; an empty string means null. Or the image itself, as "
+            "`data:image/...;base64,...`: the service stores it and returns its URL.",
         },
     )
     rating = BoundedInteger(

@@ -7,7 +7,6 @@ from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from ..api.errors import Message
 from ..api.fields import (
-    AnyOf,
     BoundedInteger,
     Flag,
     QuerySchema,
@@ -24,6 +23,7 @@ from .titles import search_words
 MAX_PAGE = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_IDS = 100  # per request
 PRIVATE = {"notes"}  # fields that API tokens with the scope share do not see
+SORT_KEY = f"-?({'|'.join(SORT_COLUMNS)})"
 YEAR = {"pattern": "^[0-9]{4}$", "example": "1979"}
 TIME = {"example": "2026-01-31T12:00:00.000000Z"}
 
@@ -77,6 +77,7 @@ class MoviesDeleteQuerySchema(QuerySchema):
         required=True,
         metadata={
             "example": "17,18",
+            "pattern": f"^[0-9]+(,[0-9]+){{0,{MAX_IDS - 1}}}$",
             "description": f"1 to {MAX_IDS} IDs, separated by commas; duplicates are ignored.",
         },
     )
@@ -133,6 +134,7 @@ class MovieQuerySchema(QuerySchema):
         load_default=none_default,
         metadata={
             "example": "-year,title",
+            "pattern": f"^(relevance|{SORT_KEY}(,{SORT_KEY})*)$",
             "description": "Defaults to `-createdAt`, or with `search` to `relevance`: exact "
             "titles, then titles that start with the search, then others; newest first in each. "
             f"Comma-separated keys: {', '.join(SORT_COLUMNS)}, e.g. "
@@ -165,7 +167,11 @@ def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
     plain: Any = next(base for base in type(field).__mro__ if base.__module__ == fields.__name__)
     response: fields.Field[Any] = plain(
         allow_none=field.allow_none,
-        metadata={"example": field.metadata["example"], "optional": name in PRIVATE},
+        metadata={
+            "example": field.metadata["example"],
+            "optional": name in PRIVATE,
+            **field.metadata.get("response", {}),
+        },
     )
     return response
 
@@ -242,4 +248,4 @@ class MoviePageSchema(ResponseSchema):
     """A page of the collection."""
 
     items = fields.List(fields.Nested(MovieSchema))
-    meta = AnyOf(PageMetaSchema, CursorMetaSchema)
+    meta = fields.Raw(metadata={"schemas": (PageMetaSchema, CursorMetaSchema)})

@@ -196,6 +196,19 @@ def test_every_parameter_has_an_example_that_is_valid(content):
                 assert each["description"], (path, each)
 
 
+@pytest.mark.parametrize("query", ["page=1", "cursor="])
+def test_position_of_a_page_has_one_schema(alice, query):
+    alice.post("/movies", json={"title": "Alien"})
+    alice.post("/movies", json={"title": "Aliens"})
+    if query == "cursor=":
+        query += alice.get("/movies?limit=1").json["meta"]["nextCursor"]
+    meta = alice.get(f"/movies?limit=1&{query}").json["meta"]
+    schemas = [f"#/components/schemas/{name}" for name in ("PageMeta", "CursorMeta")]
+
+    document = Document(alice.get("/openapi.json").json, closed=False)
+    assert [document.validator(each).is_valid(meta) for each in schemas].count(True) == 1
+
+
 def test_lists_the_media_types_and_widths_of_images(content):
     paths = content["paths"]
     width = next(
@@ -221,8 +234,8 @@ def example_of(document, schema):
         return given[0]
     if "properties" in schema:
         return {name: example_of(document, each) for name, each in schema["properties"].items()}
-    if "anyOf" in schema:
-        return example_of(document, schema["anyOf"][0])
+    if choices := schema.get("oneOf", schema.get("anyOf")):
+        return example_of(document, choices[0])
     if schema.get("type") == "array":
         return [example_of(document, schema["items"])]
     built_in = {"uuid": "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "date-time": "2026-01-31T12:00:00Z"}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Lint the document, and generate, compile and use clients against a running service. Needs Node 20 and npm.
+# With the argument "all", also run Schemathesis, and send the traffic of the test suite through Prism.
 set -euo pipefail
 cd "$(dirname "$0")"
 PYTHON=$PWD/../../.venv/bin/python
@@ -31,14 +32,15 @@ step npx openapi-typescript out/openapi.json --default-non-nullable=false -o out
 step npx tsc
 API_URL=$URL step node out/js/use.js
 
-step npx orval --input ./out/openapi.json --output out/orval/fetch.ts --client fetch
-step npx orval --input ./out/openapi.json --output out/orval/zod.ts --client zod
+API_URL=$URL step npx orval --config orval.config.ts
 step npx openapi-ts -i ./out/openapi.json -o out/hey-api -c @hey-api/client-fetch
 step npx tsc -p tsconfig.generated.json
+API_URL=$URL step node out/js/use-orval.js
+API_URL=$URL step node out/js/use-hey-api.js
 
 step "$PYTHON" -m uv tool run --from openapi-python-client==0.29.1 openapi-python-client generate --path out/openapi.json \
-  --output-path out/python --meta none --config python-client.yaml --fail-on-warning
-step "$PYTHON" -m compileall -q out/python
+  --output-path out/movies_client --meta none --config python-client.yaml --fail-on-warning
+API_URL=$URL PYTHONPATH=out step "$PYTHON" -m uv run --no-project --with httpx==0.28.1 --with attrs==26.1.0 use_python.py
 
 step npx openapi2postmanv2 -s out/openapi.json -o out/collection.json \
   -O parametersResolution=Example >/dev/null
@@ -50,4 +52,11 @@ PRISM=$!
 wait_for "http://127.0.0.1:$((PORT + 1))/health"
 API_URL=http://127.0.0.1:$((PORT + 1)) step node out/js/use.js
 if grep -i "violation: response" out/prism.txt; then exit 1; fi
+
+if [ "${1:-}" = all ]; then
+  cd ../..
+  step "$PYTHON" -m tests.clients.fuzz
+  step "$PYTHON" -m pytest -p tests.clients.through_prism -q --database sqlite -m "not slow" \
+    tests/account tests/admin tests/api tests/auth tests/images tests/import_export tests/movies
+fi
 echo "All clients passed."

@@ -98,7 +98,7 @@ def test_year_is_returned_as_string_or_null(alice, sent, expected):
     [
         "https://example.com/a.jpg",
         "http://localhost:3001/images/1",
-        "https://exämple.com/ä.jpg?q=1&r=%20#part",
+        "https://EXAMPLE.com/%C3%A4.jpg?q=1&r=%20#part",
         "https://[2001:db8::1]/a.jpg",
         f"https://example.com/{'x' * (2048 - len('https://example.com/'))}",
         None,
@@ -109,6 +109,33 @@ def test_image_url_accepts_http_urls(alice, url):
 
     assert response.status_code == 201
     assert response.json["imageUrl"] == url
+
+
+def test_integers_may_be_written_with_a_decimal_point(alice):
+    response = alice.post("/movies", json={"title": "Alien", "rating": 9.0, "year": 1979.0})
+
+    assert response.status_code == 201
+    assert [response.json["rating"], response.json["year"]] == [9, "1979"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "https://exämple.com/ä.jpg?q=ü#ö",
+            "https://xn--exmple-cua.com/%C3%A4.jpg?q=%C3%BC#%C3%B6",
+        ),
+        (
+            "https://example.com/100%|[1].jpg?q={x}",
+            "https://example.com/100%25%7C%5B1%5D.jpg?q=%7Bx%7D",
+        ),
+    ],
+)
+def test_image_url_is_percent_encoded(alice, url, expected):
+    response = alice.post("/movies", json={"title": "Alien", "imageUrl": url})
+
+    assert response.status_code == 201
+    assert response.json["imageUrl"] == expected
 
 
 @pytest.mark.parametrize(
@@ -155,6 +182,8 @@ def test_image_url_accepts_http_urls(alice, url):
         ("imageUrl", "https://example.com:99999/a.jpg"),
         ("imageUrl", "https://example.com/a b.jpg"),
         ("imageUrl", "https://[::1/a.jpg"),
+        ("imageUrl", "https://exa<mple.com/a.jpg"),
+        ("imageUrl", f"https://example.com/{'ä' * 400}"),
         ("imageUrl", f"https://example.com/{'x' * 2048}"),
         ("imageUrl", 12),
         ("imageUrl", ["https://example.com/a.jpg"]),
