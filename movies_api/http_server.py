@@ -29,7 +29,7 @@ MESSAGES = {
 
 
 class Overloaded(utilities.Error):
-    """The bodies in flight use too much memory."""
+    """The bodies in flight use too much memory, or the temporary directory is full."""
 
     code, reason = 503, "Service Unavailable"
 
@@ -107,7 +107,11 @@ class Parser(parser.HTTPRequestParser):
     def received(self, data: bytes) -> int:
         """Parse bytes; after each MiB, check the total size of all bodies in flight."""
         before = self.body_bytes_received
-        consumed: int = super().received(data)
+        try:
+            consumed: int = super().received(data)
+        except OSError as error:  # of the temporary file of a large body
+            log.error("temporary directory: %s", error)
+            self.error, self.completed, consumed = Overloaded(""), True, len(data)
         if self.body_bytes_received >> 20 > before >> 20 and not self.error:
             channels = [*self.adj.channels.values()]
             if sum(each.unprocessed_bytes() for each in channels if hasattr(each, "requests")) > (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -329,3 +330,24 @@ def test_views_use_known_thread_pools(app):
         "exports",
         "movies",
     }
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_full_temporary_directory_returns_503(database, app, framing):
+    body, headers = b"x" * (5 << 20), {}
+    if framing == "chunked":
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        headers = {"Transfer-Encoding": "chunked"}
+    with gunicorn(database.url, workers=1) as service:
+        token = sign_up(service, "Bob")
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+        worker, largest_file = int(children.read_text()), resource.RLIMIT_FSIZE
+        before = resource.prlimit(worker, largest_file, (3 << 20, resource.RLIM_INFINITY))
+
+        response = service.request("POST", "/movies/import", body, token, headers=headers)
+
+        assert (response.status, response.json["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert response.headers["Retry-After"]
+        assert "temporary directory" in service.log
+        resource.prlimit(worker, largest_file, before)
+        assert service.request("GET", "/movies", token=token).status == 200
