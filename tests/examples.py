@@ -50,6 +50,9 @@ def examples(language: str = "", page: str = "") -> list[Example]:
 
 def file_example(path: str, api: str = "") -> str:
     """Return a file of the sample frontends; api.js calls the API at `api`."""
-    text, stated = (SAMPLES / path).read_text(encoding="utf-8"), 'API = "";'
+    text, stated = (
+        (SAMPLES / path).read_text(encoding="utf-8"),
+        'API = import.meta.env?.VITE_API_URL ?? "";',
+    )
     assert not api or stated in text
     return text.replace(stated, f"API = {json.dumps(api)};")

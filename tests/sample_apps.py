@@ -22,10 +22,12 @@ pytestmark = [
     pytest.mark.skipif(not (SAMPLES / "node_modules").exists(), reason="Run make examples."),
 ]
 
-# The folder, the command that builds, and the one that serves at PORT and forwards to API_URL
+# The folder, the command that builds, and the one that serves; Next.js forwards to the API, the Vite app calls it
 APPS = {
     "next": ("next", "npx next build", "npx next start --port {port}"),
     "next-dev": ("next", "true", "npx next dev --port {port}"),
+    "vite": ("vite", "npx vite build", "npx vite preview --port {port}"),
+    "vite-dev": ("vite", "true", "npx vite --port {port}"),
 }
 BOB = {**ANN, "name": "Bob", "email": "bob@example.com"}
 
@@ -33,8 +35,8 @@ BOB = {**ANN, "name": "Bob", "email": "bob@example.com"}
 class Page:
     """The tab of a user of a sample frontend, addressed by the texts that the user sees."""
 
-    def __init__(self, browser, url):
-        self.browser, self.driver, self.url = browser, browser.driver, url
+    def __init__(self, browser, url, api):
+        self.browser, self.driver, self.url, self.api = browser, browser.driver, url, api
 
     def wait(self, find):
         """Wait until `find` returns something true, and return it."""
@@ -110,13 +112,12 @@ class Page:
 
 
 @contextmanager
-def running(app, api, **environment):
+def running(app, port, **environment):
     """Build and serve a sample frontend; yield its URL."""
     folder, build, serve = APPS[app]
-    port = free_port()
     options = {
         "cwd": SAMPLES / folder,
-        "env": {**os.environ, "API_URL": api, "NEXT_TELEMETRY_DISABLED": "1", **environment},
+        "env": {**os.environ, "NEXT_TELEMETRY_DISABLED": "1", **environment},
         "stderr": subprocess.STDOUT,
     }
     built = subprocess.run(
@@ -138,24 +139,26 @@ def running(app, api, **environment):
 
 @pytest.fixture(params=[name for name, (folder, *_) in APPS.items() if (SAMPLES / folder).exists()])
 def frontend(request, app, database, alice):
-    """The URL of a sample frontend, whose public page shows the movies of Alice."""
+    """The URL of a sample frontend and that of its API; a public page shows the movies of Alice."""
     alice.post("/movies", json={"title": "Solaris", "notes": "private"})
     token = alice.post("/auth/tokens", json={"name": "Page", "scope": "share"}).json["token"]
-    with (
-        gunicorn(database.url, PROXY_HOPS="1") as service,
-        running(request.param, service.url, SHARE_TOKEN=token) as url,
-    ):
-        yield url
+    port = free_port()
+    own = {"CORS_ORIGIN": f"http://localhost:{port}", "PROXY_HOPS": "1"}
+    with gunicorn(database.url, **own) as service:
+        api = service.url.replace("127.0.0.1", "localhost")  # the same site as the frontend
+        urls = {"API_URL": api, "VITE_API_URL": api, "SHARE_TOKEN": token}
+        with running(request.param, port, **urls) as url:
+            yield url, api if request.param.startswith("vite") else url
 
 
 @pytest.fixture
 def page(frontend, tmp_path):
     """A browser at the frontend that saves downloads in the folder of the test."""
     with chromium() as browser:
-        page = Page(browser, frontend)
+        page = Page(browser, *frontend)
         allowed = {"behavior": "allow", "downloadPath": str(tmp_path)}
         page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
-        browser.open(frontend)
+        browser.open(page.url)
         yield page
 
 
@@ -180,7 +183,7 @@ def test_a_visitor_uses_the_sample_frontend(page, tmp_path, clock, make_client):
     page.fill(Title="Alien", Year="1979", Poster=poster)
     page.press("Add")
     page.titles("Alien")
-    assert re.fullmatch(rf"{page.url}/images/[0-9a-f]{{64}}\?w=(160|320|640)", page.image())
+    assert re.fullmatch(rf"{page.api}/images/[0-9a-f]{{64}}\?w=(160|320|640)", page.image())
     assert page.driver.execute_script("return window.seen") >= 0
 
     # A reload, and a request with an expired token, continue the session

@@ -1,5 +1,6 @@
 // lib/api.js
-export const API = ""; // the page's own host, which forwards to the API; or the API's, "http://localhost:3001"
+// The page's own host, which forwards to the API, or the API's: with Vite http://localhost:3001, for example
+export const API = import.meta.env?.VITE_API_URL ?? "";
 
 export let accessToken = null; // never in localStorage, where any script can read it
 let userId = null; // the user of this page: all tabs share the cookie, and another may log in as another user

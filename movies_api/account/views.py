@@ -83,7 +83,7 @@ def get_account() -> dict[str, Any]:
 
 @bp.patch("/me")
 @runs_in("passwords")
-@bp.arguments(schemas.AccountUpdateSchema)
+@bp.arguments(schemas.AccountUpdateSchema, example={"preferences": {"theme": "dark"}})
 @bp.response(200, UserSchema)
 @raises("CONFLICT", "TOO_MANY_REQUESTS")
 def update_account(fields: dict[str, Any]) -> dict[str, Any]:

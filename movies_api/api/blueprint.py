@@ -23,7 +23,7 @@ from .fields import UNKNOWN_PARAMETER, RequestSchema, camel_case
 from .request_parser import MAX_ID, OrjsonProvider, Request, RequestParser, RowIdConverter
 
 ID = "7d0c9e52-3f8a-4b61-9c2e-5a1f0b8d4e37"
-ROW_ID = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID, "example": 17}
+ROW_ID = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID, "example": 1}
 
 
 def response_header(name: str, description: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class MoviesDeleteQuerySchema(QuerySchema):
     ids = IdList(
         required=True,
         metadata={
-            "example": "17,18",
+            "example": "2,3",
             "pattern": f"^[0-9]+(,[0-9]+){{0,{MAX_IDS - 1}}}$",
             "description": f"1 to {MAX_IDS} IDs, separated by commas; duplicates are ignored.",
         },
@@ -178,7 +178,7 @@ def _response_field(name: str, field: fields.Field[Any]) -> fields.Field[Any]:
 
 MovieSchema = ResponseSchema.from_dict(
     {
-        "id": fields.Integer(metadata={"example": 17}),
+        "id": fields.Integer(metadata={"example": 1}),
         **{
             name: _response_field(name, field)
             for name, field in MovieCreateSchema().load_fields.items()

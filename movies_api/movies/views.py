@@ -157,7 +157,7 @@ def get_movie(movie_id: int) -> BodyAndHeaders:
 @scopes("write")
 @runs_in("movies")
 @allow_image_body
-@bp.arguments(schemas.MovieUpdateSchema)
+@bp.arguments(schemas.MovieUpdateSchema, example={"title": "Aliens", "year": "1986"})
 @bp.response(200, schemas.MovieSchema, headers=ETAG)
 @raises(
     "FORBIDDEN", "IMAGE_QUOTA_EXCEEDED", "NOT_FOUND", "PRECONDITION_FAILED", "TOO_MANY_REQUESTS"
