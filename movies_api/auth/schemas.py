@@ -69,11 +69,8 @@ class NewPassword(Password):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        bounds = {
-            "minLength": 8,
-            "description": "Not trimmed. Must not be a common password, the name or the email.",
-        }
-        self.metadata = {**self.metadata, **bounds}
+        about = "Not trimmed. Must not be a common password, the name or the email."
+        self.metadata = {**self.metadata, "minLength": 8, "description": about}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
