@@ -16,7 +16,7 @@ READABLE = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
 
 # Errors that make a request return 429, 500 or 503
 ERRORS = {
-    "429": lambda *_: abort_rate_limited(7),
+    "429": lambda *_: abort_rate_limited("login", 7),
     "500": RuntimeError("an internal error"),
     "503": OperationalError("SELECT", {}, OSError("the database is unavailable")),
 }

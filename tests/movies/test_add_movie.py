@@ -79,6 +79,7 @@ def test_title_of_1_to_255_characters_is_accepted(alice, sent, expected):
     [
         ("1999", "1999"),
         (1999, "1999"),
+        (1999.0, "1999"),  # an integer in JSON Schema
         ("0001", "0001"),
         ("9999", "9999"),
         (" 1999 ", "1999"),
@@ -165,7 +166,6 @@ def test_image_url_is_percent_encoded(alice, url, expected):
         ("year", 99),
         ("year", -1999),
         ("year", 19999),
-        ("year", 1999.0),
         ("year", 1999.5),
         ("year", True),
         ("year", False),
