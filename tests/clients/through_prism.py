@@ -71,7 +71,8 @@ def replay(response: TestResponse, document: Document) -> None:
     headers["X-Replay"] = number
     url = quote(path.encode("latin-1")) + f"?{environ['QUERY_STRING']}".rstrip("?")
     # Again without the body if Prism 5.14.2 cannot parse it: it ends at a multipart part without a
-    # name, or whose file name is not quoted or has no Content-Type; it rejects malformed JSON
+    # name, or whose file name is not quoted or has no Content-Type; it rejects malformed JSON. It
+    # also ends at a path that is not UTF-8, and Node rejects headers that are malformed or too large
     for body in (body_of(environ), b""):
         responses[number] = response
         try:
