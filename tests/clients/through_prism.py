@@ -56,7 +56,7 @@ class Upstream(BaseHTTPRequestHandler):
 def replay(response: TestResponse, document: Document) -> None:
     """Send a request and its response through Prism; fail on a violation of the response."""
     environ = response.request.environ
-    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"].upper()
     # Prism 5.14.2 takes GET /movies/import for GET /movies/{movie_id}; OpenAPI, the concrete path
     operations = document.content["paths"].get(document.template_of(path), {})
     if method.lower() not in operations:
