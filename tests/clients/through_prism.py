@@ -13,6 +13,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from string import punctuation
 from threading import Thread
 from typing import Any
 from urllib.parse import quote
@@ -69,7 +70,8 @@ def replay(response: TestResponse, document: Document) -> None:
     }
     number = str(id(response))
     headers["X-Replay"] = number
-    url = quote(path.encode("latin-1")) + f"?{environ['QUERY_STRING']}".rstrip("?")
+    query = quote(environ["QUERY_STRING"].encode("latin-1"), safe=punctuation)
+    url = f"{quote(path.encode('latin-1'))}?{query}".rstrip("?")
     # Again without the body if Prism 5.14.2 cannot parse it: it ends at a multipart part without a
     # name, or whose file name is not quoted or has no Content-Type; it rejects malformed JSON. It
     # also ends at a path that is not UTF-8, and Node rejects headers that are malformed or too large
@@ -77,8 +79,9 @@ def replay(response: TestResponse, document: Document) -> None:
         responses[number] = response
         try:
             result = send(method, url, body, headers, environ.get("CONTENT_TYPE", ""))
-        except (UnicodeEncodeError, ValueError, http.client.InvalidURL):
+        except (UnicodeEncodeError, ValueError, http.client.InvalidURL) as error:
             counts["not sent"] += 1  # what http.client does not send
+            print(f"Not sent: {method} {url}: {error!r}")
             return
         if result and not responses.pop(number, None):
             break
