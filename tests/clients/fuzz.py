@@ -34,7 +34,7 @@ def main() -> None:
             subprocess.run(upgrade, cwd=CHECKOUT, env=variables, capture_output=True, check=True)
             with gunicorn(url, LOG_LEVEL="WARNING", **mail) as service:
                 service.request("POST", "/auth/signup", ANN)
-                engine = create_engine(url)
+                engine = create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
                 with engine.begin() as connection:
                     connection.execute(text("UPDATE users SET role = 'admin'"))
                 engine.dispose()
