@@ -42,9 +42,8 @@ def init_metrics(app: Flask) -> None:
     """Count requests, connections and emails, and serve /metrics."""
     app.before_request(start_counting)
     app.after_request(count_response)
-    app.teardown_request(end_counting)
     app.add_url_rule("/metrics", view_func=get_metrics)
-    app.teardown_appcontext_funcs.insert(0, count_connections)  # runs last
+    app.teardown_appcontext_funcs.insert(0, end_counting)  # runs last
 
 
 @public
@@ -67,7 +66,7 @@ def start_counting() -> None:
     g.is_counted = True
     IN_FLIGHT.inc()
     if waited := request.environ.get("movies_api.waited"):
-        WAIT.labels(waited[0]).observe(waited[1])
+        _wait_in(waited[0]).observe(waited[1])
 
 
 def count_response(response: Response) -> Response:
@@ -80,15 +79,11 @@ def count_response(response: Response) -> Response:
 
 
 def end_counting(_error: BaseException | None) -> None:
-    """Count the request as finished."""
+    """Count the request as finished, and the connections that other requests use."""
     if g.pop("is_counted", False):
         IN_FLIGHT.dec()
-
-
-def count_connections(_error: BaseException | None) -> None:
-    """Record how many connections other requests use; prepared statements bypass pool events."""
     pool: Any = db.engine.pool
-    CONNECTIONS.set(pool.checkedout())
+    CONNECTIONS.set(pool.checkedout())  # prepared statements bypass pool events
 
 
 @mail_finished.connect
@@ -114,3 +109,6 @@ def _metrics_of(method: str, rule: str, status: int) -> tuple[Any, Any]:
     method = method if rule != "none" else "any"  # clients send any method to unknown paths
     route = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule)  # as in the OpenAPI document
     return REQUESTS.labels(method, route, status), DURATION.labels(method, route)
+
+
+_wait_in = lru_cache(maxsize=64)(WAIT.labels)
