@@ -266,6 +266,8 @@ def test_images_in_the_default_directory_are_found(tmp_path):
     with app_for(config_for(url, tmp_path, **LOCAL)).app_context():
         default = doctor.examine({}, at_boot=True)
         chosen = doctor.examine({"IMAGE_DIR": "/srv/images"}, at_boot=True)
+    with app_for(config_for(url, tmp_path, **LOCAL, S3_BUCKET="films")).app_context():
+        chosen += doctor.examine({}, at_boot=True)
 
     assert "IMAGE_DIR" in [each.variable for each in default]
     assert "IMAGE_DIR" not in [each.variable for each in chosen]
