@@ -5,21 +5,30 @@ import { downloadMovies, importMovies } from "./lib/files.js";
 import thumbnail from "./lib/image-loader.js";
 import { uploadImage } from "./lib/images.js";
 
+// The messages of a VALIDATION_ERROR for one form field
+const FieldError = ({ error, field }) => {
+  const messages = error?.details?.[field];
+  return messages ? <small>{messages.join(" ")}</small> : null;
+};
+
 // The guard: without a session there is only the login form
 function App() {
   const [user, setUser] = useState(undefined); // undefined: not known yet
-  const [error, setError] = useState("");
+  const [error, setError] = useState(null);
 
   useEffect(() => {
-    refresh().then(setUser, () => setUser(null));
+    refresh().then(setUser, (failed) => {
+      setUser(null);
+      if (failed.status !== 401) setError(failed); // offline, for example: there may be a session
+    });
   }, []);
 
   async function attempt(work) {
-    setError("");
+    setError(null);
     try {
       await work();
     } catch (failed) {
-      setError(failed.message);
+      setError(failed);
       // The session has ended: logged out in another tab, for example
       if (["MISSING_TOKEN", "INVALID_TOKEN"].includes(failed.code)) setUser(null);
     }
@@ -39,13 +48,17 @@ function App() {
           </>
         )}
       </header>
-      {error && <p role="alert">{error}</p>}
-      {user ? <Movies attempt={attempt} /> : <Login attempt={attempt} onUser={setUser} />}
+      {error && <p role="alert">{error.message}</p>}
+      {user ? (
+        <Movies attempt={attempt} error={error} />
+      ) : (
+        <Login attempt={attempt} error={error} onUser={setUser} />
+      )}
     </main>
   );
 }
 
-function Login({ attempt, onUser }) {
+function Login({ attempt, error, onUser }) {
   const [isNew, setNew] = useState(false);
 
   function submit(event) {
@@ -55,18 +68,21 @@ function Login({ attempt, onUser }) {
   }
 
   return (
-    <form onSubmit={submit}>
+    <form onSubmit={submit} noValidate>
       {isNew && (
         <label>
           Name <input name="name" autoComplete="name" />
+          <FieldError error={error} field="name" />
         </label>
       )}
       <label>
         Email <input name="email" type="email" autoComplete="email" />
+        <FieldError error={error} field="email" />
       </label>
       <label>
         Password{" "}
         <input name="password" type="password" autoComplete={isNew ? "new-password" : "current-password"} />
+        <FieldError error={error} field="password" />
       </label>
       <button type="submit">{isNew ? "Sign up" : "Log in"}</button>
       <button type="button" onClick={() => setNew(!isNew)}>
@@ -76,7 +92,7 @@ function Login({ attempt, onUser }) {
   );
 }
 
-function Movies({ attempt }) {
+function Movies({ attempt, error }) {
   const [movies, setMovies] = useState([]);
   const [cursor, setCursor] = useState(null);
   const [progress, setProgress] = useState(null);
@@ -120,12 +136,15 @@ function Movies({ attempt }) {
       <form onSubmit={add}>
         <label>
           Title <input name="title" />
+          <FieldError error={error} field="title" />
         </label>
         <label>
           Year <input name="year" inputMode="numeric" />
+          <FieldError error={error} field="year" />
         </label>
         <label>
           Poster <input name="poster" type="file" accept="image/*" />
+          <FieldError error={error} field="imageUrl" />
         </label>
         <button type="submit">Add</button>
       </form>

@@ -3,9 +3,10 @@ import { api } from "../lib/api.js";
 import { client } from "../lib/client.ts";
 import { downloadMovies, importMovies } from "../lib/files.js";
 import { uploadImage } from "../lib/images.js";
+import { FieldError } from "./field-error.jsx";
 import { MovieList } from "./movie-list.jsx";
 
-export function Movies({ attempt }) {
+export function Movies({ attempt, error }) {
   const [movies, setMovies] = useState([]);
   const [cursor, setCursor] = useState(null);
   const [progress, setProgress] = useState(null);
@@ -50,12 +51,15 @@ export function Movies({ attempt }) {
       <form onSubmit={add}>
         <label>
           Title <input name="title" />
+          <FieldError error={error} field="title" />
         </label>
         <label>
           Year <input name="year" inputMode="numeric" />
+          <FieldError error={error} field="year" />
         </label>
         <label>
           Poster <input name="poster" type="file" accept="image/*" />
+          <FieldError error={error} field="imageUrl" />
         </label>
         <button type="submit">Add</button>
       </form>

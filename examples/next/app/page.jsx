@@ -9,18 +9,21 @@ import { Movies } from "./movies.jsx";
 // token is in a variable of this tab, and the browser sends the refresh cookie only to /auth.
 export default function Page() {
   const [user, setUser] = useState(undefined); // undefined: not known yet
-  const [error, setError] = useState("");
+  const [error, setError] = useState(null);
 
   useEffect(() => {
-    refresh().then(setUser, () => setUser(null));
+    refresh().then(setUser, (failed) => {
+      setUser(null);
+      if (failed.status !== 401) setError(failed); // offline, for example: there may be a session
+    });
   }, []);
 
   async function attempt(work) {
-    setError("");
+    setError(null);
     try {
       await work();
     } catch (failed) {
-      setError(failed.message);
+      setError(failed);
       // The session has ended: logged out in another tab, for example
       if (["MISSING_TOKEN", "INVALID_TOKEN"].includes(failed.code)) setUser(null);
     }
@@ -41,8 +44,12 @@ export default function Page() {
           </>
         )}
       </header>
-      {error && <p role="alert">{error}</p>}
-      {user ? <Movies attempt={attempt} /> : <Login attempt={attempt} onUser={setUser} />}
+      {error && <p role="alert">{error.message}</p>}
+      {user ? (
+        <Movies attempt={attempt} error={error} />
+      ) : (
+        <Login attempt={attempt} error={error} onUser={setUser} />
+      )}
     </main>
   );
 }
