@@ -6,7 +6,7 @@ import { uploadImage } from "../lib/images.js";
 import { FieldError } from "./field-error.jsx";
 import { MovieList } from "./movie-list.jsx";
 
-export function Movies({ attempt, error }) {
+export function Movies({ attempt, error, Poster }) {
   const [movies, setMovies] = useState([]);
   const [cursor, setCursor] = useState(null);
   const [progress, setProgress] = useState(null);
@@ -19,7 +19,6 @@ export function Movies({ attempt, error }) {
     setCursor(data.meta.nextCursor);
   }
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: load once
   useEffect(() => {
     attempt(load);
   }, []);
@@ -75,6 +74,7 @@ export function Movies({ attempt, error }) {
       {progress !== null && <progress value={progress} aria-label="Upload" />}
       <MovieList
         movies={movies}
+        Poster={Poster}
         onDelete={(id) => attempt(() => api("DELETE", `/movies/${id}`).then(() => load()))}
       />
       {cursor && (
