@@ -487,12 +487,14 @@ def test_settings_example_is_valid_except_for_the_key(tmp_path):
 
 @pytest.mark.only_on("postgresql")
 def test_sql_examples_are_valid(database):
-    with psycopg2.connect(database.url) as connection:
-        cursor = connection.cursor()
-        cursor.execute("CREATE ROLE movies")
-        for example in examples("sql"):
-            cursor.execute(example.text)
-        connection.rollback()
+    connection = psycopg2.connect(database.url)
+    connection.autocommit = True  # CREATE DATABASE needs it
+    cursor = connection.cursor()
+    for example in examples("sql"):
+        for statement in example.text.split(";")[:-1]:
+            cursor.execute(statement)
+    cursor.execute("DROP DATABASE movies")
+    cursor.execute("DROP ROLE movies")
     connection.close()
 
 
