@@ -193,7 +193,7 @@ class Document:
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
             place = f"#/paths/{pointer_of(template)}/{method.lower()}/requestBody/content/application~1json/schema"
             # The service may be more lenient with values (it trims text), but not with keys
-            for error in self.validator(place).iter_errors(_parsed(body)):
+            for error in self.validator(place).iter_errors(_pruned(_parsed(body))):
                 if error.kind.name == "additionalProperties":
                     raise DriftError(
                         f"{method} {path} accepts a body that is not documented: {error.message}"
@@ -229,6 +229,15 @@ def _parsed(body: str | bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise DriftError(f"not JSON: {error}") from None
+
+
+def _pruned(value: Any, depth: int = 50) -> Any:
+    """Return a copy with null at that depth: no schema is as deep, and jsonschema_rs rejects deep values."""
+    if not isinstance(value, dict | list) or not depth:
+        return None if isinstance(value, dict | list) else value
+    if isinstance(value, list):
+        return [_pruned(each, depth - 1) for each in value]
+    return {key: _pruned(each, depth - 1) for key, each in value.items()}
 
 
 def _validate(validator: Draft202012Validator, value: Any) -> None:

@@ -36,7 +36,9 @@ class PreferencesUpdateSchema(RequestSchema):
     """Preferences to update."""
 
     theme = Theme()
-    language = Language(max=35, metadata={"example": "pt-BR", "description": "A BCP 47 tag."})
+    language = Language(
+        max=35, metadata={"minLength": 2, "example": "pt-BR", "description": "A BCP 47 tag."}
+    )
 
 
 class AccountUpdateSchema(UpdateSchema):

@@ -53,8 +53,9 @@ class Password(fields.String):
 
     def __init__(self, example: str = ANN["password"], **kwargs: Any) -> None:
         """Set the maximum length, which bounds the cost of hashing."""
-        about = {"format": "password", "maxLength": 128, "example": example}
-        super().__init__(metadata=about, **kwargs)
+        super().__init__(**kwargs)
+        bounds = {"minLength": int(self.required), "maxLength": 128}
+        self.metadata = {"format": "password", **bounds, "example": example}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -68,11 +69,8 @@ class NewPassword(Password):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        bounds = {
-            "minLength": 8,
-            "description": "Not trimmed. Must not be a common password, the name or the email.",
-        }
-        self.metadata = {**self.metadata, **bounds}
+        about = "Not trimmed. Must not be a common password, the name or the email."
+        self.metadata = {**self.metadata, "minLength": 8, "description": about}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -26,7 +26,6 @@ class UploadCreateSchema(RequestSchema):
         min=1,
         max=2**40,
         required=True,
-        validate=validate.Range(min=1),
         metadata={
             "example": 245760,
             "description": "Exact size in bytes, at most IMAGE_MAX_BYTES.",
