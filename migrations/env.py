@@ -11,6 +11,8 @@ from flask import current_app
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
+from movies_api.db.outages import cause_of, driver_message
+
 LOCK = 4_815_162_342  # advisory lock key: an arbitrary number
 # Below PostgreSQL's deadlock_timeout (1 s), so that a migration times out before PostgreSQL
 # cancels a request of the service
@@ -36,6 +38,8 @@ def run() -> None:
             return migrate()
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) not in LOCKED or attempt == ATTEMPTS:
+                if (cause := cause_of(error)) and cause.name != "migrations_pending":
+                    raise click.ClickException(f"{cause.text} {driver_message(error)}") from error
                 raise
         click.echo(f"The tables are locked: attempt {attempt} of {ATTEMPTS} failed. Retrying.")
         sleep(random.uniform(0.2, 1))  # noqa: S311  no secret

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
 
 from . import demo
 from .account.cli import user
@@ -14,9 +13,10 @@ from .auth.sessions import purge_sessions
 from .config import environment
 from .config_docs import write_config_docs
 from .db import begin_long_transaction, db
+from .db.outages import CommandGroup
 from .import_export.cli import movies
 
-sessions = AppGroup("sessions", help="Manage sessions.")
+sessions = CommandGroup("sessions", help="Manage sessions.")
 
 
 def init_cli(app: Flask) -> None:

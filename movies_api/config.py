@@ -181,7 +181,7 @@ def url_with(start: str, example: str) -> Callable[[str], str]:
         except ValueError:  # its message may contain part of the password
             is_valid = False
         if not is_valid:
-            raise ValueError(f"must be a URL such as {example}")
+            raise ValueError(f"must be a URL such as {example}; percent-encode special characters")
         return text
 
     return read

@@ -166,6 +166,8 @@ def check_platform(env: Environment) -> Iterator[Finding]:
             yield error("PROXY_HOPS", f"all clients share one rate limit: set it to {hops}.")
     if HEROKU in env.variables and not env.config.s3_bucket:
         yield error("S3_BUCKET", "the disk of a dyno does not persist: set it, or images are lost.")
+    elif not (env.config.is_embedded or env.config.s3_bucket or env.variables.get("IMAGE_DIR")):
+        yield warning("IMAGE_DIR", "images may be lost: set it to a disk that persists.")
     if HEROKU in env.variables and env.config.is_embedded:
         fix = "add PostgreSQL, or all data is lost"
         yield error("DATABASE_URL", f"the disk of a dyno does not persist: {fix}.")
@@ -282,7 +284,7 @@ def check_disk(env: Environment) -> Iterator[Finding]:
 def check_database_server(env: Environment) -> Iterator[Finding]:
     """Check the connection, the privileges and the server of the database."""
     if cause := check_database():
-        yield error("DATABASE_URL", f"{cause.name}: {cause.text}")
+        yield error("DATABASE_URL", cause.text.removeprefix("DATABASE_URL: "))
         return
     if env.config.is_embedded:
         return

@@ -7,11 +7,16 @@ let userId = null; // the user of this page: all tabs share the cookie, and anot
 let refreshing = null; // the refresh in progress, shared by all calls that need one
 
 export class ApiError extends Error {
-  constructor(status, error) {
+  constructor(status, error, retryAfter) {
     const unknown = { code: "UNKNOWN", message: "The service is unavailable. Please try again." };
-    const { code, message, details, fields = [] } = error ?? unknown;
+    const { code, message, details = {}, fields = [] } = error ?? unknown;
     super(message); // written for people: show it
-    Object.assign(this, { status, code, details, fields });
+    this.status = status; // 0 without a response
+    this.code = code;
+    this.details = details;
+    /** @type {{ field: string, code: string, message: string }[]} */
+    this.fields = fields;
+    this.retryAfter = retryAfter; // seconds: for RATE_LIMITED and SERVICE_UNAVAILABLE
   }
 }
 
@@ -26,7 +31,9 @@ function prepare(method, path, body) {
 
 function send(request) {
   if (accessToken) request.headers.set("Authorization", `Bearer ${accessToken}`);
-  return fetch(request);
+  return fetch(request).catch((error) => {
+    throw error instanceof TypeError ? new ApiError(0) : error; // offline, or CORS_ORIGIN lacks this origin
+  });
 }
 
 const parse = (response) => response.json().catch(() => null); // a proxy's error page is not JSON
@@ -34,8 +41,8 @@ const parse = (response) => response.json().catch(() => null); // a proxy's erro
 export async function read(response) {
   if (response.status === 204) return null;
   const result = await parse(response);
-  if (!response.ok) throw new ApiError(response.status, result?.error);
-  return result;
+  if (response.ok) return result;
+  throw new ApiError(response.status, result?.error, Number(response.headers.get("Retry-After")));
 }
 
 function startSession(result) {

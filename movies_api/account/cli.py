@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 from marshmallow import ValidationError
 from sqlalchemy import Row
 
@@ -12,11 +11,12 @@ from ..auth.sessions import count_tokens, end_sessions
 from ..auth.tokens import reset_link
 from ..auth.users import account_from_email, change_user, iter_accounts, set_disabled
 from ..db import begin_long_transaction, db, now
+from ..db.outages import CommandGroup
 from ..images.queries import charged_bytes
 from ..logs import audit
 from .deletion import delete_account_data
 
-user = AppGroup("user", help="Manage accounts.")
+user = CommandGroup("user", help="Manage accounts.")
 email_argument = click.argument("email")
 
 

@@ -28,7 +28,7 @@ CODES = {
     ),
     412: (
         "PRECONDITION_FAILED",
-        "The movie was modified since you fetched it. Fetch it again and retry.",
+        "The movie has been modified in the meantime. Reload it and try again.",
     ),
     413: ("PAYLOAD_TOO_LARGE", "The request body is too large."),
     415: (

@@ -29,7 +29,7 @@ class Email(Text):
 
     def __init__(self, **kwargs: Any) -> None:
         """Set the maximum length of RFC 5321."""
-        super().__init__(min=3, max=254, **kwargs)
+        super().__init__(min=1, max=254, **kwargs)
         self.metadata = {"format": "idn-email", **self.metadata}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:

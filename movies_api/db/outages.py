@@ -3,8 +3,10 @@
 import re
 from typing import Any, NamedTuple
 
+import click
+from flask.cli import AppGroup
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..config import current_config
@@ -189,3 +191,16 @@ def driver_message(error: Exception) -> str:
         line = next(matching, line).strip()
     password = make_url(current_config().database_url).password
     return line.replace(str(password), "***") if password else line
+
+
+class CommandGroup(AppGroup):
+    """A group of commands that exit with the cause if they cannot use the database."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke the command."""
+        try:
+            return super().invoke(ctx)
+        except SQLAlchemyError as error:
+            if cause := cause_of(error):
+                raise click.ClickException(f"{cause.text} {driver_message(error)}") from error
+            raise

@@ -1,15 +1,15 @@
 """Commands: flask --app wsgi images cleanup."""
 
 import click
-from flask.cli import AppGroup
 
 from ..api.errors import ApiError
 from ..db import begin_long_transaction, db
+from ..db.outages import CommandGroup
 from .cleanup import delete_next_unused, find_stray_files
 from .queries import mark_unused
 from .storage import current_storage
 
-images = AppGroup("images", help="Manage stored images.")
+images = CommandGroup("images", help="Manage stored images.")
 
 
 @images.command()

@@ -6,14 +6,14 @@ from typing import IO, Any
 
 import click
 from flask import current_app, g
-from flask.cli import AppGroup
 
 from ..account.cli import load_user
 from ..api.errors import ApiError
+from ..db.outages import CommandGroup
 from .export import FORMATS, stream_export
 from .importer import import_file
 
-movies = AppGroup("movies", help="Import and export movies.")
+movies = CommandGroup("movies", help="Import and export movies.")
 of_user = click.option("--user", "email", required=True, help="Email address of the account.")
 
 

@@ -1,5 +1,6 @@
 """flask --app wsgi seed, sessions, user and movies."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -306,3 +307,20 @@ def test_movies_import_reports_errors(invoke, alice, tmp_path):
     assert "Error: file: The array is not closed" in result.stderr
     unknown = invoke("movies", "export", "--user", "bob@example.com")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["user list", "user show ann@example.com", "sessions purge", "images cleanup"],
+)
+def test_command_without_database_exits_with_the_cause(words):
+    address = {"DATABASE_URL": "postgresql://127.0.0.1:1/nothing", "SECRET_KEY": SECRET_KEY}
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", *words.split()]
+    environment = {**os.environ, **address}
+    result = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 1
+    assert "Error: DATABASE_URL: connection refused" in result.stderr
+    assert "Traceback" not in result.stderr

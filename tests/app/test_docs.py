@@ -283,6 +283,65 @@ def test_the_client_stops_when_another_user_logs_in_in_another_tab(service, tmp_
 
 
 @needs_node
+def test_an_edit_does_not_overwrite_another(service, tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/api.js").write_text(file_example("lib/api.js", service.url))
+    (tmp_path / "lib/edit.js").write_text(file_example("lib/edit.js"))
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+
+    result = node(
+        COOKIES
+        + f"""
+        const {{ api, signUp }} = await import("./lib/api.js");
+        const {{ openMovie, saveMovie }} = await import("./lib/edit.js");
+        await signUp({json.dumps(ANN)});
+        const {{ id }} = await api("POST", "/movies", {{ title: "Alien" }});
+        const [mine, other] = [await openMovie(id), await openMovie(id)];
+        await saveMovie(id, {{ year: 1986 }}, other.etag);
+        const failed = await saveMovie(id, {{ title: "Aliens" }}, mine.etag).catch(({{ code }}) => code);
+        const again = await openMovie(id);
+        const saved = await saveMovie(id, {{ title: "Aliens" }}, again.etag);
+        console.log(JSON.stringify([failed, saved.movie.title, saved.movie.year, saved.etag !== again.etag]));
+        """,
+        tmp_path,
+    )
+
+    assert result == ["PRECONDITION_FAILED", "Aliens", "1986", True]
+
+
+@needs_node
+def test_an_error_of_the_client_says_when_to_try_again(tmp_path):
+    (tmp_path / "api.mjs").write_text(file_example("lib/api.js", "http://localhost:1"))
+
+    result = node(
+        """
+        const { api } = await import("./api.mjs");
+        const failed = ({ status, code, message, details, fields, retryAfter }) =>
+          ({ status, code, message, details, fields, retryAfter });
+        const error = { code: "RATE_LIMITED", message: "Please wait.", details: {} };
+        const offline = await api("GET", "/movies").catch(failed);
+        globalThis.fetch = async () =>
+          new Response(JSON.stringify({ error }), { status: 429, headers: { "Retry-After": "30" } });
+        console.log(JSON.stringify([offline, await api("GET", "/movies").catch(failed)]));
+        """,
+        tmp_path,
+    )
+
+    offline = "The service is unavailable. Please try again."
+    assert result == [
+        {"status": 0, "code": "UNKNOWN", "message": offline, "details": {}, "fields": []},
+        {
+            "status": 429,
+            "code": "RATE_LIMITED",
+            "message": "Please wait.",
+            "details": {},
+            "fields": [],
+            "retryAfter": 30,
+        },
+    ]
+
+
+@needs_node
 def test_the_public_page_shows_the_movies_of_its_token(service, tmp_path, monkeypatch):
     (tmp_path / "share.mjs").write_text(file_example("lib/share.js"))
     user = service.request("POST", "/auth/signup", ANN).json["accessToken"]
@@ -428,12 +487,14 @@ def test_settings_example_is_valid_except_for_the_key(tmp_path):
 
 @pytest.mark.only_on("postgresql")
 def test_sql_examples_are_valid(database):
-    with psycopg2.connect(database.url) as connection:
-        cursor = connection.cursor()
-        cursor.execute("CREATE ROLE movies")
-        for example in examples("sql"):
-            cursor.execute(example.text)
-        connection.rollback()
+    connection = psycopg2.connect(database.url)
+    connection.autocommit = True  # CREATE DATABASE needs it
+    cursor = connection.cursor()
+    for example in examples("sql"):
+        for statement in example.text.split(";")[:-1]:
+            cursor.execute(statement)
+    cursor.execute("DROP DATABASE movies")
+    cursor.execute("DROP ROLE movies")
     connection.close()
 
 

@@ -93,6 +93,7 @@ def test_a_good_setup_of_compose_or_a_platform_is_silent(find, make_app, bucket)
         good = {**PUBLIC, "SMTP_URL": mailbox.url, "REDIS_URL": redis_url, "DB_POOL_SIZE": "5"}
         good |= {"PROXY_HOPS": "1", "WEB_CONCURRENCY": "2"}
         compose = {"POSTGRES_PASSWORD": "x", "DOMAIN": "api.example.com", "HOSTNAME": "api"}
+        compose["IMAGE_DIR"] = "/data/images"
         heroku = {"DYNO": "web.1", "PORT": "5000", "STACK": "heroku-24", "PYTHONPATH": "/app"}
         settings, client = bucket
         client.create_bucket(Bucket="doctor")
@@ -257,7 +258,19 @@ def test_an_unavailable_database_is_found(tmp_path):
     with app_for(config_for(url, tmp_path, **LOCAL)).app_context():
         found = doctor.examine({})
 
-    assert "connection_refused" in [each.message.split(":")[0] for each in found]
+    assert "connection refused" in [each.message.split(":")[0] for each in found]
+
+
+def test_images_in_the_default_directory_are_found(tmp_path):
+    url = "postgresql://ann@127.0.0.1:9/movies"
+    with app_for(config_for(url, tmp_path, **LOCAL)).app_context():
+        default = doctor.examine({}, at_boot=True)
+        chosen = doctor.examine({"IMAGE_DIR": "/srv/images"}, at_boot=True)
+    with app_for(config_for(url, tmp_path, **LOCAL, S3_BUCKET="films")).app_context():
+        chosen += doctor.examine({}, at_boot=True)
+
+    assert "IMAGE_DIR" in [each.variable for each in default]
+    assert "IMAGE_DIR" not in [each.variable for each in chosen]
 
 
 @pytest.mark.only_on("postgresql")

@@ -293,6 +293,18 @@ def test_upgrade_accepts_the_postgres_url_scheme(empty_database, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.only_on("sqlite")
+def test_upgrade_names_the_cause_of_an_outage(tmp_path):
+    process = start_upgrade("postgresql://ann:secret@127.0.0.1:9/movies", tmp_path)
+
+    output = process.communicate(timeout=60)[0].splitlines()
+
+    assert process.returncode == 1
+    assert [line for line in output if line.startswith("Error: DATABASE_URL: connection refused")]
+    assert not [line for line in output if "secret" in line or "Traceback" in line]
+
+
+@pytest.mark.slow
 def test_package_without_a_checkout_asks_for_one(tmp_path):
     copytree(CHECKOUT / "movies_api", tmp_path / "movies_api")
     copy(CHECKOUT / "wsgi.py", tmp_path)

@@ -228,15 +228,6 @@ def test_upload_urls_are_limited_to_120_per_hour(make_app):
     assert int(response.headers["Retry-After"]) > 3000
 
 
-def test_startup_warns_about_ephemeral_image_folder(make_app, database, stream):
-    make_app(S3_BUCKET="films")
-    assert "S3_BUCKET" not in stream.getvalue()
-
-    make_app()
-
-    assert ("set S3_BUCKET" in stream.getvalue()) == database.is_postgresql
-
-
 def test_unused_upload_url_stores_nothing(alice, files, database):
     request_upload(alice, make_image())
 

@@ -1,4 +1,4 @@
-import "./style.css";
+import "../components/style.css";
 
 export const metadata = { title: "Movies", icons: "data:," };
 

@@ -1,48 +1,14 @@
 "use client";
 
-import { useEffect, useState } from "react";
-import { logOut, refresh } from "../lib/api.js";
-import { Login } from "./login.jsx";
-import { Movies } from "./movies.jsx";
+import { App } from "../components/app.jsx";
+import { Poster } from "./poster.jsx";
 
 // The guard runs in the browser: server components, proxy.js and route handlers cannot see the session. The access
 // token is in a variable of this tab, and the browser sends the refresh cookie only to /auth.
 export default function Page() {
-  const [user, setUser] = useState(undefined); // undefined: not known yet
-  const [error, setError] = useState("");
-
-  useEffect(() => {
-    refresh().then(setUser, () => setUser(null));
-  }, []);
-
-  async function attempt(work) {
-    setError("");
-    try {
-      await work();
-    } catch (failed) {
-      setError(failed.message);
-      // The session has ended: logged out in another tab, for example
-      if (["MISSING_TOKEN", "INVALID_TOKEN"].includes(failed.code)) setUser(null);
-    }
-  }
-
-  if (user === undefined) return <main>Loading…</main>;
   return (
-    <main>
-      <header>
-        <h1>Movies</h1>
-        {user && (
-          <>
-            <a href="/public">Public page</a>
-            <span>{user.name}</span>
-            <button type="button" onClick={() => attempt(logOut).then(() => setUser(null))}>
-              Log out
-            </button>
-          </>
-        )}
-      </header>
-      {error && <p role="alert">{error}</p>}
-      {user ? <Movies attempt={attempt} /> : <Login attempt={attempt} onUser={setUser} />}
-    </main>
+    <App Poster={Poster}>
+      <a href="/public">Public page</a>
+    </App>
   );
 }

@@ -1,16 +1,24 @@
+import { connection } from "next/server";
+import { Suspense } from "react";
+import { MovieList } from "../../components/movie-list.jsx";
 import { sharedMovies } from "../../lib/share.js";
-import { MovieList } from "../movie-list.jsx";
-
-export const dynamic = "force-dynamic"; // not when the app is built
+import { Poster } from "../poster.jsx";
 
 // A server component: it knows SHARE_TOKEN, and no visitor's session
-export default async function PublicPage() {
+async function Movies() {
+  await connection(); // not when the app is built
+  return <MovieList movies={await sharedMovies()} Poster={Poster} />;
+}
+
+export default function PublicPage() {
   return (
     <main>
       <header>
         <h1>Our movies</h1>
       </header>
-      <MovieList movies={await sharedMovies()} />
+      <Suspense fallback={<p>Loading…</p>}>
+        <Movies />
+      </Suspense>
     </main>
   );
 }

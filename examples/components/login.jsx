@@ -1,7 +1,8 @@
 import { useState } from "react";
 import { logIn, signUp } from "../lib/api.js";
+import { FieldError } from "./field-error.jsx";
 
-export function Login({ attempt, onUser }) {
+export function Login({ attempt, error, onUser }) {
   const [isNew, setNew] = useState(false);
 
   function submit(event) {
@@ -11,18 +12,21 @@ export function Login({ attempt, onUser }) {
   }
 
   return (
-    <form onSubmit={submit}>
+    <form onSubmit={submit} noValidate>
       {isNew && (
         <label>
           Name <input name="name" autoComplete="name" />
+          <FieldError error={error} field="name" />
         </label>
       )}
       <label>
         Email <input name="email" type="email" autoComplete="email" />
+        <FieldError error={error} field="email" />
       </label>
       <label>
         Password{" "}
         <input name="password" type="password" autoComplete={isNew ? "new-password" : "current-password"} />
+        <FieldError error={error} field="password" />
       </label>
       <button type="submit">{isNew ? "Sign up" : "Log in"}</button>
       <button type="button" onClick={() => setNew(!isNew)}>

@@ -1,10 +1,8 @@
-import Image from "next/image";
-
-export const MovieList = ({ movies, onDelete }) => (
+export const MovieList = ({ movies, Poster, onDelete }) => (
   <ul>
     {movies.map(({ id, title, year, imageUrl }) => (
       <li key={id}>
-        {imageUrl ? <Image src={imageUrl} width={160} height={240} alt="" /> : <div className="no-image" />}
+        {imageUrl ? <Poster src={imageUrl} /> : <div className="no-image" />}
         <strong>{title}</strong> {year}
         {onDelete && (
           <button type="button" onClick={() => onDelete(id)}>

@@ -3,9 +3,10 @@ import { api } from "../lib/api.js";
 import { client } from "../lib/client.ts";
 import { downloadMovies, importMovies } from "../lib/files.js";
 import { uploadImage } from "../lib/images.js";
+import { FieldError } from "./field-error.jsx";
 import { MovieList } from "./movie-list.jsx";
 
-export function Movies({ attempt }) {
+export function Movies({ attempt, error, Poster }) {
   const [movies, setMovies] = useState([]);
   const [cursor, setCursor] = useState(null);
   const [progress, setProgress] = useState(null);
@@ -18,7 +19,6 @@ export function Movies({ attempt }) {
     setCursor(data.meta.nextCursor);
   }
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: load once
   useEffect(() => {
     attempt(load);
   }, []);
@@ -50,12 +50,15 @@ export function Movies({ attempt }) {
       <form onSubmit={add}>
         <label>
           Title <input name="title" />
+          <FieldError error={error} field="title" />
         </label>
         <label>
           Year <input name="year" inputMode="numeric" />
+          <FieldError error={error} field="year" />
         </label>
         <label>
           Poster <input name="poster" type="file" accept="image/*" />
+          <FieldError error={error} field="imageUrl" />
         </label>
         <button type="submit">Add</button>
       </form>
@@ -71,6 +74,7 @@ export function Movies({ attempt }) {
       {progress !== null && <progress value={progress} aria-label="Upload" />}
       <MovieList
         movies={movies}
+        Poster={Poster}
         onDelete={(id) => attempt(() => api("DELETE", `/movies/${id}`).then(() => load()))}
       />
       {cursor && (
