@@ -51,8 +51,8 @@ class MovieCreateSchema(RequestSchema):
         allow_none=True,
         metadata={
             "example": "2024-05-31",
-            "description": "A date without a time zone, not after tomorrow in UTC; an empty string "
-            "means null.",
+            "description": "A date without a time zone, not 0001-01-01, and not after tomorrow in "
+            "UTC; an empty string means null.",
         },
     )
     notes = MultilineText(

@@ -144,8 +144,8 @@ def valid(body: dict[str, Any]) -> dict[str, Any]:
             values[name] = PASSWORD
         elif name == "imageUrl":
             values[name] = f"https://example.com/{quote(value)}"[:2000]
-        elif name == "watchedOn":  # not in the future
-            values[name] = min(value, "2024-05-31")
+        elif name == "watchedOn":  # not 0001-01-01, and not in the future
+            values[name] = min(max(value, "0001-01-02"), "2024-05-31")
         elif name == "language":
             values[name] = "pt-BR"
         elif name in {"name", "title", "notes"}:
