@@ -14,11 +14,11 @@ from sqlalchemy.exc import OperationalError
 from movies_api.db.outages import cause_of, driver_message
 
 LOCK = 4_815_162_342  # advisory lock key: an arbitrary number
-# Below PostgreSQL's deadlock_timeout (1 s), so that a migration times out before PostgreSQL
-# cancels a request of the service
-LOCK_TIMEOUT_MS = 500
+# While a migration waits for a lock, requests wait behind it: below the time after which the service
+# rejects them (STUCK_AFTER in thread_pools.py), and below PostgreSQL's deadlock_timeout (1 s)
+LOCK_TIMEOUT_MS = 200
 SQLITE_TIMEOUT_MS = 600_000
-ATTEMPTS = 60
+ATTEMPTS = 80
 LOCKED = {"55P03", "57014", "40P01"}  # lock timeout, statement timeout, deadlock
 # Only on PostgreSQL, the first only where pg_trgm could be created; see the migrations
 OPTIONAL_INDEXES = {"ix_movies_search", "ix_movies_created", "ix_movies_owner_start"}

@@ -94,7 +94,7 @@ def test_migrations_do_not_lock_for_long(empty_database, tmp_path):
     for revision in revisions[1:]:
         kinds = [re.sub(r"\s+", " ", each) for each in statements[revision]]
         first = next(n for n, each in enumerate(kinds) if re.match("ALTER|CREATE|UPDATE", each))
-        assert "SET LOCAL lock_timeout = 500" in "".join(kinds[:first])
+        assert "SET LOCAL lock_timeout = 200" in "".join(kinds[:first])
 
 
 def test_index_can_be_created_outside_the_transaction(empty_database, tmp_path):
