@@ -15,7 +15,7 @@ from movies_api.db.outages import cause_of, driver_message
 
 LOCK = 4_815_162_342  # advisory lock key: an arbitrary number
 # While a migration waits for a lock, requests wait behind it: less than the time after which the
-# service rejects them (STUCK_AFTER in thread_pools.py), and than PostgreSQL's deadlock_timeout (1 s)
+# service rejects them (STUCK_AFTER in thread_pools.py), and than PostgreSQL's deadlock_timeout
 LOCK_TIMEOUT_MS = 200
 SQLITE_TIMEOUT_MS = 600_000
 ATTEMPTS = 80
