@@ -201,7 +201,7 @@ def test_page_of_disallowed_origin_is_blocked(browser, api, database):
     with serve(frontend(free_port(), api.url)) as site:
         browser.open(site.url)
 
-        with pytest.raises(ScriptError, match="Failed to fetch"):
+        with pytest.raises(ScriptError, match="The service is unavailable"):
             browser.run("await client.signUp(args[0])", ANN)
 
     assert any("blocked by CORS policy" in line for line in browser.console())
