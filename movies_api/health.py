@@ -47,7 +47,7 @@ def get_health() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _count_proxies(probe: str) -> dict[str, str]:
-    """Return the number of entries that proxies added to X-Forwarded-For, if the probe is ours."""
+    """Return the number of entries that proxies added to X-Forwarded-For, if the doctor asks."""
     try:
         signer = probe_signer(current_config().secret_keys)
         sent, signed_at = signer.unsign(probe, return_timestamp=True)
